@@ -1,0 +1,58 @@
+/** Every error and fault code of d4c-gate. Codes are API: `docs/errors.md` says the same, and a test compares both ways. */
+
+/** Severity of a fault in strict mode (what the guide says) and in lenient mode (what Elastic's editor accepts). */
+export const faultCodes = {
+  POLICY_SYNTAX: { strict: 'error', lenient: 'error' },
+  POLICY_EMPTY: { strict: 'error', lenient: 'error' },
+  POLICY_SECTION_INCOMPLETE: { strict: 'error', lenient: 'error' },
+  POLICY_UNKNOWN_KEY: { strict: 'error', lenient: 'warning' },
+  POLICY_VALUE_TYPE: { strict: 'error', lenient: 'error' },
+  POLICY_VALUE_EMPTY: { strict: 'error', lenient: 'error' },
+  POLICY_VALUE_TOO_LONG: { strict: 'error', lenient: 'error' },
+  POLICY_VALUE_FORM: { strict: 'error', lenient: 'error' },
+  POLICY_UNKNOWN_OPERATION: { strict: 'error', lenient: 'error' },
+  POLICY_UNKNOWN_ACTION: { strict: 'error', lenient: 'error' },
+  POLICY_SELECTOR_NAME: { strict: 'error', lenient: 'warning' },
+  POLICY_SELECTOR_DUPLICATE: { strict: 'error', lenient: 'warning' },
+  POLICY_SELECTOR_EMPTY: { strict: 'error', lenient: 'error' },
+  POLICY_OPERATION_MISSING: { strict: 'error', lenient: 'warning' },
+  POLICY_FIM_PATH_MISSING: { strict: 'error', lenient: 'warning' },
+  POLICY_BLOCK_WITHOUT_PATH: { strict: 'error', lenient: 'error' },
+  POLICY_BLOCK_WITHOUT_ALERT: { strict: 'error', lenient: 'error' },
+  POLICY_UNKNOWN_SELECTOR: { strict: 'error', lenient: 'error' },
+  POLICY_RESPONSE_INCOMPLETE: { strict: 'error', lenient: 'error' },
+  POLICY_TOO_MANY: { strict: 'error', lenient: 'error' },
+  POLICY_EXCLUSIVE: { strict: 'error', lenient: 'error' },
+  POLICY_EXTENSION: { strict: 'warning', lenient: 'warning' },
+  POLICY_SELECTOR_UNUSED: { strict: 'warning', lenient: 'warning' },
+  POLICY_NEVER_FIRES: { strict: 'warning', lenient: 'warning' },
+  POLICY_BLOCK_EVERYTHING: { strict: 'warning', lenient: 'warning' },
+  POLICY_LITERAL_WILDCARD: { strict: 'warning', lenient: 'warning' },
+  POLICY_SYMLINKED_PATH: { strict: 'warning', lenient: 'warning' },
+  POLICY_FLAG_FALSE: { strict: 'warning', lenient: 'warning' },
+  POLICY_NAME_AND_EXECUTABLE: { strict: 'warning', lenient: 'warning' },
+  POLICY_NOT_BLOCKABLE: { strict: 'warning', lenient: 'warning' },
+  POLICY_CLUSTER_NAME_UNSET: { strict: 'warning', lenient: 'warning' },
+} as const;
+
+export type FaultCode = keyof typeof faultCodes;
+
+/** What can go wrong outside of a policy's text, each with the sentence that `docs/errors.md` opens with. */
+export const errorCodes = {
+  USAGE: 'the command line is not understood',
+  FILE_UNREADABLE: 'a file or directory cannot be read',
+  POLICIES_INVALID: 'a policy has faults, so there is no first generation to run with',
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** An error with a stable code. The message is one line: what, where and what to do. */
+export class GateError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'GateError';
+    this.code = code;
+  }
+}
