@@ -4,30 +4,30 @@ import { GateError } from './errors.ts';
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
 
-/** The environment, read once. */
+/** The environment, read once. What is wrong in it is reported by `checkEnvironment`, not while modules load. */
 export const environment = Object.freeze({
   /** `D4C_GATE_LOG_LEVEL`: trace, debug, info, warn, error or silent (default: info). */
-  logLevel: oneOf('D4C_GATE_LOG_LEVEL', logLevels, 'info'),
+  logLevel: logLevels.includes(process.env.D4C_GATE_LOG_LEVEL ?? '')
+    ? String(process.env.D4C_GATE_LOG_LEVEL)
+    : 'info',
   /** `NO_COLOR`: any value that is not empty turns colours off. */
   noColor: (process.env.NO_COLOR ?? '') !== '',
 });
 
-function oneOf(name: string, allowed: string[], fallback: string): string {
-  const value = process.env[name] ?? '';
-  if (value === '') return fallback;
-  if (allowed.includes(value)) return value;
-  throw new GateError('USAGE', `\`${name}\` is \`${value}\`; it must be one of ${allowed.join(', ')}`);
+/** Refuses environment variables with values that mean nothing. @throws USAGE */
+export function checkEnvironment(): void {
+  const level = process.env.D4C_GATE_LOG_LEVEL ?? '';
+  if (level === '' || logLevels.includes(level)) return;
+  throw new GateError('USAGE', `\`D4C_GATE_LOG_LEVEL=${level}\` must be one of ${logLevels.join(', ')}`);
 }
 
 /** Host and port of `HOST:PORT`, `[::1]:PORT` or `:PORT` (every address). @throws USAGE */
 export function parseListen(text: string): { host: string; port: number } {
-  const colon = text.lastIndexOf(':');
-  const host = text.slice(0, Math.max(colon, 0)).replace(/^\[([0-9a-fA-F:.]+)\]$/, '$1');
-  const port = Number(text.slice(colon + 1));
-  if (colon < 0 || !/^\d{1,5}$/.test(text.slice(colon + 1)) || port > 65_535) {
+  const [, host, port] = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]*):(\d{1,5})$/.exec(text) ?? [];
+  if (host === undefined || Number(port) > 65_535) {
     throw new GateError('USAGE', `\`--listen ${text}\` is not HOST:PORT, for example 127.0.0.1:8443`);
   }
-  return { host: host === '' ? '::' : host, port };
+  return { host: host === '' ? '::' : host.replace(/^\[|\]$/g, ''), port: Number(port) };
 }
 
 /** A whole number within [min, max], for the flag named. @throws USAGE */

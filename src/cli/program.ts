@@ -1,6 +1,7 @@
 /** The table of subcommands, and the one place that turns an error into an exit code. */
 
 import { Command, CommanderError } from 'commander';
+import { checkEnvironment } from '../config.ts';
 import { GateError } from '../errors.ts';
 import { log } from '../log.ts';
 import { versionCommand } from './version.ts';
@@ -28,6 +29,7 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
   }
   for (const command of program.commands) command.exitOverride();
   try {
+    checkEnvironment();
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     return exitCodeOf(error);

@@ -1,0 +1,52 @@
+/**
+ * `npm test`: installs what the tests need, then lint, types, and every test. Tests that watch the machine's mount
+ * table (test/native, test/node) run one file at a time, since each of their gates sees the containers of the others.
+ *
+ * `npm test -- [--no-install] [FILE...]` runs only the files given.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { installPackages } from './support/packages.ts';
+
+const root = join(import.meta.dirname, '..');
+const argv = process.argv.slice(2);
+const chosen = argv.filter((argument) => !argument.startsWith('--')).map((file) => relative(root, file));
+
+const serialFolders = /^test\/(native|node|cluster)\//;
+
+function step(title: string, program: string, args: string[]): boolean {
+  process.stdout.write(`\n== ${title}\n`);
+  const started = performance.now();
+  const { status } = spawnSync(program, args, { cwd: root, stdio: 'inherit' });
+  process.stdout.write(
+    `== ${title}: ${status === 0 ? 'passed' : 'FAILED'} in ${Math.round((performance.now() - started) / 1000)} s\n`,
+  );
+  return status === 0;
+}
+
+function testFiles(title: string, files: string[], options: string[]): boolean {
+  if (files.length === 0) return true;
+  return step(title, process.execPath, ['--test', '--test-reporter=spec', ...options, ...files]);
+}
+
+installPackages(argv, (line) => process.stdout.write(`${line}\n`));
+
+const files = chosen.length > 0 ? chosen : globSync('test/**/*.test.ts', { cwd: root }).sort();
+const results = [
+  step('addon', process.execPath, ['src/native/build.mjs']),
+  step('lint', 'biome', ['check', '--error-on-warnings', '.']),
+  step('types', 'tsc', ['-p', 'tsconfig.json']),
+  testFiles(
+    'tests',
+    files.filter((file) => !serialFolders.test(file)),
+    ['--test-timeout=300000'],
+  ),
+  testFiles(
+    'tests on the kernel, one file at a time',
+    files.filter((file) => serialFolders.test(file)),
+    ['--test-concurrency=1', '--test-timeout=600000'],
+  ),
+];
+process.exitCode = results.every(Boolean) ? 0 : 1;
