@@ -1,0 +1,53 @@
+/** The OCI runtime configuration of a test's runc container. */
+
+const capabilities = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_KILL',
+  'CAP_SETGID',
+  'CAP_SETUID',
+].concat(['CAP_MKNOD', 'CAP_SYS_CHROOT', 'CAP_SETPCAP', 'CAP_NET_BIND_SERVICE', 'CAP_FSETID']);
+
+/** A configuration with namespaces of its own except for the network, so that starting one is quick. */
+export function runcConfig(
+  id: string,
+  args: readonly string[],
+  annotations: Readonly<Record<string, string>>,
+): Record<string, unknown> {
+  return {
+    ociVersion: '1.0.2',
+    hostname: id.slice(0, 60),
+    annotations,
+    root: { path: 'rootfs', readonly: false },
+    process: {
+      terminal: false,
+      user: { uid: 0, gid: 0 },
+      args,
+      env: ['PATH=/bin:/usr/bin:/usr/local/bin'],
+      cwd: '/',
+      noNewPrivileges: true,
+      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+    },
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      {
+        destination: '/dev',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+      },
+      {
+        destination: '/dev/shm',
+        type: 'tmpfs',
+        source: 'shm',
+        options: ['nosuid', 'nodev', 'mode=1777', 'size=65536k'],
+      },
+    ],
+    linux: {
+      namespaces: ['pid', 'ipc', 'uts', 'mount'].map((type) => ({ type })),
+      cgroupsPath: `/d4c-gate-test/${id}`,
+      resources: { devices: [{ allow: true, access: 'rwm' }] },
+    },
+  };
+}
