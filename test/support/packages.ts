@@ -27,7 +27,7 @@ function isInstalled(program: string): boolean {
 
 /** Whether a Debian package is installed; `busybox` may also be the dynamic one, which no container could run. */
 function hasPackage(name: string): boolean {
-  const { stdout } = spawnSync('dpkg-query', ['-W', '-f=${Status}', name], { encoding: 'utf8' });
+  const { stdout } = spawnSync('dpkg-query', ['--status', name], { encoding: 'utf8' });
   return typeof stdout === 'string' && stdout.includes('install ok installed');
 }
 
