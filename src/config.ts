@@ -36,3 +36,8 @@ export function parseCount(flag: string, text: string, min: number, max: number)
   if (/^\d{1,15}$/.test(text) && value >= min && value <= max) return value;
   throw new GateError('USAGE', `\`${flag} ${text}\` must be a whole number from ${min} to ${max}`);
 }
+
+/** The environment for a program that we start, with `added` on top. */
+export function childEnvironment(added: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  return { ...process.env, ...added };
+}

@@ -37,11 +37,22 @@ export const faultCodes = {
 
 export type FaultCode = keyof typeof faultCodes;
 
+/** Faults of a file rather than of what it says. All are errors in both modes. */
+export const sourceFaultCodes = {
+  POLICY_ID_DUPLICATE: 'two files of a directory make the same policy ID',
+  POLICY_ID_FORM: 'the file name cannot be a policy ID',
+} as const;
+
+export type SourceFaultCode = keyof typeof sourceFaultCodes;
+
 /** What can go wrong outside of a policy's text, each with the sentence that `docs/errors.md` opens with. */
 export const errorCodes = {
   USAGE: 'the command line is not understood',
   FILE_UNREADABLE: 'a file or directory cannot be read',
   POLICIES_INVALID: 'a policy has faults, so there is no first generation to run with',
+  KUBERNETES_CONFIG: 'there is no kubeconfig or service account that can be used',
+  KUBERNETES_UNREACHABLE: 'the API server gave no answer',
+  KUBERNETES_REFUSED: 'the API server answered with an error',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;
