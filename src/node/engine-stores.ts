@@ -1,0 +1,48 @@
+/** What Docker and podman (and cri-o) keep in files about a container's image and name, since no runtime below them knows it. */
+
+import { join } from 'node:path';
+import { parseJson, readJsonFile, stringsAt, textAt, valueAt } from './small-file.ts';
+
+/** A container as its engine knows it. */
+export interface EngineRecord {
+  /** The image's reference, as the user gave it; `undefined` when the engine only names an image ID. */
+  readonly image: string | undefined;
+  readonly name: string | undefined;
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+const imageId = /^(?:sha256:)?[0-9a-f]{64}$/;
+
+/** Docker's `config.v2.json`. `undefined` when Docker has no such container or keeps its data elsewhere. */
+export async function dockerRecord(id: string, hostRoot = '/'): Promise<EngineRecord | undefined> {
+  const config = await readJsonFile(join(hostRoot, 'var/lib/docker/containers', id, 'config.v2.json'));
+  if (config === undefined) return undefined;
+  return {
+    image: named(textAt(config, 'Config', 'Image')),
+    name: textAt(config, 'Name')?.replace(/^\//, ''),
+    labels: stringsAt(config, 'Config', 'Labels') ?? new Map(),
+  };
+}
+
+/** The entry in `containers.json` of containers/storage, which podman and cri-o share; root's storage only. */
+export async function storageRecord(id: string, hostRoot = '/'): Promise<EngineRecord | undefined> {
+  for (const file of ['containers.json', 'volatile-containers.json']) {
+    const list = await readJsonFile(join(hostRoot, 'var/lib/containers/storage/overlay-containers', file));
+    const entry = (Array.isArray(list) ? list : []).find((each) => textAt(each, 'id') === id);
+    if (entry === undefined) continue;
+    const metadata = parseJson(textAt(entry, 'metadata') ?? '');
+    const names = valueAt(entry, 'names');
+    return {
+      image: named(textAt(metadata, 'image-name')),
+      name:
+        textAt(metadata, 'name') ??
+        (Array.isArray(names) ? names.find((n) => typeof n === 'string') : undefined),
+      labels: new Map(),
+    };
+  }
+  return undefined;
+}
+
+function named(image: string | undefined): string | undefined {
+  return image === undefined || imageId.test(image) ? undefined : image;
+}

@@ -1,0 +1,57 @@
+/** What is known of one container: what policies ask about it, and what its documents say of it. */
+
+import type { Workload } from '../policy/types.ts';
+
+/** For every field: a value is known, `null` is known to be absent, `undefined` is not known yet. */
+export interface ContainerIdentity {
+  readonly id: string | undefined;
+  /** Which runtime told: `containerd`, `docker`, `podman`, `cri-o` or `runc`. */
+  readonly runtime: string | undefined;
+  readonly name: string | null | undefined;
+  /** Digests of the image's manifest, for example `sha256:...`; empty when the runtime does not say. */
+  readonly imageDigests: readonly string[];
+  readonly privileged: boolean | undefined;
+  /** `null` for a container outside of Kubernetes. */
+  readonly pod: PodIdentity | null | undefined;
+  readonly workload: Workload;
+}
+
+export interface PodIdentity {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string | undefined;
+  readonly labels: ReadonlyMap<string, string> | undefined;
+  readonly annotations: ReadonlyMap<string, string> | undefined;
+  readonly ips: readonly string[];
+}
+
+/** Nothing is known. */
+export const unknownIdentity: ContainerIdentity = Object.freeze({
+  id: undefined,
+  runtime: undefined,
+  name: undefined,
+  imageDigests: [],
+  privileged: undefined,
+  pod: undefined,
+  workload: {
+    image: undefined,
+    namespace: undefined,
+    podName: undefined,
+    podLabels: undefined,
+    clusterId: undefined,
+    clusterName: undefined,
+  },
+});
+
+/**
+ * Whether asking the runtimes again cannot tell more. The cluster's name and ID come from the configuration,
+ * so they do not count.
+ */
+export function isComplete({ workload }: ContainerIdentity): boolean {
+  return (
+    workload.image !== undefined &&
+    workload.namespace !== undefined &&
+    workload.podName !== undefined &&
+    workload.podLabels !== undefined
+  );
+}
