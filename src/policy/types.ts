@@ -3,7 +3,7 @@
  * `bind` alone, so what comes later in the pipeline need not check again.
  */
 
-import type { FaultCode } from '../errors.ts';
+import type { FaultCode, SourceFaultCode } from '../errors.ts';
 
 export const fileOperations = [
   'createExecutable',
@@ -16,10 +16,23 @@ export const processOperations = ['fork', 'exec'] as const;
 export const actions = ['log', 'alert', 'block'] as const;
 export const sections = ['file', 'process'] as const;
 
+/** The conditions that both sections have. They speak of the workload, so `bind` answers them once. */
+export const workloadConditions = [
+  'containerImageFullName',
+  'containerImageName',
+  'containerImageTag',
+  'kubernetesClusterId',
+  'kubernetesClusterName',
+  'kubernetesNamespace',
+  'kubernetesPodName',
+  'kubernetesPodLabel',
+] as const;
+
 export type FileOperation = (typeof fileOperations)[number];
 export type ProcessOperation = (typeof processOperations)[number];
 export type Action = (typeof actions)[number];
 export type Section = (typeof sections)[number];
+export type WorkloadCondition = (typeof workloadConditions)[number];
 export type Severity = 'error' | 'warning';
 
 /** The only thing that is written to the kernel. */
@@ -30,7 +43,7 @@ export type Truth = 'yes' | 'no' | 'unknown';
 
 /** Something wrong in a policy. `line` and `column` are one-based; `path` is like `file.responses[0].actions`. */
 export interface Fault {
-  readonly code: FaultCode;
+  readonly code: FaultCode | SourceFaultCode;
   readonly severity: Severity;
   readonly message: string;
   readonly line: number;
@@ -51,17 +64,8 @@ export interface ImageReference {
   readonly digest: string | null;
 }
 
-/** The conditions that both sections have. They speak of the workload, so `bind` answers them once. */
-export interface WorkloadConditions {
-  readonly containerImageFullName?: readonly string[];
-  readonly containerImageName?: readonly string[];
-  readonly containerImageTag?: readonly string[];
-  readonly kubernetesClusterId?: readonly string[];
-  readonly kubernetesClusterName?: readonly string[];
-  readonly kubernetesNamespace?: readonly string[];
-  readonly kubernetesPodName?: readonly string[];
-  readonly kubernetesPodLabel?: readonly string[];
-}
+/** A list holds when any of its values does; an absent one always holds. */
+export type WorkloadConditions = { readonly [C in WorkloadCondition]?: readonly string[] };
 
 export interface FileSelector extends WorkloadConditions {
   readonly name: string;

@@ -1,0 +1,59 @@
+/**
+ * The condition `kubernetesPodName`, also on a name that the API server has yet to make. For `generateName` it
+ * takes the first 58 characters and appends 5 of an alphabet without vowels and look-alikes
+ * (k8s.io/apiserver/pkg/storage/names).
+ */
+
+import { or } from './truth.ts';
+import type { PodName, Truth } from './types.ts';
+
+/** What the API server appends is made of these. */
+export const suffixAlphabet = 'bcdfghjklmnpqrstvwxz2456789';
+
+const suffixLength = 5;
+const maxBaseLength = 58;
+const suffixPart = new RegExp(`^[${suffixAlphabet}]{0,${suffixLength}}$`);
+
+/** One value of the condition. */
+export interface NamePattern {
+  /** The whole name, or its beginning when `prefix`. */
+  readonly text: string;
+  /** Whether the pattern ended in `*`. A `*` elsewhere is literal. */
+  readonly prefix: boolean;
+}
+
+export function parseNamePattern(text: string): NamePattern {
+  return text.endsWith('*') ? { text: text.slice(0, -1), prefix: true } : { text, prefix: false };
+}
+
+/**
+ * Whether the pod's name fits any pattern: `yes` when every name that it may get does, `no` when none does.
+ * `null`: not a pod; `undefined`: nothing is known of the name.
+ */
+export function podNameHolds(patterns: readonly NamePattern[], podName: PodName | null | undefined): Truth {
+  if (podName === undefined) return 'unknown';
+  if (podName === null) return 'no';
+  let holds: Truth = 'no';
+  for (const pattern of patterns) {
+    holds = or(
+      holds,
+      'name' in podName ? fitsName(pattern, podName.name) : mayFit(pattern, podName.generateName),
+    );
+    if (holds === 'yes') break;
+  }
+  return holds;
+}
+
+function fitsName(pattern: NamePattern, name: string): Truth {
+  const fits = pattern.prefix ? name.startsWith(pattern.text) : name === pattern.text;
+  return fits ? 'yes' : 'no';
+}
+
+function mayFit(pattern: NamePattern, generateName: string): Truth {
+  const base = generateName.slice(0, maxBaseLength);
+  if (pattern.prefix && base.startsWith(pattern.text)) return 'yes';
+  if (!pattern.text.startsWith(base)) return 'no';
+  const rest = pattern.text.slice(base.length);
+  const possible = suffixPart.test(rest) && (pattern.prefix || rest.length === suffixLength);
+  return possible ? 'unknown' : 'no';
+}
