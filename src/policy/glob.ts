@@ -65,7 +65,7 @@ function literalButStars(pattern: string): string {
   return withoutBackslashes(pattern).replace(/[?[\]{}()!+@|"^$,~]/g, '\\$&');
 }
 
-/** picomatch folds runs of backslashes into one; a character that no path can hold stands in for them. */
+/** picomatch folds runs of backslashes. Half a surrogate pair stands in for them: decoded text never holds one. */
 function withoutBackslashes(text: string): string {
-  return text.replaceAll('\\', '\0');
+  return text.replaceAll('\\', '\ud800');
 }
