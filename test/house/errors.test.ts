@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { errorCodes, faultCodes } from '../../src/errors.ts';
+import { errorCodes, faultCodes, sourceFaultCodes } from '../../src/errors.ts';
 import { failures } from '../../src/failures.ts';
 import { sourceFiles, textOf } from './sources.ts';
 
@@ -12,7 +12,9 @@ const headingsBelow = (title: string): string[] => {
   return [...part.matchAll(/^### (\S+)$/gm)].map(([, code]) => code ?? '');
 };
 
-for (const [title, table] of Object.entries({ Faults: faultCodes, Errors: errorCodes, Failures: failures })) {
+const tables = { Faults: { ...faultCodes, ...sourceFaultCodes }, Errors: errorCodes, Failures: failures };
+
+for (const [title, table] of Object.entries(tables)) {
   test(`docs/errors.md documents exactly the codes of the table: ${title}`, () => {
     assert.deepEqual(headingsBelow(title).sort(), Object.keys(table).sort());
   });

@@ -1,0 +1,170 @@
+/**
+ * Policies from a directory of YAML files, and the generations that come of its changes.
+ *
+ *   readPolicyFiles -> readSettled -> readPolicy of each -> compile -> publish
+ *
+ * A generation is built whole and published by one assignment; whoever took the one before finishes with it.
+ * A state of the directory with a fault, or one that cannot be read, never replaces a good generation.
+ */
+
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { GateError } from '../errors.ts';
+import { reportFailure } from '../failures.ts';
+import { log } from '../log.ts';
+import { type CompiledPolicy, compile } from '../policy/compile.ts';
+import { readPolicy } from '../policy/read.ts';
+import type { Policy } from '../policy/types.ts';
+import { notifyOfChanges } from './changes.ts';
+import { errorsOf, type FileFault, formatFault, idFaults, unreadFault } from './faults.ts';
+import { digestOf, type PolicyFile, readPolicyFiles } from './files.ts';
+
+export interface LoadOptions {
+  /** `strict` is what the guide says, `lenient` what Elastic's editor accepts (default: strict). */
+  readonly mode?: 'strict' | 'lenient';
+  /** The cluster's name; without it a policy that asks for one gets a warning. */
+  readonly clusterName?: string;
+}
+
+export interface LoadedPolicies {
+  /** Those without a fault of severity error, sorted by file name. ID = file name without extension. */
+  readonly policies: readonly { readonly id: string; readonly policy: Policy }[];
+  /** Every fault of every file, warnings as well. */
+  readonly faults: readonly FileFault[];
+  readonly files: readonly PolicyFile[];
+}
+
+/** All policies of one moment. `number` starts at 1 and grows by one with each that is published. */
+export interface Generation {
+  readonly number: number;
+  readonly policies: readonly CompiledPolicy[];
+}
+
+export interface WatchOptions extends LoadOptions {
+  /** How long the directory must stay unchanged before it is taken (default: 100 milliseconds). */
+  readonly settleMs?: number;
+  /** How often the contents are compared without any notice of a change (default: 10 seconds). */
+  readonly recheckMs?: number;
+  readonly onGeneration?: (generation: Generation) => void;
+  /** `faults` is empty when the directory could not be read; then `error` says why. */
+  readonly onRefused?: (faults: readonly FileFault[], error?: unknown) => void;
+}
+
+export interface WatchedDirectory {
+  current(): Generation;
+  /** Looks at the directory now; resolves when its state has been published or refused. Never rejects. */
+  refresh(): Promise<void>;
+  /** Stops watching; the current generation stays usable. Twice is fine. */
+  close(): void;
+}
+
+/**
+ * What the directory, or the one file, at `path` holds.
+ * @throws FILE_UNREADABLE
+ */
+export async function loadDirectory(path: string, options: LoadOptions = {}): Promise<LoadedPolicies> {
+  return policyReader(options)(await readPolicyFiles(path));
+}
+
+/**
+ * Loads the directory and follows its changes: edits in place, renames, the `..data` swap of a mounted
+ * ConfigMap, the directory removed and made again. The same contents never make a second generation.
+ * @throws FILE_UNREADABLE
+ * @throws POLICIES_INVALID when the first state has a fault; every fault is in the log by then
+ */
+export async function watchDirectory(path: string, options: WatchOptions = {}): Promise<WatchedDirectory> {
+  const { settleMs = 100, recheckMs = 10_000 } = options;
+  const read = policyReader(options);
+  const first = await read(await readPolicyFiles(path));
+  const errors = logFaults(first.faults);
+  if (errors.length > 0) throw new GateError('POLICIES_INVALID', summaryOf(path, errors));
+  let generation: Generation = { number: 1, policies: compileAll(first.policies) };
+  /** What was last looked at, good or bad, so that nothing is reported twice. */
+  let seen = digestOf(first.files);
+
+  const refuse = (faults: readonly FileFault[], error?: unknown): void => {
+    const reasons = error instanceof Error ? [error.message] : faults.map(formatFault);
+    reportFailure('policy_reload_refused', { generation: generation.number, reasons });
+    options.onRefused?.(faults, error);
+  };
+  const check = async (): Promise<void> => {
+    try {
+      const files = await readSettled(path, seen, settleMs);
+      if (files === null) return;
+      seen = digestOf(files);
+      const loaded = await read(files);
+      const errors = logFaults(loaded.faults);
+      if (errors.length > 0) return refuse(errors);
+      generation = { number: generation.number + 1, policies: compileAll(loaded.policies) };
+      log.info({ generation: generation.number, policies: generation.policies.length }, 'policies published');
+      options.onGeneration?.(generation);
+    } catch (error) {
+      if (seen !== String(error)) refuse([], error);
+      seen = String(error);
+    }
+  };
+  const changes = notifyOfChanges(path, recheckMs, check);
+  return { current: () => generation, refresh: changes.checkNow, close: changes.close };
+}
+
+/**
+ * The files once two readings `settleMs` apart agree, so that a file half written is not taken for a shorter
+ * policy; `null` when they are as `seen`.
+ */
+async function readSettled(
+  path: string,
+  seen: string,
+  settleMs: number,
+): Promise<readonly PolicyFile[] | null> {
+  const deadline = performance.now() + 20 * settleMs;
+  for (let before = seen; ; await setTimeout(settleMs)) {
+    const files = await readPolicyFiles(path);
+    const digest = digestOf(files);
+    if (digest === seen) return null;
+    if (digest === before || performance.now() > deadline) return files;
+    before = digest;
+  }
+}
+
+type Reading = ReturnType<typeof readPolicy>;
+
+/** Reads files into policies. A text that the same reader met in its last turn is not read again. */
+function policyReader(options: LoadOptions): (files: readonly PolicyFile[]) => Promise<LoadedPolicies> {
+  const settings = { mode: options.mode ?? 'strict', clusterName: options.clusterName } as const;
+  let known = new Map<string, Reading>();
+  return async (files) => {
+    const readings = new Map<string, Reading>();
+    const policies: { id: string; policy: Policy }[] = [];
+    const faults: FileFault[] = idFaults(files);
+    let lastPause = performance.now();
+    for (const source of files) {
+      const { file, id, text } = source;
+      if (text === null) {
+        faults.push(unreadFault(file, source.reason));
+        continue;
+      }
+      const reading = known.get(text) ?? readPolicy(text, settings);
+      readings.set(text, reading);
+      faults.push(...reading.faults.map((fault) => ({ file, fault })));
+      if (reading.policy !== undefined) policies.push({ id, policy: reading.policy });
+      // Ten thousand policies take seconds to read; requests are answered meanwhile.
+      if (performance.now() - lastPause > 5) lastPause = await setImmediate().then(() => performance.now());
+    }
+    known = readings;
+    return { policies, faults, files };
+  };
+}
+
+function compileAll(policies: LoadedPolicies['policies']): CompiledPolicy[] {
+  return policies.map(({ id, policy }) => compile(id, policy));
+}
+
+function logFaults(faults: readonly FileFault[]): FileFault[] {
+  for (const each of faults) log.warn({ code: each.fault.code }, formatFault(each));
+  return errorsOf(faults);
+}
+
+function summaryOf(path: string, errors: readonly FileFault[]): string {
+  const [first] = errors;
+  const rest = errors.length > 1 ? `, and ${errors.length - 1} more` : '';
+  return `policies in \`${path}\` have faults: ${first === undefined ? '' : formatFault(first)}${rest}`;
+}

@@ -1,0 +1,111 @@
+/** Reads policy files as text. Knows files and folders, nothing of what a policy says. */
+
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, readdir, realpath, stat } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
+import { GateError } from '../errors.ts';
+
+/** Larger files are not read; the policy language has the same limit. */
+export const maxPolicyBytes = 1 << 20;
+
+const extensions = new Set(['.yaml', '.yml', '.json']);
+
+/** One policy file and its text, or why it has none. */
+export type PolicyFile = {
+  /** The path given, joined with the file's name. */
+  readonly file: string;
+  /** File name without extension: the policy's ID. */
+  readonly id: string;
+} & ({ readonly text: string } | { readonly text: null; readonly reason: string });
+
+/**
+ * The policy files of a directory (`*.yaml`, `*.yml`, `*.json`; no subfolders, no hidden files), sorted by
+ * name; or the one file that `path` names. A mounted ConfigMap is read as one state: when its `..data` link
+ * moves meanwhile, the reading starts again.
+ * @throws FILE_UNREADABLE
+ */
+export async function readPolicyFiles(path: string): Promise<readonly PolicyFile[]> {
+  try {
+    return (await stat(path)).isDirectory() ? await readWhileStill(path) : [await readPolicyFile(path)];
+  } catch (error) {
+    throw new GateError(
+      'FILE_UNREADABLE',
+      `cannot read policies from \`${path}\`: ${reasonOf(error)}`,
+      error,
+    );
+  }
+}
+
+/** A digest of names and contents: equal digests mean that nothing has changed. */
+export function digestOf(files: readonly PolicyFile[]): string {
+  const hash = createHash('sha256');
+  for (const { file, text } of files) {
+    hash.update(JSON.stringify([file, text === null ? null : Buffer.byteLength(text)]));
+    hash.update(text ?? '');
+  }
+  return hash.digest('hex');
+}
+
+async function readWhileStill(directory: string): Promise<readonly PolicyFile[]> {
+  const attempts = 5;
+  for (let attempt = 1; ; attempt++) {
+    const before = await configMapState(directory);
+    try {
+      const files = await readDirectory(directory);
+      if (before === (await configMapState(directory)) || attempt === attempts) return files;
+    } catch (error) {
+      // A file may vanish between the listing and the reading: editors replace files by rename.
+      if (attempt === attempts || !hasCode(error, 'ENOENT')) throw error;
+    }
+  }
+}
+
+/** Where `..data` points, with which the kubelet swaps all files of a ConfigMap at once; '' elsewhere. */
+async function configMapState(directory: string): Promise<string> {
+  return realpath(join(directory, '..data')).catch(() => '');
+}
+
+async function readDirectory(directory: string): Promise<readonly PolicyFile[]> {
+  const files: PolicyFile[] = [];
+  for (const name of (await readdir(directory)).sort()) {
+    const file = join(directory, name);
+    if (name.startsWith('.') || !extensions.has(extname(name)) || (await stat(file)).isDirectory()) continue;
+    files.push(await readPolicyFile(file));
+  }
+  return files;
+}
+
+async function readPolicyFile(file: string): Promise<PolicyFile> {
+  const id = basename(file, extname(file));
+  // O_NONBLOCK: opening a FIFO for reading would wait for a writer for ever.
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const facts = await handle.stat();
+    if (!facts.isFile()) return { file, id, text: null, reason: 'it is not a regular file' };
+    const tooLarge = { file, id, text: null, reason: `it is larger than ${maxPolicyBytes} bytes` };
+    if (facts.size > maxPolicyBytes) return tooLarge;
+    const bytes = await handle.readFile();
+    return bytes.length > maxPolicyBytes ? tooLarge : { file, id, ...decode(bytes) };
+  } finally {
+    await handle.close();
+  }
+}
+
+function decode(bytes: Buffer): { text: string } | { text: null; reason: string } {
+  try {
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
+  } catch {
+    return { text: null, reason: 'it is not UTF-8' };
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (hasCode(error, 'ENOENT')) return 'no such file or directory';
+  if (hasCode(error, 'EACCES')) return 'permission denied';
+  return error instanceof Error ? error.message : String(error);
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
