@@ -6,6 +6,15 @@ import { failuresTotal } from './metrics.ts';
 /** Every failure with what is done about it. The key is the value of the metric's label `failure`. */
 export const failures = {
   policy_reload_refused: 'the last good generation stays',
+  watch_interrupted: 'the last good objects stay, and the watch is tried again',
+  watch_handler_failed: 'the objects are kept, and the watch goes on',
+  container_unknown: 'nothing was published in time, so `onUnknown` decided',
+  creation_unconfirmed: 'rules about creating and about modifying both decided; an empty file may stay',
+  event_report_dropped: 'the verdict stood; the event is not reported',
+  intent_unread: 'the open was taken as creating and writing',
+  mark_failed: 'the container runs without the gate',
+  path_unread: 'every path condition of a `block` rule was taken as met',
+  rollback_failed: 'the open was refused; the empty file stays',
 } as const;
 
 export type Failure = keyof typeof failures;
