@@ -1,29 +1,18 @@
 /** The programs that tests and the demo need beyond Node, and their installation on Debian and Ubuntu. */
 
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { isInstalled } from './programs.ts';
 
 /** Program, and the Debian package that has it. */
-const programs: Record<string, string> = {
+export type Programs = Readonly<Record<string, string>>;
+
+const containerPrograms: Programs = {
   runc: 'runc',
   containerd: 'containerd',
   ctr: 'containerd',
   busybox: 'busybox-static',
 };
-
-const searched = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-
-function isInstalled(program: string): boolean {
-  return searched.some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
 
 /** Whether a Debian package is installed; `busybox` may also be the dynamic one, which no container could run. */
 function hasPackage(name: string): boolean {
@@ -40,8 +29,8 @@ function isDebian(): boolean {
 }
 
 /** The Debian packages that are missing here. */
-export function missingPackages(): string[] {
-  const missing = Object.entries(programs)
+export function missingPackages(wanted: Programs = containerPrograms): string[] {
+  const missing = Object.entries(wanted)
     .filter(
       ([program, name]) =>
         !isInstalled(program) || (isDebian() && name === 'busybox-static' && !hasPackage(name)),
@@ -54,8 +43,12 @@ export function missingPackages(): string[] {
  * Installs what is missing with apt-get, as root on Debian or Ubuntu, and says so. Elsewhere, and with `--no-install`
  * in `argv`, it says what is missing and what that means; the parts that need it skip themselves.
  */
-export function installPackages(argv: readonly string[], say: (line: string) => void): void {
-  const missing = missingPackages();
+export function installPackages(
+  argv: readonly string[],
+  say: (line: string) => void,
+  wanted: Programs = containerPrograms,
+): void {
+  const missing = missingPackages(wanted);
   if (missing.length === 0) return;
   const names = missing.join(', ');
   if (argv.includes('--no-install')) {
@@ -74,7 +67,7 @@ export function installPackages(argv: readonly string[], say: (line: string) => 
     );
     const failed = [update, install].find(({ status }) => status !== 0);
     if (failed !== undefined) say(`apt-get failed:\n${failed.stderr}`);
-    const still = missingPackages();
+    const still = missingPackages(wanted);
     if (still.length > 0) say(`still missing: ${still.join(', ')}; parts with real containers are skipped`);
   }
 }
