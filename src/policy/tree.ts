@@ -11,8 +11,10 @@ export interface Place {
 export interface ScalarNode {
   readonly kind: 'scalar';
   readonly value: string | number | bigint | boolean | null;
-  /** The value as the author wrote it, without quotes: `1.10` where `value` is the number 1.1. */
+  /** The value as text, unquoted: `1.10` where `value` is the number 1.1. */
   readonly source: string;
+  /** Where it stands in the text, quotes included: zero-based offsets of its begin and end. */
+  readonly span: readonly [start: number, end: number];
   readonly at: Place;
 }
 
