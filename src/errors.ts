@@ -53,6 +53,7 @@ export const errorCodes = {
   KUBERNETES_CONFIG: 'there is no kubeconfig or service account that can be used',
   KUBERNETES_UNREACHABLE: 'the API server gave no answer',
   KUBERNETES_REFUSED: 'the API server answered with an error',
+  OUTPUT_UNUSABLE: 'documents cannot be written where they should go',
   GATE_NOT_BUILT: 'the native addon is not there',
   GATE_NOT_PERMITTED: 'the kernel does not let this process gate anything',
   GATE_TABLE_INVALID: 'a decision table is damaged',

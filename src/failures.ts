@@ -10,10 +10,13 @@ export const failures = {
   watch_handler_failed: 'the objects are kept, and the watch goes on',
   container_unknown: 'nothing was published in time, so `onUnknown` decided',
   creation_unconfirmed: 'rules about creating and about modifying both decided; an empty file may stay',
+  document_dropped: 'the output was too slow or gone; the verdict stood',
+  document_write_failed: 'the same bytes are written again, at a growing distance',
   event_report_dropped: 'the verdict stood; the event is not reported',
   intent_unread: 'the open was taken as creating and writing',
   mark_failed: 'the container runs without the gate',
   path_unread: 'every path condition of a `block` rule was taken as met',
+  runtime_unanswered: 'the runtime is asked again; meanwhile a first exec waits, then `onUnknown` decides',
   rollback_failed: 'the open was refused; the empty file stays',
 } as const;
 

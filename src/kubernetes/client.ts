@@ -6,7 +6,7 @@
 import { connect } from './connection.ts';
 import type { Kind, ObjectOf } from './kinds.ts';
 import { collectionOf, groupPath, nameOf, type ObjectName, pathOf, typed } from './paths.ts';
-import { hasStatus, makeTransport, type Transport } from './transport.ts';
+import { hasStatus, type LineLimits, makeTransport, type Transport } from './transport.ts';
 
 export type { ObjectName } from './paths.ts';
 export { hasStatus, KubernetesError } from './transport.ts';
@@ -84,11 +84,11 @@ export interface Cluster {
   delete(kind: Kind, object: ObjectName, options?: DeleteOptions): Promise<boolean>;
   /** Whether the API server has this group and version, such as `openreports.io/v1alpha1`. */
   serves(apiVersion: string): Promise<boolean>;
-  /** The lines of a watch. For `watch`, which keeps one going; `signal` ends it. */
+  /** The lines of a watch. For `watch`, which keeps one going. */
   watchLines(
     kind: Kind,
     query: Readonly<Record<string, string | undefined>>,
-    options: { readonly namespace?: string; readonly deadlineMs: number; readonly signal: AbortSignal },
+    options: LineLimits & { readonly namespace?: string },
   ): Promise<AsyncIterable<string>>;
   /** Closes the connections once the calls on them have ended. */
   close(): void;
@@ -217,11 +217,10 @@ function makeCluster(server: string, namespace: string | undefined, transport: T
         throw error;
       }
     },
-    watchLines: (kind, query, { namespace: inNamespace, deadlineMs, signal }) =>
+    watchLines: (kind, query, options) =>
       transport.lines(
-        { method: 'GET', path: collectionOf(kind, inNamespace), query: { ...query, watch: 'true' } },
-        deadlineMs,
-        signal,
+        { method: 'GET', path: collectionOf(kind, options.namespace), query: { ...query, watch: 'true' } },
+        options,
       ),
     close: () => transport.close(),
   };

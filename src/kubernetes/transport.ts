@@ -40,11 +40,20 @@ export interface Transport {
   /** The parsed answer. @throws KUBERNETES_REFUSED, KUBERNETES_UNREACHABLE, KUBERNETES_CONFIG */
   send(call: Call, deadlineMs: number): Promise<unknown>;
   /**
-   * The lines of an answer that goes on. Only the headers are under the deadline; `signal` ends the lines.
-   * @throws as `send`
+   * The lines of an answer that goes on, until the server ends it.
+   * @throws as `send`, also while iterating
    */
-  lines(call: Call, deadlineMs: number, signal: AbortSignal): Promise<AsyncIterable<string>>;
+  lines(call: Call, limits: LineLimits): Promise<AsyncIterable<string>>;
   close(): void;
+}
+
+export interface LineLimits {
+  /** Until the server begins to answer. */
+  readonly deadlineMs: number;
+  /** From there until it must have ended; after that it counts as hanging. */
+  readonly lifeMs: number;
+  /** Ends it from our side. */
+  readonly signal: AbortSignal;
 }
 
 /** No object of the API server is larger than etcd's 1.5 MiB; a page of 500 large pods stays far below. */
@@ -78,26 +87,28 @@ export async function makeTransport(connection: Connection): Promise<Transport> 
 
   return {
     async send(call, deadlineMs) {
+      const limit = limited();
+      limit.within(deadlineMs, `no answer within ${deadlineMs} ms`);
       try {
-        const answer = await open(call, AbortSignal.timeout(deadlineMs));
+        const answer = await open(call, limit.signal);
         const text = await answer.body.text();
         return text === '' ? {} : JSON.parse(text);
       } catch (error) {
-        throw unreachable(call, error, deadlineMs);
+        throw unreachable(call, error);
+      } finally {
+        limit.end();
       }
     },
-    async lines(call, deadlineMs, signal) {
-      const headers = new AbortController();
-      const late = setTimeout(() => headers.abort(new DOMException('no answer', 'TimeoutError')), deadlineMs);
+    async lines(call, { deadlineMs, lifeMs, signal }) {
+      const limit = limited(signal);
+      limit.within(deadlineMs, `no answer within ${deadlineMs} ms`);
       try {
-        const answer = await open(call, AbortSignal.any([signal, headers.signal]));
-        const stream = answer.body.stream();
-        if (stream === null) throw new Error('empty answer');
-        return linesOf(stream);
+        const answer = await open(call, limit.signal);
+        limit.within(lifeMs, `silent: should have ended within ${lifeMs} ms`);
+        return linesOf(call, answer.body.stream() ?? new ReadableStream(), limit);
       } catch (error) {
-        throw unreachable(call, error, deadlineMs);
-      } finally {
-        clearTimeout(late);
+        limit.end();
+        throw unreachable(call, error);
       }
     },
     close: () => connection.close(),
@@ -105,24 +116,63 @@ export async function makeTransport(connection: Connection): Promise<Transport> 
 }
 
 /** Splits at newlines. Linear also when a line comes in many small pieces. */
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+async function* linesOf(
+  call: Call,
+  stream: ReadableStream<Uint8Array>,
+  limit: Limit,
+): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let pieces: string[] = [];
   let chars = 0;
-  for await (const bytes of stream) {
-    const [head = '', ...rest] = decoder.decode(bytes, { stream: true }).split('\n');
-    pieces.push(head);
-    chars += head.length;
-    if (chars > maxLineChars)
-      throw new Error(`a line of the answer is longer than ${maxLineChars} characters`);
-    for (const next of rest) {
-      const line = pieces.join('');
-      if (line !== '') yield line;
-      pieces = [next];
-      chars = next.length;
+  try {
+    for await (const bytes of stream) {
+      const [head = '', ...rest] = decoder.decode(bytes, { stream: true }).split('\n');
+      pieces.push(head);
+      chars += head.length;
+      if (chars > maxLineChars) throw new Error(`a line is longer than ${maxLineChars} characters`);
+      for (const next of rest) {
+        const line = pieces.join('');
+        if (line !== '') yield line;
+        pieces = [next];
+        chars = next.length;
+      }
     }
+    // What follows the last newline was cut off in the middle: the server ends every line with one.
+  } catch (error) {
+    throw unreachable(call, error);
+  } finally {
+    limit.end();
   }
-  // What follows the last newline was cut off in the middle: the server ends every watch event with one.
+}
+
+interface Limit {
+  readonly signal: AbortSignal;
+  /** Aborts `ms` from now, saying `why`; replaces what was set before. */
+  within(ms: number, why: string): void;
+  end(): void;
+}
+
+/**
+ * A signal with a timer that can be set again. Not `AbortSignal.any` of `AbortSignal.timeout`: nothing but a weak
+ * reference holds those together, and a deadline that is collected never fires.
+ */
+function limited(parent?: AbortSignal): Limit {
+  const controller = new AbortController();
+  const stop = () => controller.abort(parent?.reason);
+  if (parent?.aborted) stop();
+  parent?.addEventListener('abort', stop, { once: true });
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    signal: controller.signal,
+    within(ms, why) {
+      clearTimeout(timer);
+      timer = setTimeout(() => controller.abort(new Error(why)), ms);
+    },
+    end() {
+      clearTimeout(timer);
+      parent?.removeEventListener('abort', stop);
+    },
+  };
 }
 
 function refused(call: Call, status: number, text: string, retryAfter: string | undefined): KubernetesError {
@@ -146,13 +196,11 @@ function refused(call: Call, status: number, text: string, retryAfter: string | 
   );
 }
 
-function unreachable(call: Call, error: unknown, deadlineMs: number): unknown {
+function unreachable(call: Call, error: unknown): unknown {
   if (error instanceof GateError) return error;
-  const name = error instanceof Error ? error.name : '';
-  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
   const text = error instanceof Error ? error.message : String(error);
-  const what =
-    name === 'TimeoutError' ? `no answer within ${deadlineMs} ms` : `${text}${cause}`.replaceAll(/\s+/g, ' ');
+  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  const what = `${text}${cause}`.replaceAll(/\s+/g, ' ');
   return new KubernetesError(0, '', `${call.method} ${call.path}: ${what}`, undefined, error);
 }
 

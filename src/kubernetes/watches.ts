@@ -1,0 +1,206 @@
+/**
+ * Keeps a copy of all objects of one kind, whatever the API server does: away, silent, slow, out of history, busy.
+ *
+ * Owns one connection to the API server at a time and the timer between two of them; the objects belong to the store.
+ * The flow: list every page, then watch from there in short pieces, and list again from time to time. The server ends
+ * each piece after 20 seconds with a bookmark, so one that has not ended 3 seconds later hangs and is dropped. That
+ * notices a dead connection within the 30 seconds we promise, which the server's own bookmarks (one a minute) and TCP
+ * would not. Every failure leads to a pause and another attempt; none of them removes an object.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GateError } from '../errors.ts';
+import { reportFailure } from '../failures.ts';
+import { type Cluster, hasStatus, KubernetesError } from './client.ts';
+import type { Kind, KubernetesObject, ObjectOf } from './kinds.ts';
+import { trackStaleness } from './staleness.ts';
+import { type Change, Store } from './store.ts';
+
+export interface WatchOptions<K extends Kind, T> {
+  /** Absent: the whole cluster. */
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  /** What to keep of an object (default: all of it). Must not throw. */
+  readonly project?: (object: ObjectOf[K]) => T;
+  /** Called with what changed; for a list once per page, for the first list before `ready` resolves. */
+  readonly onChange?: (changes: readonly Change<T>[]) => void;
+  readonly times?: Partial<WatchTimes>;
+}
+
+export interface WatchTimes {
+  /** For how long one watch request lasts before the server ends it (default: 20000). */
+  readonly pieceMs: number;
+  /** How much later than that it counts as hanging (default: 3000). */
+  readonly graceMs: number;
+  /** For the server's first byte, and for each page of a list (default: 10000). */
+  readonly deadlineMs: number;
+  /** Between two lists that nothing forced (default: 600000, less up to 20 % jitter). */
+  readonly relistMs: number;
+  /** The first pause after a failure; doubles with each further one (default: 250). */
+  readonly firstPauseMs: number;
+  /** The longest pause, also when `Retry-After` asks for more (default: 10000). */
+  readonly longestPauseMs: number;
+}
+
+export interface Watched<T> {
+  /** `true` once the first list is complete; `false` when the watch was closed before. Never rejects. */
+  readonly ready: Promise<boolean>;
+  readonly synced: boolean;
+  readonly size: number;
+  get(name: string, namespace?: string): T | undefined;
+  list(): T[];
+  /** Milliseconds since the server last said anything about this kind; normally below `pieceMs`. */
+  stalenessMs(): number;
+  /** Ends the watch; the last objects stay readable. Calling it again is fine. */
+  close(): Promise<void>;
+}
+
+const defaultTimes: WatchTimes = {
+  pieceMs: 20_000,
+  graceMs: 3_000,
+  deadlineMs: 10_000,
+  relistMs: 600_000,
+  firstPauseMs: 250,
+  longestPauseMs: 10_000,
+};
+
+/** After so many failures in a row the history may be another one (etcd restored from a backup): list again. */
+const failuresUntilRelist = 3;
+
+interface WatchLine<O> {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  readonly object: O;
+}
+
+/** Starts at once and never throws; `ready` tells when there is something to read. */
+export function watch<K extends Kind, T = ObjectOf[K]>(
+  cluster: Cluster,
+  kind: K,
+  options: WatchOptions<K, T> = {},
+): Watched<T> {
+  type O = ObjectOf[K] & KubernetesObject;
+  const times = { ...defaultTimes, ...options.times };
+  const store = new Store<O, T>(options.project ?? ((object) => object as unknown as T));
+  const closing = new AbortController();
+  const staleness = trackStaleness(kind);
+  const { promise: ready, resolve: settleReady } = Promise.withResolvers<boolean>();
+  let synced = false;
+  let resourceVersion: string | undefined;
+  let failuresInRow = 0;
+  let listAgainAt = 0;
+
+  const tell = (changes: readonly (Change<T> | undefined)[]) => {
+    const real = changes.filter((change) => change !== undefined);
+    if (real.length === 0) return;
+    try {
+      options.onChange?.(real);
+    } catch (error) {
+      reportFailure('watch_handler_failed', { kind, err: error });
+    }
+  };
+
+  async function list(): Promise<void> {
+    const { namespace, labelSelector, fieldSelector } = options;
+    const replacement = store.replaceAll();
+    let version = '';
+    const selection = { namespace, labelSelector, fieldSelector, deadlineMs: times.deadlineMs };
+    for await (const page of cluster.pages(kind, selection)) {
+      if (closing.signal.aborted) return;
+      staleness.heard();
+      // Page by page: if the next one fails, what is in the store has been told.
+      tell(page.items.map((object) => replacement.put(object)));
+      version = page.resourceVersion;
+    }
+    tell(replacement.finish());
+    resourceVersion = version;
+    listAgainAt = performance.now() + times.relistMs * (1 - 0.2 * Math.random());
+    synced = true;
+    settleReady(true);
+  }
+
+  /** One piece of watching. Returns when the server ends it as agreed, throws when anything else ends it. */
+  async function watchPiece(): Promise<void> {
+    const started = performance.now();
+    const query = {
+      labelSelector: options.labelSelector,
+      fieldSelector: options.fieldSelector,
+      resourceVersion,
+      allowWatchBookmarks: 'true',
+      timeoutSeconds: String(Math.ceil(times.pieceMs / 1000)),
+    };
+    const lines = await cluster.watchLines(kind, query, {
+      namespace: options.namespace,
+      deadlineMs: times.deadlineMs,
+      lifeMs: times.pieceMs + times.graceMs,
+      signal: closing.signal,
+    });
+    staleness.heard();
+    for await (const line of lines) {
+      staleness.heard();
+      take(JSON.parse(line));
+      failuresInRow = 0;
+    }
+    if (performance.now() - started < 1_000) throw new Error('the watch ended as soon as it began');
+    staleness.heard();
+    failuresInRow = 0;
+  }
+
+  function take({ type, object }: WatchLine<O>): void {
+    if (type === 'ERROR') {
+      const {
+        code = 500,
+        message,
+        reason = '',
+      } = object as { code?: number; message?: string; reason?: string };
+      throw new KubernetesError(code, reason, `watch of ${kind}: ${code} ${message}`);
+    }
+    if (object?.metadata === undefined) throw new Error(`watch of ${kind}: a line without an object`);
+    if (type !== 'BOOKMARK') tell([type === 'DELETED' ? store.remove(object) : store.put(object)]);
+    resourceVersion = object.metadata.resourceVersion;
+  }
+
+  async function pauseAfter(error: unknown): Promise<void> {
+    failuresInRow += 1;
+    // Without history, or after an error that says nothing about it, only a list tells what was missed.
+    const keepsHistory = error instanceof KubernetesError ? [0, 429].includes(error.status) : true;
+    if (!keepsHistory || failuresInRow >= failuresUntilRelist) resourceVersion = undefined;
+    const reason = error instanceof GateError ? error.message : String(error);
+    reportFailure('watch_interrupted', { kind, reason, failuresInRow });
+    const doubled = Math.min(times.firstPauseMs * 2 ** (failuresInRow - 1), times.longestPauseMs);
+    const asked = hasStatus(error, 429) ? (error.retryAfterMs ?? 1_000) : 0;
+    const pauseMs = Math.min(Math.max(doubled * (0.5 + Math.random() / 2), asked), times.longestPauseMs);
+    await sleep(pauseMs, undefined, { signal: closing.signal }).catch(() => undefined);
+  }
+
+  async function keepGoing(): Promise<void> {
+    while (!closing.signal.aborted) {
+      try {
+        if (resourceVersion === undefined || performance.now() > listAgainAt) await list();
+        else await watchPiece();
+      } catch (error) {
+        if (!closing.signal.aborted) await pauseAfter(error);
+      }
+    }
+    staleness.forget();
+    settleReady(false);
+  }
+
+  const ended = keepGoing();
+  return {
+    ready,
+    get synced() {
+      return synced;
+    },
+    get size() {
+      return store.size;
+    },
+    get: (name, namespace) => store.get(name, namespace),
+    list: () => [...store.values()],
+    stalenessMs: () => staleness.ms(),
+    close() {
+      closing.abort();
+      return ended;
+    },
+  };
+}
