@@ -16,8 +16,11 @@ export const failures = {
   intent_unread: 'the open was taken as creating and writing',
   mark_failed: 'the container runs without the gate',
   path_unread: 'every path condition of a `block` rule was taken as met',
+  publish_failed: 'the container keeps the table it had',
   runtime_unanswered: 'the runtime is asked again; meanwhile a first exec waits, then `onUnknown` decides',
   rollback_failed: 'the open was refused; the empty file stays',
+  lease_unreachable: 'tried again; a leader goes on until its time is over',
+  lease_lost: 'another replica takes over the controller, and this one goes on serving',
 } as const;
 
 export type Failure = keyof typeof failures;
