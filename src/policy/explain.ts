@@ -1,7 +1,25 @@
 /** Why a policy applies to a workload or not, and why it fires on an event or not: condition by condition. */
 
-import type { CompiledPolicy } from './compile.ts';
-import type { Action, PolicyDecision, PolicyEvent, Section, Truth, Verdict, Workload } from './types.ts';
+import { bind, factOf, responseApplies, testWorkload } from './bind.ts';
+import { type CompiledPolicy, type CompiledSection, compileCondition } from './compile.ts';
+import { decide, eventConditions, fires, selectorMatches } from './decide.ts';
+import type { EventCondition } from './eventConditions.ts';
+import { or, truthOf } from './truth.ts';
+import {
+  type Action,
+  type BoundSection,
+  type FileSelector,
+  type PolicyDecision,
+  type PolicyEvent,
+  type ProcessSelector,
+  type Section,
+  sections,
+  type Truth,
+  type Verdict,
+  type Workload,
+  type WorkloadCondition,
+  workloadConditions,
+} from './types.ts';
 
 export interface ConditionExplanation {
   /** As in the policy, for example `targetFilePath`. */
@@ -52,13 +70,111 @@ export interface Explanation {
   readonly decision?: PolicyDecision;
 }
 
-/** Explains one policy; `onUnknown` as for `decide`. */
+/** Explains one policy; `onUnknown` as for `decide`. Total. */
 export function explain(
   policy: CompiledPolicy,
   workload: Workload,
   event?: PolicyEvent,
   onUnknown: Verdict = 'allow',
 ): Explanation {
-  void [workload, event, onUnknown];
-  return { policyId: policy.id, applies: 'unknown', sections: [] };
+  const bound = bind(policy, workload);
+  const decision = event && decide([bound], event, onUnknown).policies[0];
+  const explained = sections
+    .filter((section) => policy[section].selectors.length > 0)
+    .map((section): SectionExplanation => {
+      if (event?.section !== section)
+        return explainSection(section, policy[section], bound[section], workload);
+      const conditions = eventConditions(bound, event);
+      const matches = selectorMatches(bound, event);
+      return explainSection(section, policy[section], bound[section], workload, {
+        conditions,
+        matches,
+        onUnknown,
+      });
+    });
+  return { policyId: policy.id, applies: bound.applies, sections: explained, ...(decision && { decision }) };
+}
+
+/** How the selectors of a section stand to an event, by their index. */
+interface SectionEvent {
+  readonly conditions: readonly (readonly EventCondition[])[];
+  readonly matches: readonly Truth[];
+  readonly onUnknown: Verdict;
+}
+
+function explainSection(
+  section: Section,
+  compiled: CompiledSection<FileSelector | ProcessSelector>,
+  bound: BoundSection<FileSelector | ProcessSelector>,
+  workload: Workload,
+  event?: SectionEvent,
+): SectionExplanation {
+  const selectors = bound.selectors.map(({ selector, workload: holds }, index): SelectorExplanation => {
+    const matches = event?.matches[index];
+    const aboutEvents = event?.conditions[index]?.map(answered) ?? unanswered(selector);
+    const conditions = [...explainWorkload(selector, workload), ...aboutEvents];
+    return { name: selector.name, workload: holds, ...(matches && { matches }), conditions };
+  });
+  const nameOf = (index: number): string => selectors[index]?.name ?? '';
+  const responses = compiled.responses.map(
+    (response): ResponseExplanation => ({
+      match: response.match.map(nameOf),
+      exclude: response.exclude.map(nameOf),
+      actions: response.actions,
+      applies: responseApplies(response, bound),
+      ...(event && { fires: fires(response, event.matches, event.onUnknown) }),
+    }),
+  );
+  return { section, selectors, responses };
+}
+
+function explainWorkload(
+  selector: FileSelector | ProcessSelector,
+  workload: Workload,
+): ConditionExplanation[] {
+  return workloadConditions.flatMap((condition): ConditionExplanation[] => {
+    const values = selector[condition];
+    if (values === undefined) return [];
+    const truths = values.map((value) => testWorkload(compileCondition(condition, [value]), workload));
+    const holds = truths.reduce(or, 'no');
+    const heldBy = holds === 'no' ? undefined : values[truths.indexOf(holds)];
+    return [{ condition, about: 'workload', holds, values, found: textOf(condition, workload), heldBy }];
+  });
+}
+
+/** What the workload has, in words: `web-` with its suffix to come is `web-?????`. */
+function textOf(condition: WorkloadCondition, workload: Workload): string | null | undefined {
+  switch (condition) {
+    case 'kubernetesPodName': {
+      const { podName } = workload;
+      return podName && ('name' in podName ? podName.name : `${podName.generateName}?????`);
+    }
+    case 'kubernetesPodLabel': {
+      const { podLabels } = workload;
+      return podLabels && Array.from(podLabels, ([key, value]) => `${key}:${value}`).join(', ');
+    }
+    default:
+      return factOf(condition, workload);
+  }
+}
+
+function answered({ condition, values, found, heldBy }: EventCondition): ConditionExplanation {
+  return { condition, about: 'event', holds: truthOf(heldBy !== undefined), values, found, heldBy };
+}
+
+/** The conditions about events of a selector that has none to answer. */
+function unanswered(selector: FileSelector | ProcessSelector): ConditionExplanation[] {
+  const aboutWorkload: ReadonlySet<string> = new Set(workloadConditions);
+  return Object.entries(selector)
+    .filter(
+      ([condition, values]) => condition !== 'name' && !aboutWorkload.has(condition) && values !== undefined,
+    )
+    .map(([condition, values]: [string, string | boolean | readonly string[]]) => ({
+      condition,
+      about: 'event',
+      holds: 'unknown',
+      values: typeof values === 'object' ? values : [String(values)],
+      found: undefined,
+      heldBy: undefined,
+    }));
 }
