@@ -6,6 +6,8 @@ import { failuresTotal } from './metrics.ts';
 /** Every failure with what is done about it. The key is the value of the metric's label `failure`. */
 export const failures = {
   policy_reload_refused: 'the last good generation stays',
+  annotation_behind: 'the pod was allowed; its annotations follow from policies replaced moments ago',
+  tls_reload_refused: 'the last good certificate stays',
   watch_interrupted: 'the last good objects stay, and the watch is tried again',
   watch_handler_failed: 'the objects are kept, and the watch goes on',
   container_unknown: 'nothing was published in time, so `onUnknown` decided',

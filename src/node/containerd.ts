@@ -32,13 +32,6 @@ export interface Containerd {
   close(): void;
 }
 
-/** Where containerd listens on plain hosts, beside Docker, and under k3s. */
-export const defaultContainerdSockets = [
-  '/run/containerd/containerd.sock',
-  '/run/docker/containerd/containerd.sock',
-  '/run/k3s/containerd/containerd.sock',
-];
-
 /** Sockets that do not exist are passed over, and used once they do. `deadlineMs` bounds each single call. */
 export function openContainerd(sockets: readonly string[], deadlineMs: number): Containerd {
   const connections = new Map<string, ContainerdConnection>();

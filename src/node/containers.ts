@@ -14,10 +14,10 @@ import { readSmallFile } from './small-file.ts';
 
 /** Where a container was seen. */
 export interface Sighting {
-  /** Where its root filesystem is mounted, as the host sees it. */
-  readonly mountPoint: string;
+  /** Where its root filesystem is mounted, as the host sees it; left out where several containers share it. */
+  readonly mountPoint?: string | undefined;
   /** A process in it, in the agent's pid namespace; absent while none has been seen. */
-  readonly pid?: number;
+  readonly pid?: number | undefined;
 }
 
 export interface Containers {
@@ -49,7 +49,7 @@ export function openContainers(options: ContainersOptions): Containers {
   };
 
   const lookUp = async ({ mountPoint, pid }: Sighting): Promise<ContainerIdentity> => {
-    const mounted = idOfMountPoint(mountPoint);
+    const mounted = mountPoint === undefined ? undefined : idOfMountPoint(mountPoint);
     const cgroup = pid === undefined ? undefined : await readSmallFile(`/proc/${pid}/cgroup`);
     // INVARIANT: what the host's mount table says goes before what a process may have written itself.
     const ids = mounted === undefined ? containerIdCandidates(cgroup ?? '') : [mounted.id];

@@ -1,0 +1,63 @@
+/** The sentence that becomes an alert's title. */
+
+import type { EventAction, Observation } from './observation.ts';
+
+const maxNameLength = 512;
+
+const deeds: Record<EventAction, { noun: string; passive: string }> = {
+  fork: { noun: 'fork', passive: 'forked' },
+  exec: { noun: 'execution', passive: 'executed' },
+  end: { noun: 'end', passive: 'ended' },
+  creation: { noun: 'creation', passive: 'created' },
+  open: { noun: 'opening for writing', passive: 'opened for writing' },
+  modification: { noun: 'modification', passive: 'modified' },
+  deletion: { noun: 'deletion', passive: 'deleted' },
+  rename: { noun: 'renaming', passive: 'renamed' },
+  link: { noun: 'linking', passive: 'linked' },
+};
+
+/**
+ * What happened, to which file, by which process, in which container, and what became of it, such as
+ * `the execution of /tmp/x by /bin/sh in container web (docker.io/library/nginx:1.25) was blocked`.
+ */
+export function messageOf(observation: Observation, wantedBlock: boolean): string {
+  const { action, outcome, mode } = observation;
+  const { noun, passive } = deeds[action];
+  const by = `by ${actorOf(observation)} in ${containerOf(observation)}`;
+  const target = short(targetOf(observation));
+  switch (outcome) {
+    case 'prevented':
+      return `the ${noun} of ${target} ${by} was blocked`;
+    case 'contained':
+      return `${target} was ${passive} ${by}; what came of it cannot be executed`;
+    case 'reverted':
+      return `${target} was ${passive} ${by}, and that was undone`;
+    case 'detected':
+      if (!wantedBlock) return `${target} was ${passive} ${by}`;
+      return mode === 'observe'
+        ? `${target} was ${passive} ${by}; it would have been blocked in mode enforce`
+        : `${target} was ${passive} ${by}; the policy asks to block this, and it could not be blocked`;
+  }
+}
+
+function targetOf({ section, file, process }: Observation): string {
+  return (section === 'file' ? file?.path : process.executable) ?? `process ${process.pid}`;
+}
+
+/** Who did it: for an exec the process that asked for it, which the parent is the best sign of. */
+function actorOf({ section, process, parent }: Observation): string {
+  const actor = section === 'process' ? (parent ?? process) : process;
+  return short(actor.executable ?? `process ${actor.pid}`);
+}
+
+function containerOf({ container }: Observation): string {
+  const pod = container.pod && `pod ${container.pod.namespace}/${container.pod.name}, `;
+  const name = container.name ?? container.id?.slice(0, 12) ?? 'of unknown name';
+  const { image } = container;
+  const reference = image && (image.tag === null ? image.fullName : `${image.fullName}:${image.tag}`);
+  return `${pod ?? ''}container ${name}${reference === undefined ? '' : ` (${reference})`}`;
+}
+
+function short(text: string): string {
+  return text.length > maxNameLength ? `${text.slice(0, maxNameLength)}…` : text;
+}

@@ -1,0 +1,101 @@
+/** One thing that happened in a container, as the documents tell it: what an enforcement point hands over after its verdict. */
+
+import type { Section } from '../policy/types.ts';
+
+/**
+ * What became of the operation. Only `prevented` (refused before it happened) is ever called blocked.
+ * `contained`: it happened, but what it made cannot be executed; `reverted`: it was undone; `detected`: it was seen.
+ */
+export const outcomes = ['prevented', 'contained', 'reverted', 'detected'] as const;
+export type Outcome = (typeof outcomes)[number];
+
+/** `observe` decides and reports as `enforce` does, and lets everything happen. */
+export const modes = ['observe', 'enforce'] as const;
+export type Mode = (typeof modes)[number];
+
+/** The `event.action` of each document, with its `event.type`. */
+export const eventTypes = {
+  fork: 'start',
+  exec: 'start',
+  end: 'end',
+  creation: 'creation',
+  open: 'change',
+  modification: 'change',
+  deletion: 'deletion',
+  rename: 'change',
+  link: 'creation',
+} as const;
+export type EventAction = keyof typeof eventTypes;
+
+/** A process; what could not be read any more is left out. Process IDs are the host's. */
+export interface ProcessFacts {
+  readonly pid: number;
+  readonly executable?: string | undefined;
+  readonly args?: readonly string[] | undefined;
+  /** How many arguments there were, when `args` was cut. */
+  readonly argsCount?: number | undefined;
+  readonly workingDirectory?: string | undefined;
+  /** Microseconds since 1970. */
+  readonly startUs?: number | undefined;
+  /** Whether its session leader has a controlling terminal. */
+  readonly interactive?: boolean | undefined;
+  /** Effective IDs, as the host counts them. */
+  readonly userId?: number | undefined;
+  readonly groupId?: number | undefined;
+}
+
+export interface FileFacts {
+  /** As seen inside the container. */
+  readonly path: string;
+  /** Of `stat`, with the file type bits. */
+  readonly mode?: number | undefined;
+  readonly userId?: number | undefined;
+  readonly groupId?: number | undefined;
+  readonly inode?: number | undefined;
+}
+
+export interface ImageFacts {
+  readonly fullName: string;
+  readonly tag: string | null;
+  readonly digests: readonly string[];
+}
+
+export interface ContainerFacts {
+  readonly id?: string | undefined;
+  readonly name?: string | undefined;
+  readonly image?: ImageFacts | undefined;
+  readonly privileged?: boolean | undefined;
+  readonly pod?: PodFacts | undefined;
+  readonly clusterId?: string | undefined;
+  readonly clusterName?: string | undefined;
+}
+
+export interface PodFacts {
+  readonly name: string;
+  readonly namespace: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly annotations: ReadonlyMap<string, string>;
+  readonly ips: readonly string[];
+}
+
+export interface Observation {
+  /** Grows by one with each observation of this agent. */
+  readonly sequence: number;
+  /** When it happened: microseconds since 1970. */
+  readonly timeUs: number;
+  readonly section: Section;
+  readonly action: EventAction;
+  /** The mechanism that saw it, for example `fanotify__open_perm`. */
+  readonly hookPoint: string;
+  readonly outcome: Outcome;
+  readonly mode: Mode;
+  readonly process: ProcessFacts;
+  readonly parent?: ProcessFacts | undefined;
+  readonly groupLeader?: ProcessFacts | undefined;
+  readonly sessionLeader?: ProcessFacts | undefined;
+  /** With how the session was entered, for example `container` or `terminal`. */
+  readonly entryLeader?: (ProcessFacts & { readonly entryType: string }) | undefined;
+  /** Of file observations. */
+  readonly file?: FileFacts | undefined;
+  readonly container: ContainerFacts;
+}

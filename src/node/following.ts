@@ -1,0 +1,137 @@
+/**
+ * One container from the moment its root filesystem is found until that is gone: asks who it is until nothing
+ * more can be told, and publishes its table as soon as the policies are decided, and again with every generation.
+ *
+ *   found -> identify -> bind -> publish
+ *      ^________|  again, at a growing distance, while something is unknown; at once at its first exec
+ *
+ * Who is not identified in time is answered by `onUnknown` in C++; the asking goes on, so that a late identity
+ * still binds.
+ */
+
+import { reportFailure } from '../failures.ts';
+import { log } from '../log.ts';
+import type { FoundContainer, Gate } from '../native/binding.ts';
+import type { Generation } from '../sources/directory.ts';
+import { type Binding, bindContainer } from './binding.ts';
+import { idOfMountPoint } from './cgroup.ts';
+import type { Containers } from './containers.ts';
+import { type ContainerIdentity, isComplete, unknownIdentity } from './identity.ts';
+import type { RootIndex } from './processes.ts';
+
+/** What following a container needs of the agent. */
+export interface Surroundings {
+  readonly gate: Pick<Gate, 'publish' | 'adopt'>;
+  readonly containers: Containers;
+  readonly roots: RootIndex;
+  readonly generation: () => Generation;
+  /** A number for each publication that is never used twice. */
+  readonly nextPublication: () => number;
+}
+
+export interface FollowedContainer {
+  identity(): ContainerIdentity;
+  /** What was published under this number, with the generation it came from; events come in order. */
+  publication(number: number): Publication | undefined;
+  /** A process of the container waits for the table. */
+  firstExec(pid: number): void;
+  /** Binds to the current generation and publishes. */
+  rebind(): void;
+  /** The container is gone: asks no more. */
+  forget(): void;
+}
+
+export interface Publication extends Binding {
+  readonly generation: number;
+}
+
+/** Events of a table that was replaced may still be on their way. */
+const keptPublications = 32;
+const retryFirstMs = 10;
+const retryLongestMs = 10_000;
+
+export function followContainer(found: FoundContainer, surroundings: Surroundings): FollowedContainer {
+  const { gate, containers, roots, generation, nextPublication } = surroundings;
+  const publications = new Map<number, Publication>();
+  let identity = unknownIdentity;
+  let pid: number | undefined;
+  let isGone = false;
+  let isAsking = false;
+  let askAgain = false;
+  let retryMs = retryFirstMs;
+  let timer: NodeJS.Timeout | undefined;
+
+  const publish = (): void => {
+    if (isGone) return;
+    try {
+      const { number, policies } = generation();
+      const binding = bindContainer(policies, identity);
+      if (binding === undefined) return;
+      const publication = nextPublication();
+      publications.set(publication, { ...binding, generation: number });
+      for (const older of [...publications.keys()].slice(0, -keptPublications)) publications.delete(older);
+      gate.publish(found.key, binding.table, publication);
+      const policyIds = binding.policies.map(({ id }) => id);
+      const image = identity.workload.image?.fullName;
+      log.info({ container: identity.id, image, policies: policyIds, generation: number }, 'container bound');
+    } catch (error) {
+      reportFailure('publish_failed', { container: identity.id, reason: String(error) });
+    }
+  };
+
+  /** A container that ran before the gate opened has had its first exec: its processes are looked for. */
+  const findProcess = async (): Promise<void> => {
+    if (pid !== undefined || !found.mayRun || !found.first) return;
+    const running = (await roots.processesOn(found.device))[0];
+    if (running !== undefined && !isGone && gate.adopt(found.key, running) !== undefined) pid = running;
+  };
+
+  const ask = async (): Promise<void> => {
+    await findProcess();
+    const mountPoint = found.first ? found.mountPoint : undefined;
+    const told = await containers.identify({ mountPoint, pid });
+    if (isGone || told.id === undefined) return;
+    identity = told;
+    publish();
+  };
+
+  const askUntilTold = async (): Promise<void> => {
+    if (isGone || isComplete(identity)) return;
+    if (isAsking) {
+      askAgain = true;
+      return;
+    }
+    isAsking = true;
+    clearTimeout(timer);
+    await ask().catch((error: unknown) => reportFailure('runtime_unanswered', { reason: String(error) }));
+    isAsking = false;
+    if (isGone || isComplete(identity)) return;
+    timer = setTimeout(askUntilTold, askAgain ? 0 : retryMs);
+    retryMs = Math.min(2 * retryMs, retryLongestMs);
+    askAgain = false;
+  };
+
+  // INVARIANT: a container is bound by what cannot be of an earlier one. A mount point that carries an ID is
+  // of this container; another folder may be used again, so only a process on it tells who that is.
+  const canAskNow = found.mayRun || (found.first && idOfMountPoint(found.mountPoint) !== undefined);
+  if (canAskNow) void askUntilTold();
+
+  return {
+    identity: () => identity,
+    publication(number) {
+      for (const older of publications.keys()) if (older < number) publications.delete(older);
+      return publications.get(number);
+    },
+    firstExec(waiting) {
+      pid ??= waiting;
+      retryMs = retryFirstMs;
+      if (isComplete(identity)) publish();
+      else void askUntilTold();
+    },
+    rebind: publish,
+    forget() {
+      isGone = true;
+      clearTimeout(timer);
+    },
+  };
+}

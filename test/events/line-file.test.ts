@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openLineFile } from '../../src/events/line-file.ts';
+import { eventually } from '../support/programs.ts';
+
+async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-lines-'));
+  try {
+    await run(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const textOf = (folder: string, name = 's.ndjson') => readFile(join(folder, name), 'utf8');
+
+test('keeps every line in order', () =>
+  inFolder(async (folder) => {
+    const file = openLineFile(folder, 's', { fsync: 'always' });
+    const lines = Array.from({ length: 5_000 }, (_, index) => `{"n":${index}}\n`);
+    for (const line of lines) file.append(line);
+    await file.close(5_000);
+    assert.equal(await textOf(folder), lines.join(''));
+    assert.equal(file.waitingBytes(), 0);
+  }));
+
+test('a line half written by a process that died stays apart from the next', () =>
+  inFolder(async (folder) => {
+    await appendFile(join(folder, 's.ndjson'), '{"half":');
+    const file = openLineFile(folder, 's', {});
+    file.append('{"whole":1}\n');
+    await file.close(5_000);
+    assert.equal(await textOf(folder), '{"half":\n{"whole":1}\n');
+  }));
+
+test('puts a full file aside and keeps as many as asked', () =>
+  inFolder(async (folder) => {
+    const file = openLineFile(folder, 's', { maxFileBytes: 20, keepFiles: 2 });
+    for (let index = 0; index < 5; index++) {
+      file.append(`{"number":${index}}\n`);
+      await eventually('the line is written', () => file.waitingBytes() === 0);
+    }
+    await file.close(5_000);
+    const aside = (await readdir(folder)).filter((name) => name !== 's.ndjson').sort();
+    assert.equal(aside.length, 2);
+    const texts = await Promise.all([...aside, 's.ndjson'].map((name) => textOf(folder, name)));
+    assert.equal(texts.join(''), '{"number":2}\n{"number":3}\n{"number":4}\n');
+  }));
+
+test('puts an old file aside', () =>
+  inFolder(async (folder) => {
+    const file = openLineFile(folder, 's', { maxFileAgeMs: 20 });
+    file.append('{"old":1}\n');
+    await eventually('the line is written', () => file.waitingBytes() === 0);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    file.append('{"new":1}\n');
+    await file.close(5_000);
+    assert.equal(await textOf(folder), '{"new":1}\n');
+    assert.equal((await readdir(folder)).length, 2);
+  }));
+
+test('tries again until the file can be written, and loses nothing', () =>
+  inFolder(async (folder) => {
+    const blocked = join(folder, 's.ndjson');
+    await mkdir(blocked);
+    const file = openLineFile(folder, 's', {});
+    file.append('{"n":1}\n');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await rm(blocked, { recursive: true });
+    file.append('{"n":2}\n');
+    await file.close(5_000);
+    assert.equal(await textOf(folder), '{"n":1}\n{"n":2}\n');
+  }));
+
+test('closing ends within its deadline when the file cannot be written', () =>
+  inFolder(async (folder) => {
+    await mkdir(join(folder, 's.ndjson'));
+    const file = openLineFile(folder, 's', {});
+    file.append('{"n":1}\n');
+    const start = performance.now();
+    await file.close(50);
+    assert.ok(performance.now() - start < 1_000);
+  }));

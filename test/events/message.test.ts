@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { messageOf } from '../../src/events/message.ts';
+import { creation, execution } from './observations.ts';
+
+const where = 'pod shop/web-5d4f-abcde, container web (docker.io/library/nginx:1.25)';
+
+test('says what was blocked, by whom and where', () => {
+  assert.equal(
+    messageOf(creation, true),
+    `the creation of /tmp/archive.tar.gz by /bin/cp in ${where} was blocked`,
+  );
+});
+
+test('says of an exec who asked for it', () => {
+  assert.equal(messageOf(execution, false), `/bin/cp was executed by /bin/sh in ${where}`);
+});
+
+test('never says blocked of what happened', () => {
+  for (const outcome of ['contained', 'reverted', 'detected'] as const) {
+    assert.doesNotMatch(messageOf({ ...creation, outcome }, true), /was blocked/);
+  }
+});
+
+test('says in mode observe what enforce would do', () => {
+  assert.match(
+    messageOf({ ...creation, outcome: 'detected', mode: 'observe' }, true),
+    /would have been blocked in mode enforce$/,
+  );
+});
+
+test('does with what is known', () => {
+  const bare = { ...creation, process: { pid: 7 }, container: {} };
+  assert.equal(
+    messageOf(bare, true),
+    'the creation of /tmp/archive.tar.gz by process 7 in container of unknown name was blocked',
+  );
+});
+
+test('cuts names that are made to fill the log', () => {
+  const long = { ...creation, file: { path: `/${'x'.repeat(100_000)}` } };
+  assert.ok(messageOf(long, true).length < 1_500);
+});
