@@ -11,6 +11,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildRootFilesystem, packImage, staticBusybox, testImage } from './image.ts';
+import { clearLeftovers, containerPrefix, folderPrefix } from './leftovers.ts';
 import { eventually, isInstalled, must, type Ran, run } from './programs.ts';
 import { runcConfig } from './runc-config.ts';
 
@@ -84,13 +85,14 @@ let count = 0;
 
 /** Builds the image and gives the means to start containers of it. `close` it in any case. */
 export async function containerHost(): Promise<ContainerHost> {
-  const folder = await mkdtemp(join(tmpdir(), `d4c-gate-test-${process.pid}-`));
+  await clearLeftovers();
+  const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   const lower = join(folder, 'image');
   const undo: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
   let containerd: Promise<ChildProcess> | undefined;
   const socket = join(folder, 'containerd.sock');
   const state = join(folder, 'state');
-  const nextId = () => `d4c-test-${process.pid}-${++count}`;
+  const nextId = () => `${containerPrefix}${process.pid}-${++count}`;
 
   const prepareRunc = async (options: StartOptions) => {
     const id = options.id ?? nextId();
