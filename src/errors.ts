@@ -55,6 +55,7 @@ export const errorCodes = {
   KUBERNETES_REFUSED: 'the API server answered with an error',
   OUTPUT_UNUSABLE: 'documents cannot be written where they should go',
   ADMISSION_FAILED: 'an admission request could not be judged because of an error in d4c-gate',
+  HTTP_FORM: 'a request is not HTTP/1.1',
   HTTP_METHOD: 'the path does not understand this HTTP method',
   HTTP_PATH: 'there is nothing at this path',
   LISTEN_FAILED: 'the address cannot be listened on',

@@ -1,0 +1,66 @@
+/** The two annotations that d4c-gate keeps on pods: what the policies give, and what a pod has. */
+
+import { bindPod } from '../policy/bind.ts';
+import type { PodName } from '../policy/types.ts';
+import type { Generation } from '../sources/directory.ts';
+import type { Pod } from './pod.ts';
+
+export const policiesKey = 'd4c-gate.io/policies';
+export const undecidedKey = 'd4c-gate.io/policies-undecided';
+export const annotationKeys = [policiesKey, undecidedKey] as const;
+
+/** The values of both annotations; `undefined` is absent. */
+export interface PolicyAnnotations {
+  /** Sorted IDs with commas between; '' when no policy applies. */
+  readonly [policiesKey]: string | undefined;
+  /** As above; absent when nothing is undecided. */
+  readonly [undecidedKey]: string | undefined;
+}
+
+/** The cluster that is served. What is not configured is unknown, which is not the same as different. */
+export interface Cluster {
+  readonly clusterId: string | undefined;
+  readonly clusterName: string | undefined;
+}
+
+/** What is bound to policies: a pod, under one of its names (`undefined`: nothing is known of it), in its place. */
+export interface Subject extends Cluster {
+  readonly pod: Pod;
+  readonly podName: PodName | undefined;
+  readonly namespace: string;
+}
+
+/** What the policies of a generation give. */
+export function deriveAnnotations(generation: Generation, subject: Subject): PolicyAnnotations {
+  const { pod, podName, namespace, clusterId, clusterName } = subject;
+  const { labels: podLabels, images } = pod;
+  const binding = bindPod(generation.policies, {
+    images,
+    podLabels,
+    podName,
+    namespace,
+    clusterId,
+    clusterName,
+  });
+  return {
+    [policiesKey]: binding.applies.join(','),
+    [undecidedKey]: binding.undecided.length === 0 ? undefined : binding.undecided.join(','),
+  };
+}
+
+/** What the pod has. A value that is not a string counts as one that no policy gives. */
+export function annotationsOf(pod: Pod): PolicyAnnotations {
+  const at = (key: string): string | undefined => {
+    const value = pod.annotations?.[key] ?? undefined;
+    return value === undefined || typeof value === 'string' ? value : '(not a string)';
+  };
+  return { [policiesKey]: at(policiesKey), [undecidedKey]: at(undecidedKey) };
+}
+
+/** Whether the pod claims what the policies give. Saying nothing is right when nothing applies. */
+export function areEqual(found: PolicyAnnotations, expected: PolicyAnnotations): boolean {
+  return (
+    (found[policiesKey] ?? '') === (expected[policiesKey] ?? '') &&
+    found[undecidedKey] === expected[undecidedKey]
+  );
+}

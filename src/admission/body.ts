@@ -1,0 +1,76 @@
+/** The body of a request, read once into one text. Everything is limited: size, time, encoding. */
+
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import { GateError } from '../errors.ts';
+
+/** The API server sends objects of up to 3 MiB, twice on UPDATE, and some more. */
+export const maxBodyBytes = 7 << 20;
+
+/** How long a body may take to arrive, in milliseconds. Longer than any `timeoutSeconds` of a webhook. */
+export const bodyDeadlineMs = 30_000;
+
+/**
+ * The body as JSON.
+ * @throws REVIEW_CONTENT_TYPE @throws REVIEW_TOO_LARGE @throws REVIEW_INCOMPLETE @throws REVIEW_NOT_JSON
+ */
+export async function readJson(request: IncomingMessage): Promise<unknown> {
+  checkHeaders(request);
+  const bytes = await readBytes(request);
+  if (bytes.length === 0) throw new GateError('REVIEW_NOT_JSON', 'the body is empty');
+  if (!isUtf8(bytes)) throw new GateError('REVIEW_NOT_JSON', 'the body is not UTF-8');
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    // The parser's own message quotes the body; it stays out of answers and logs.
+    throw new GateError('REVIEW_NOT_JSON', 'the body is not JSON', error);
+  }
+}
+
+function checkHeaders({ headers }: IncomingMessage): void {
+  const [type = ''] = (headers['content-type'] ?? '').split(';', 1);
+  if (type.trim().toLowerCase() !== 'application/json') {
+    throw new GateError('REVIEW_CONTENT_TYPE', 'the body must have the content type `application/json`');
+  }
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
+    throw new GateError('REVIEW_CONTENT_TYPE', 'the body must come without `content-encoding`');
+  }
+  if (Number(headers['content-length'] ?? 0) > maxBodyBytes) throw tooLarge();
+}
+
+function readBytes(request: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const settle = (finish: () => void): void => {
+      clearTimeout(deadline);
+      request.off('data', take).off('end', end).off('close', abort).off('error', abort);
+      // An error that comes after the answer has nobody to tell.
+      request.on('error', () => undefined);
+      finish();
+    };
+    const take = (chunk: Buffer): void => {
+      length += chunk.length;
+      if (length > maxBodyBytes) settle(() => reject(tooLarge()));
+      else chunks.push(chunk);
+    };
+    const end = (): void =>
+      settle(() => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length)));
+    const abort = (): void =>
+      settle(() => reject(new GateError('REVIEW_INCOMPLETE', 'the body ended too early')));
+    const deadline = setTimeout(
+      () =>
+        settle(() =>
+          reject(
+            new GateError('REVIEW_INCOMPLETE', `the body took longer than ${bodyDeadlineMs} milliseconds`),
+          ),
+        ),
+      bodyDeadlineMs,
+    );
+    request.on('data', take).once('end', end).once('close', abort).once('error', abort);
+  });
+}
+
+function tooLarge(): GateError {
+  return new GateError('REVIEW_TOO_LARGE', `the body is larger than ${maxBodyBytes} bytes`);
+}

@@ -1,0 +1,88 @@
+/**
+ * The TLS socket of the webhook, from listening to the last answer. Owns the server and its connections.
+ *
+ * How it ends (`drain`): new requests are still answered for a while, each with `connection: close`, so that
+ * callers which saw `/readyz` fail go elsewhere; then no connection is accepted and idle ones are closed;
+ * requests in flight are answered; what is left at the hard limit is cut off. It never waits for ever.
+ */
+
+import { once } from 'node:events';
+import type { RequestListener } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
+import { type ErrorCode, GateError } from '../errors.ts';
+import { log } from '../log.ts';
+import type { TlsPair } from './tlsFiles.ts';
+
+/** Kubernetes' API server keeps idle connections for 90 s; whoever closes first must not be the server. */
+const keepAliveMs = 95_000;
+/** Also for connections that never carried a request: Go's client opens some in advance. */
+const headersMs = 100_000;
+
+export interface Listener {
+  readonly port: number;
+  /** New connections get this certificate; those that exist go on. */
+  useCertificate(pair: TlsPair): void;
+  /**
+   * Ends as described above: `lingerMs` milliseconds of answering as before, then at most `hardMs` for what is
+   * in flight. Calling it again ends the first wait at once.
+   */
+  drain(lingerMs: number, hardMs: number): Promise<void>;
+}
+
+/** @throws LISTEN_FAILED */
+export async function listen(
+  host: string,
+  port: number,
+  pair: TlsPair,
+  handle: RequestListener,
+): Promise<Listener> {
+  const tls = { minVersion: 'TLSv1.3' } as const;
+  const server = createServer({ ...tls, ...pair, keepAliveTimeout: keepAliveMs });
+  server.headersTimeout = headersMs;
+  server.requestTimeout = headersMs;
+  let isDraining = false;
+  server.on('request', (request, response) => {
+    if (isDraining) response.setHeader('connection', 'close');
+    handle(request, response);
+  });
+  server.on('clientError', refuseGarbage);
+  server.on('tlsClientError', (error) => log.debug({ reason: error.message }, 'TLS handshake failed'));
+  try {
+    server.listen(port, host);
+    await once(server, 'listening');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new GateError('LISTEN_FAILED', `cannot listen on \`${host}:${port}\`: ${reason}`, error);
+  }
+
+  const lingering = new AbortController();
+  return {
+    port: (server.address() as AddressInfo).port,
+    // Without `minVersion` the new context would allow TLS 1.2 again.
+    useCertificate: (next) => server.setSecureContext({ ...tls, ...next }),
+    async drain(lingerMs, hardMs) {
+      if (isDraining) return lingering.abort();
+      isDraining = true;
+      await setTimeout(lingerMs, undefined, { signal: lingering.signal }).catch(() => undefined);
+      const closed = new Promise((resolve) => server.close(resolve));
+      const limit = globalThis.setTimeout(() => server.closeAllConnections(), hardMs);
+      await closed;
+      clearTimeout(limit);
+    },
+  };
+}
+
+/** Answers what is not HTTP; whoever was only too slow gets no answer, since Go's client logs one that it did not ask for. */
+function refuseGarbage(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    socket.destroy();
+    return;
+  }
+  const code: ErrorCode = 'HTTP_FORM';
+  const text = JSON.stringify({ code, message: 'the request is not HTTP/1.1' });
+  const head = `content-type: application/json\r\ncontent-length: ${text.length}\r\nconnection: close`;
+  socket.end(`HTTP/1.1 400 Bad Request\r\n${head}\r\n\r\n${text}`);
+}

@@ -1,0 +1,148 @@
+/**
+ * The webhook as an express application: which path does what, and how each request ends.
+ *
+ *   readJson -> readReview -> mutate | verify -> answer -> count and log
+ *
+ * It owns no socket: `listen.ts` does. Every request gets exactly one JSON answer; an AdmissionReview when the
+ * request's UID could be read. It never decides by default: what cannot be judged is answered with an HTTP
+ * error, and the API server applies the `failurePolicy` that the operator chose (docs/adr/0002).
+ */
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import express, { type Express } from 'express';
+import { type ErrorCode, GateError } from '../errors.ts';
+import { log } from '../log.ts';
+import { registry } from '../metrics.ts';
+import type { Cluster } from './annotations.ts';
+import { readJson } from './body.ts';
+import type { Generations } from './generations.ts';
+import { countRequest, decisionOf } from './metrics.ts';
+import { mutate } from './mutate.ts';
+import { formatAnswer, formatProblem, type Review, type ReviewAnswer, readReview, uidOf } from './review.ts';
+import { verify } from './verify.ts';
+
+/** What the application decides from. */
+export interface Admission {
+  readonly generations: Generations;
+  readonly cluster: Cluster;
+  /** Whether new requests should be sent here; false once the server drains. */
+  readonly isReady: () => boolean;
+}
+
+type Judge = (review: Review, admission: Admission) => ReviewAnswer | Promise<ReviewAnswer>;
+
+/** What judges the reviews of each path. */
+const hooks: Readonly<Record<string, Judge>> = {
+  '/mutate': (review, { generations, cluster }) => mutate(review, generations, cluster),
+  '/validate': (review, { generations, cluster }) => verify(review, generations, cluster),
+};
+
+/** The HTTP status of each error that a request can cause; all others are 500 and answered without detail. */
+const statusOf: Partial<Record<ErrorCode, number>> = {
+  REVIEW_CONTENT_TYPE: 415,
+  REVIEW_FORM: 400,
+  REVIEW_INCOMPLETE: 408,
+  REVIEW_NOT_JSON: 400,
+  REVIEW_OBJECT: 422,
+  REVIEW_TOO_LARGE: 413,
+  REVIEW_VERSION: 400,
+  HTTP_METHOD: 405,
+  HTTP_PATH: 404,
+};
+
+export function createApp(admission: Admission): Express {
+  const app = express().disable('x-powered-by');
+  for (const [path, judge] of Object.entries(hooks)) {
+    app.post(path, (request, response) => answerReview(request, response, path.slice(1), judge, admission));
+    app.all(path, refuseMethod('POST'));
+  }
+  app.get('/healthz', (_request, response) => send(response, 200, JSON.stringify({ status: 'ok' })));
+  app.get('/readyz', (_request, response) => {
+    const ready = admission.isReady();
+    const { number } = admission.generations.current();
+    send(
+      response,
+      ready ? 200 : 503,
+      JSON.stringify({ status: ready ? 'ready' : 'draining', generation: number }),
+    );
+  });
+  app.get('/metrics', async (_request, response) => {
+    send(response, 200, await registry.metrics(), registry.contentType);
+  });
+  for (const path of ['/healthz', '/readyz', '/metrics']) app.all(path, refuseMethod('GET, HEAD'));
+  app.use((_request, response) => {
+    sendProblem(response, undefined, new GateError('HTTP_PATH', 'there is nothing at this path'));
+  });
+  // Four parameters: that is how express knows an error handler.
+  app.use((error: unknown, _request: unknown, response: ServerResponse, _next: unknown) => {
+    sendProblem(response, undefined, error);
+  });
+  return app;
+}
+
+async function answerReview(
+  request: IncomingMessage,
+  response: ServerResponse,
+  hook: string,
+  judge: Judge,
+  admission: Admission,
+): Promise<void> {
+  const startedAt = performance.now();
+  let uid: string | undefined;
+  let review: Review | undefined;
+  let answer: ReviewAnswer | undefined;
+  try {
+    const body = await readJson(request);
+    uid = uidOf(body);
+    review = readReview(body);
+    answer = await judge(review, admission);
+    send(response, 200, formatAnswer(review.uid, answer));
+  } catch (error) {
+    sendProblem(response, uid, error);
+  }
+  countRequest(hook, startedAt, review, answer);
+  logAnswer(hook, review, answer);
+}
+
+/** Never the object's content: names, and the reason of a denial. */
+function logAnswer(hook: string, review: Review | undefined, answer: ReviewAnswer | undefined): void {
+  const level = answer?.allowed === false ? 'info' : 'debug';
+  if (!log.isLevelEnabled(level) || review === undefined) return;
+  const { uid, operation, resource, namespace, name, dryRun } = review;
+  const reason = answer?.allowed === false ? answer.message : undefined;
+  const decision = decisionOf(answer);
+  log[level](
+    { hook, uid, operation, resource, namespace, name, dryRun, decision, reason },
+    'review answered',
+  );
+}
+
+function refuseMethod(allow: string): (request: unknown, response: ServerResponse) => void {
+  return (_request, response) => {
+    response.setHeader('allow', allow);
+    sendProblem(response, undefined, new GateError('HTTP_METHOD', `only ${allow} is understood here`));
+  };
+}
+
+function sendProblem(response: ServerResponse, uid: string | undefined, error: unknown): void {
+  const status = error instanceof GateError ? statusOf[error.code] : undefined;
+  if (error instanceof GateError && status !== undefined) {
+    if (status === 408) response.setHeader('connection', 'close');
+    log.debug({ code: error.code, uid }, 'request refused');
+    send(response, status, formatProblem(uid, status, error.code, error.message));
+    return;
+  }
+  log.error({ err: error, uid }, 'a request failed; please report it');
+  send(
+    response,
+    500,
+    formatProblem(uid, 500, 'ADMISSION_FAILED', 'the request could not be judged; see the log'),
+  );
+}
+
+function send(response: ServerResponse, status: number, text: string, type = 'application/json'): void {
+  if (response.headersSent || response.destroyed) return;
+  const length = Buffer.byteLength(text);
+  response.writeHead(status, { 'content-type': type, 'content-length': length });
+  response.end(response.req.method === 'HEAD' ? undefined : text);
+}
