@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { root, say, start, title, typed } from './stage.ts';
+import { root, say, start, title } from './stage.ts';
 
 interface Answer {
   response: { allowed: boolean; patch: string };
@@ -28,7 +28,6 @@ export async function showAdmission(
     '--certs-dir',
     certs,
   ];
-  typed(`d4c-gate ${args.join(' ')}`);
   await start(args, /listening/, undo);
 
   const bodies = JSON.parse(await readFile(join(root, 'test/fixtures/admission-reviews.json'), 'utf8'));

@@ -16,7 +16,6 @@ export async function showNode(
   undo.push(() => host.close());
   const documents = join(folder, 'documents');
   const args = ['node', '--policies', policies, '--output', `ndjson:${documents}`];
-  typed(`d4c-gate ${args.join(' ')}`);
   await start([...args, '--containerd-socket', host.containerdSocket], /gate open/, undo);
 
   say(
