@@ -4,7 +4,10 @@ import { Command, CommanderError } from 'commander';
 import { checkEnvironment } from '../config.ts';
 import { GateError } from '../errors.ts';
 import { log } from '../log.ts';
+import { crdCommand } from './crd.ts';
+import { nodeCommand } from './node.ts';
 import { serveCommand } from './serve.ts';
+import { uninstallCommand } from './uninstall.ts';
 import { versionCommand } from './version.ts';
 
 /** 0 fine, 1 the answer is no (faults, denied), 2 misuse or failure. */
@@ -13,7 +16,7 @@ export type ExitCode = 0 | 1 | 2;
 /** Adds a subcommand; its action hands its exit code to `done`. */
 export type AddCommand = (program: Command, done: (exitCode: ExitCode) => void) => void;
 
-const commands: AddCommand[] = [serveCommand, versionCommand];
+const commands: AddCommand[] = [serveCommand, nodeCommand, crdCommand, uninstallCommand, versionCommand];
 
 /** Runs one command line (without `node` and the script) to its end. */
 export async function run(argv: readonly string[]): Promise<ExitCode> {

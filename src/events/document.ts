@@ -6,7 +6,7 @@ import type { PolicyDecision, Section } from '../policy/types.ts';
 import type { HostFacts } from './host.ts';
 import { messageOf } from './message.ts';
 import { type ContainerFacts, eventTypes, type FileFacts, type Observation } from './observation.ts';
-import { isoTime, processFields } from './process-fields.ts';
+import { isoTime, processFields } from './processFields.ts';
 
 export const ecsVersion = '8.17.0';
 

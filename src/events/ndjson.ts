@@ -3,7 +3,7 @@
 import { access, constants, mkdir } from 'node:fs/promises';
 import { GateError } from '../errors.ts';
 import { reportFailure } from '../failures.ts';
-import { type LineFile, type LineFileOptions, openLineFile } from './line-file.ts';
+import { type LineFile, type LineFileOptions, openLineFile } from './lineFile.ts';
 import { maxWaitingBytes, type Sink } from './sink.ts';
 
 export type NdjsonOptions = Partial<LineFileOptions>;

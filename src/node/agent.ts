@@ -146,6 +146,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     containers,
     roots: rootIndex(),
     generation: policies.current,
+    onUnknown,
     nextPublication: () => ++publications,
   };
 

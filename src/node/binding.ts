@@ -2,7 +2,7 @@
 
 import { bind } from '../policy/bind.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
-import type { BoundPolicy, BoundSection } from '../policy/types.ts';
+import type { BoundPolicy, BoundSection, Verdict } from '../policy/types.ts';
 import { flatten } from './flatten.ts';
 import { type ContainerIdentity, isComplete } from './identity.ts';
 
@@ -16,16 +16,17 @@ export interface Binding {
 
 /**
  * The binding of a container, or `undefined` while a policy asks for something that is not known yet and that
- * a runtime may still tell.
+ * a runtime may still tell. `onUnknown` decides about conditions that nobody can ever tell.
  */
 export function bindContainer(
   policies: readonly CompiledPolicy[],
   identity: ContainerIdentity,
+  onUnknown: Verdict,
 ): Binding | undefined {
   const bound = policies.map((policy) => bind(policy, identity.workload));
   if (!isComplete(identity) && !bound.every(isSettled)) return undefined;
   const applying = bound.filter(({ applies }) => applies !== 'no');
-  return { policies: applying, table: applying.length === 0 ? null : flatten(applying) };
+  return { policies: applying, table: applying.length === 0 ? null : flatten(applying, onUnknown) };
 }
 
 /** Whether nothing that is still unknown can change what the policy decides. */

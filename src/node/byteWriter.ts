@@ -29,9 +29,9 @@ export class ByteWriter {
     this.bytes(bytes);
   }
 
-  /** How many there are (2 bytes), then each as `write` has it. */
+  /** How many there are (4 bytes), then each as `write` has it. */
   list<T>(items: readonly T[], write: (item: T) => void): void {
-    this.number(items.length, 2);
+    this.number(items.length, 4);
     for (const item of items) write(item);
   }
 

@@ -1,9 +1,9 @@
 /** Asks containerd what a container is: the kubelet's, ctr's, nerdctl's and Docker's alike, in every namespace. */
 
 import { stat } from 'node:fs/promises';
-import { type ContainerdConnection, connectContainerd } from './containerd-api.ts';
-import { type OciSpec, parseOciSpec } from './oci-spec.ts';
-import { parseJson, stringsAt, textAt, valueAt } from './small-file.ts';
+import { type ContainerdConnection, connectContainerd } from './containerdApi.ts';
+import { type OciSpec, parseOciSpec } from './ociSpec.ts';
+import { parseJson, stringsAt, textAt, valueAt } from './smallFile.ts';
 
 /** A container as containerd knows it. */
 export interface ContainerdRecord {

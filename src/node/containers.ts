@@ -6,11 +6,11 @@
 import { parseImage } from '../policy/image.ts';
 import { containerIdCandidates, idOfMountPoint } from './cgroup.ts';
 import { type ContainerdRecord, openContainerd } from './containerd.ts';
-import { dockerRecord, type EngineRecord, storageRecord } from './engine-stores.ts';
+import { dockerRecord, type EngineRecord, storageRecord } from './engineStores.ts';
 import { type ContainerIdentity, type PodIdentity, unknownIdentity } from './identity.ts';
-import { factsOfAnnotations, podLabelsOf } from './oci-spec.ts';
-import { type RuntimeRecord, runtimeStates } from './runtime-state.ts';
-import { readSmallFile } from './small-file.ts';
+import { factsOfAnnotations, podLabelsOf } from './ociSpec.ts';
+import { type RuntimeRecord, runtimeStates } from './runtimeState.ts';
+import { readSmallFile } from './smallFile.ts';
 
 /** Where a container was seen. */
 export interface Sighting {

@@ -8,8 +8,8 @@
  *     policy    section of files, section of processes
  *     section   number of selectors (1), number of responses (1), selectors, responses
  *     selector  flags (1), operations (1)
- *               with paths: number (2), patterns; with names: number (2), texts
- *     pattern   number of components (2); each: number of pieces (2), texts
+ *               with paths: number (4), patterns; with names: number (4), texts
+ *     pattern   number of components (4); each: number of pieces (4), texts
  *               no piece is `**`, one is literal text, more are the text between stars
  *     response  match (8), exclude (8), actions (1): masks, bit n is selector n
  */
@@ -131,18 +131,21 @@ function writeSelector(to: ByteWriter, { paths, names, ...rest }: FlatSelector, 
   const present = (paths === undefined ? 0 : flags.hasPaths) | (names === undefined ? 0 : flags.hasNames);
   to.number(rest.flags | role | present, 1);
   to.number(rest.operations, 1);
-  if (paths !== undefined)
-    to.list(paths, (path) => to.list(parseGlob(path), (each) => writePieces(to, each)));
+  if (paths !== undefined) to.list(paths, (path) => writePattern(to, path));
   if (names !== undefined) to.list(names, (name) => to.text(name));
 }
 
-function writePieces(to: ByteWriter, component: GlobComponent): void {
+function writePattern(to: ByteWriter, pattern: string): void {
+  to.list(parseGlob(pattern), (component) => to.list(piecesOf(component), (piece) => to.text(piece)));
+}
+
+function piecesOf(component: GlobComponent): readonly string[] {
   switch (component.kind) {
     case 'deep':
-      return to.list([], () => undefined);
+      return [];
     case 'text':
-      return to.list([component.text], (text) => to.text(text));
+      return [component.text];
     case 'stars':
-      return to.list(component.pieces, (piece) => to.text(piece));
+      return component.pieces;
   }
 }

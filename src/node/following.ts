@@ -12,6 +12,7 @@
 import { reportFailure } from '../failures.ts';
 import { log } from '../log.ts';
 import type { FoundContainer, Gate } from '../native/binding.ts';
+import type { Verdict } from '../policy/types.ts';
 import type { Generation } from '../sources/directory.ts';
 import { type Binding, bindContainer } from './binding.ts';
 import { idOfMountPoint } from './cgroup.ts';
@@ -25,6 +26,7 @@ export interface Surroundings {
   readonly containers: Containers;
   readonly roots: RootIndex;
   readonly generation: () => Generation;
+  readonly onUnknown: Verdict;
   /** A number for each publication that is never used twice. */
   readonly nextPublication: () => number;
 }
@@ -51,7 +53,7 @@ const retryFirstMs = 10;
 const retryLongestMs = 10_000;
 
 export function followContainer(found: FoundContainer, surroundings: Surroundings): FollowedContainer {
-  const { gate, containers, roots, generation, nextPublication } = surroundings;
+  const { gate, containers, roots, generation, onUnknown, nextPublication } = surroundings;
   const publications = new Map<number, Publication>();
   let identity = unknownIdentity;
   let pid: number | undefined;
@@ -65,7 +67,7 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
     if (isGone) return;
     try {
       const { number, policies } = generation();
-      const binding = bindContainer(policies, identity);
+      const binding = bindContainer(policies, identity, onUnknown);
       if (binding === undefined) return;
       const publication = nextPublication();
       publications.set(publication, { ...binding, generation: number });

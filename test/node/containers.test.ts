@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { openContainers } from '../../src/node/containers.ts';
 import { isComplete } from '../../src/node/identity.ts';
 import { type ContainerHost, containerHost, requirements } from '../support/containers.ts';
-import { withHostTree } from './host-tree.ts';
+import { withHostTree } from './hostTree.ts';
 
 const box = { fullName: 'registry.example/d4c-gate/box', name: 'box', tag: '1.0', digest: null };
 const outsideOfKubernetes = {

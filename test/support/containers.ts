@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { buildRootFilesystem, packImage, staticBusybox, testImage } from './image.ts';
 import { clearLeftovers, containerPrefix, folderPrefix } from './leftovers.ts';
 import { eventually, isInstalled, must, type Ran, run } from './programs.ts';
-import { runcConfig } from './runc-config.ts';
+import { runcConfig } from './runcConfig.ts';
 
 /** Why containers cannot run here, or `undefined` when they can. Give it to `skip`. */
 export function requirements(...programs: ('runc' | 'containerd')[]): string | undefined {

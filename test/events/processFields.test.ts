@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { entityId, isoTime, processFields } from '../../src/events/process-fields.ts';
+import { entityId, isoTime, processFields } from '../../src/events/processFields.ts';
 import { context, creation } from './observations.ts';
 
 const { host } = context;

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readJsonFile, readSmallFile, stringsAt, textAt, valueAt } from '../../src/node/small-file.ts';
-import { withHostTree } from './host-tree.ts';
+import { readJsonFile, readSmallFile, stringsAt, textAt, valueAt } from '../../src/node/smallFile.ts';
+import { withHostTree } from './hostTree.ts';
 
 test('reads files of /proc, whose size is 0', {
   skip: process.platform !== 'linux' && 'needs Linux',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dockerRecord, storageRecord } from '../../src/node/engine-stores.ts';
-import { withHostTree } from './host-tree.ts';
+import { dockerRecord, storageRecord } from '../../src/node/engineStores.ts';
+import { withHostTree } from './hostTree.ts';
 
 const id = 'a'.repeat(64);
 

@@ -1,6 +1,6 @@
 /** What a container's OCI configuration says of its image and pod. */
 
-import { parseJson, stringsAt, textAt, valueAt } from './small-file.ts';
+import { parseJson, stringsAt, textAt, valueAt } from './smallFile.ts';
 
 /** The parts of an OCI configuration that tell what a container is. */
 export interface OciSpec {

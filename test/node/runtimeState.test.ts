@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { runtimeStates } from '../../src/node/runtime-state.ts';
-import { withHostTree } from './host-tree.ts';
+import { runtimeStates } from '../../src/node/runtimeState.ts';
+import { withHostTree } from './hostTree.ts';
 
 const web = { config: { rootfs: '/srv/web/rootfs', labels: ['bundle=/srv/web', 'team=shop=1'] } };
 const files = {

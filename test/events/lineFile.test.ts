@@ -3,7 +3,7 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openLineFile } from '../../src/events/line-file.ts';
+import { openLineFile } from '../../src/events/lineFile.ts';
 import { eventually } from '../support/programs.ts';
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {

@@ -2,8 +2,8 @@
 
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type OciSpec, parseOciSpec } from './oci-spec.ts';
-import { readJsonFile, stringsAt, textAt, valueAt } from './small-file.ts';
+import { type OciSpec, parseOciSpec } from './ociSpec.ts';
+import { readJsonFile, stringsAt, textAt, valueAt } from './smallFile.ts';
 
 /** A container as its low-level runtime knows it. */
 export interface RuntimeRecord {

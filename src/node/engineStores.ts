@@ -1,7 +1,7 @@
 /** What Docker and podman (and cri-o) keep in files about a container's image and name, since no runtime below them knows it. */
 
 import { join } from 'node:path';
-import { parseJson, readJsonFile, stringsAt, textAt, valueAt } from './small-file.ts';
+import { parseJson, readJsonFile, stringsAt, textAt, valueAt } from './smallFile.ts';
 
 /** A container as its engine knows it. */
 export interface EngineRecord {

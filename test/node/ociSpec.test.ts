@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { factsOfAnnotations, parseOciSpec, podLabelsOf } from '../../src/node/oci-spec.ts';
+import { factsOfAnnotations, parseOciSpec, podLabelsOf } from '../../src/node/ociSpec.ts';
 
 const facts = (annotations: Record<string, string>) =>
   factsOfAnnotations(new Map(Object.entries(annotations)));
