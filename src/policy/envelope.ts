@@ -27,7 +27,7 @@ export function findPolicy(
     if (tree.kind === 'map') policies.push(tree);
     else refuse(tree, 'a policy is a mapping with the keys `file` and `process`', faults);
   }
-  if (faults.hasErrors) return policies[0];
+  if (faults.errors > 0) return policies[0];
   const [policy, ...others] = policies;
   if (policy === undefined) {
     faults.add({

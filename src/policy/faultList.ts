@@ -26,6 +26,7 @@ export class FaultList {
   #listed: Fault[] = [];
   #unlisted = 0;
   #unlistedErrors = 0;
+  #errors = 0;
 
   constructor(mode: Mode) {
     this.mode = mode;
@@ -53,16 +54,19 @@ export class FaultList {
   }
 
   #push(fault: Fault): void {
+    const isError = fault.severity === 'error';
+    if (isError) this.#errors += 1;
     if (!this.isFull) {
       this.#listed.push(fault);
       return;
     }
     this.#unlisted += 1;
-    if (fault.severity === 'error') this.#unlistedErrors += 1;
+    if (isError) this.#unlistedErrors += 1;
   }
 
-  get hasErrors(): boolean {
-    return this.#unlistedErrors > 0 || this.#listed.some((fault) => fault.severity === 'error');
+  /** How many faults of severity error were added so far, listed or not. */
+  get errors(): number {
+    return this.#errors;
   }
 
   /** By position; what is at one position stays in the order in which it was found. */
