@@ -1,0 +1,60 @@
+{{/* Labels of every object; call with a dict of root and component. */}}
+{{- define "d4c-gate.labels" -}}
+{{ include "d4c-gate.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: d4c-gate
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* What never changes between versions, since a Deployment's selector cannot. */}}
+{{- define "d4c-gate.selectorLabels" -}}
+app.kubernetes.io/name: d4c-gate
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "d4c-gate.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end }}
+
+{{/* The Secret from which every replica serves. */}}
+{{- define "d4c-gate.secretName" -}}
+{{- if eq .Values.certificates.mode "provided" -}}
+{{ .Values.certificates.provided.secretName }}
+{{- else -}}
+d4c-gate-webhook-tls
+{{- end -}}
+{{- end }}
+
+{{/* Namespaces that have opted in, but never kube-system, the release's own, or one that was excluded. */}}
+{{- define "d4c-gate.namespaceSelector" -}}
+matchExpressions:
+  - key: d4c-gate.io/mode
+    operator: In
+    values: [observe, enforce]
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values: {{ concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
+{{- end }}
+
+{{/* How the API server reaches the webhook; call with a dict of root and path. No caBundle in mode self: the controller owns it. */}}
+{{- define "d4c-gate.clientConfig" -}}
+{{- if eq .root.Values.certificates.mode "provided" }}
+caBundle: {{ .root.Values.certificates.provided.caBundle | b64enc }}
+{{- end }}
+service:
+  name: d4c-gate-webhook
+  namespace: {{ .root.Release.Namespace }}
+  path: {{ .path }}
+  port: 443
+{{- end }}
+
+{{- define "d4c-gate.webhookAnnotations" -}}
+{{- if eq .Values.certificates.mode "cert-manager" }}
+annotations:
+  cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/d4c-gate-webhook
+{{- end }}
+{{- end }}
