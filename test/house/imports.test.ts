@@ -9,10 +9,21 @@ const allowed: Record<string, readonly string[]> = {
   kubernetes: ['policy', 'sources'],
   events: ['policy'],
   native: [],
-  admission: ['policy', 'sources', 'kubernetes'],
-  controller: ['policy', 'sources', 'kubernetes'],
+  certificates: [],
+  admission: ['policy', 'sources', 'kubernetes', 'certificates'],
+  controller: ['policy', 'sources', 'kubernetes', 'certificates'],
   node: ['policy', 'sources', 'events', 'native'],
-  cli: ['policy', 'sources', 'kubernetes', 'events', 'native', 'admission', 'controller', 'node'],
+  cli: [
+    'policy',
+    'sources',
+    'kubernetes',
+    'events',
+    'native',
+    'certificates',
+    'admission',
+    'controller',
+    'node',
+  ],
 };
 
 /** The packages that only one place may import. */
@@ -22,6 +33,7 @@ const onlyIn: Record<string, RegExp> = {
   express: /^src\/admission\//,
   commander: /^src\/cli\//,
   '@grpc/grpc-js': /^src\/node\//,
+  'node-forge': /^src\/certificates\//,
 };
 
 const folderOf = (path: string): string => (path.split('/').length > 2 ? (path.split('/')[1] ?? '') : '');
