@@ -11,6 +11,7 @@ import { reportFailure } from '../failures.ts';
 import { log } from '../log.ts';
 import { type Cluster, hasStatus } from './client.ts';
 import type { Lease } from './kinds.ts';
+import { ownLabels } from './names.ts';
 
 export interface ElectionOptions {
   readonly namespace: string;
@@ -119,7 +120,11 @@ export function elect(cluster: Cluster, options: ElectionOptions): Election {
     };
     const deadline = { deadlineMs: times.retryMs };
     if (lease === undefined)
-      return cluster.create('leases', { metadata: { name, namespace }, spec }, deadline);
+      return cluster.create(
+        'leases',
+        { metadata: { name, namespace, labels: { ...ownLabels } }, spec },
+        deadline,
+      );
     // The resourceVersion that was read makes the API server refuse all but the first of several writers.
     return cluster.replace('leases', { metadata: lease.metadata, spec }, deadline);
   }

@@ -1,0 +1,133 @@
+/**
+ * The policies that ContainerPolicy objects hold, each with what is wrong with it. A bad edit never replaces a good
+ * policy: the last good one of the same object stays in use, and the faults say why the edit is not.
+ *
+ *   watch -> queue of names -> readPolicy, a few milliseconds at a time -> onChange
+ */
+
+import { setImmediate } from 'node:timers/promises';
+import { reportFailure } from '../failures.ts';
+import { readPolicy } from '../policy/read.ts';
+import type { Fault, Policy } from '../policy/types.ts';
+import type { ValidateOptions } from '../policy/validate.ts';
+import type { Cluster } from './client.ts';
+import type { ContainerPolicy } from './kinds.ts';
+import { type Watched, type WatchTimes, watch } from './watches.ts';
+
+export interface ClusterPolicy {
+  /** The object's name. */
+  readonly id: string;
+  readonly uid: string;
+  /** Of the object as it is now; the faults speak of this one. */
+  readonly generation: number;
+  /** Empty when nothing is wrong; warnings as well. Paths begin below `spec`; lines and columns mean nothing here. */
+  readonly faults: readonly Fault[];
+  /** The last good policy, and the generation that it is from; absent when there never was one. */
+  readonly good?: { readonly policy: Policy; readonly generation: number };
+}
+
+export interface PolicyWatchOptions extends Pick<ValidateOptions, 'mode' | 'clusterName'> {
+  /** Called after every batch of changes, the first batch included. */
+  readonly onChange?: () => void;
+  readonly times?: Partial<WatchTimes>;
+}
+
+export interface WatchedPolicies {
+  /** `true` once every policy that the cluster had at the beginning has been read. Never rejects. */
+  readonly ready: Promise<boolean>;
+  get(id: string): ClusterPolicy | undefined;
+  /** Sorted by ID. */
+  list(): ClusterPolicy[];
+  stalenessMs(): number;
+  close(): Promise<void>;
+}
+
+/** What is kept of an object until it has been read. */
+interface Pending {
+  readonly uid: string;
+  readonly generation: number;
+  readonly text: string;
+}
+
+/** How long reading may hold up requests before it lets them through. */
+const sliceMs = 5;
+
+/** Starts at once and never throws. */
+export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}): WatchedPolicies {
+  const { mode = 'strict', clusterName } = options;
+  const policies = new Map<string, ClusterPolicy>();
+  /** Newest state of each object that changed, `undefined` for one that is gone. */
+  const queue = new Map<string, Pending | undefined>();
+  let reading: Promise<void> | undefined;
+  let closed = false;
+
+  function read(id: string, pending: Pending | undefined): void {
+    const before = policies.get(id);
+    if (pending === undefined) {
+      policies.delete(id);
+      return;
+    }
+    const { uid, generation, text } = pending;
+    // Only status or labels changed. Another uid is another object, and begins without a last good policy.
+    if (before?.uid === uid && before.generation === generation) return;
+    const { policy, faults } = readPolicy(text, { mode, clusterName });
+    const last = before?.uid === uid ? before.good : undefined;
+    const good = policy === undefined ? last : { policy, generation };
+    policies.set(id, { id, uid, generation, faults, ...(good && { good }) });
+    if (policy === undefined) {
+      const reasons = faults.map(({ path, message, code }) => `${path}: ${message} (${code})`);
+      reportFailure('policy_reload_refused', { policy: id, keeps: last?.generation, reasons });
+    }
+  }
+
+  async function readQueue(): Promise<void> {
+    let paused = performance.now();
+    while (queue.size > 0 && !closed) {
+      for (const [id, pending] of queue) {
+        queue.delete(id);
+        read(id, pending);
+        if (performance.now() - paused > sliceMs) {
+          await setImmediate();
+          paused = performance.now();
+        }
+      }
+    }
+    reading = undefined;
+    if (closed) return;
+    try {
+      options.onChange?.();
+    } catch (error) {
+      reportFailure('watch_handler_failed', { kind: 'containerpolicies', err: error });
+    }
+  }
+
+  const watched: Watched<{ id: string; pending: Pending }> = watch(cluster, 'containerpolicies', {
+    project: pendingOf,
+    ...(options.times && { times: options.times }),
+    onChange: (changes) => {
+      for (const { type, object } of changes)
+        queue.set(object.id, type === 'deleted' ? undefined : object.pending);
+      reading ??= readQueue();
+    },
+  });
+  const ready = watched.ready.then(async (synced) => {
+    await reading;
+    return synced;
+  });
+  return {
+    ready,
+    get: (id) => policies.get(id),
+    list: () => [...policies.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    stalenessMs: () => watched.stalenessMs(),
+    async close() {
+      closed = true;
+      await watched.close();
+      await reading;
+    },
+  };
+}
+
+function pendingOf({ metadata, spec }: ContainerPolicy): { id: string; pending: Pending } {
+  const { name = '', uid = '', generation = 0 } = metadata;
+  return { id: name, pending: { uid, generation, text: JSON.stringify(spec ?? null) } };
+}
