@@ -82,7 +82,7 @@ function isOperation(
   if (operations.includes(value)) return true;
   const other: Section = section === 'file' ? 'process' : 'file';
   const isOthers = (operationsOf[other] as readonly string[]).includes(value);
-  const suggestion = isOthers || faults.isFull ? undefined : suggest(value, operations);
+  const suggestion = isOthers || faults.isCrowded ? undefined : suggest(value, operations);
   const hint = isOthers
     ? `; it is one of ${other} selectors`
     : suggestion === undefined

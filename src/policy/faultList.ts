@@ -32,8 +32,9 @@ export class FaultList {
     this.mode = mode;
   }
 
-  get isFull(): boolean {
-    return this.#listed.length >= maxFaults;
+  /** Nobody reads the suggestion of the hundredth fault, and a hostile policy must not cost what they take to find. */
+  get isCrowded(): boolean {
+    return this.#listed.length >= 100;
   }
 
   add({ code, at, path, message, suggestion, severity = faultCodes[code][this.mode] }: Finding): void {
@@ -56,7 +57,7 @@ export class FaultList {
   #push(fault: Fault): void {
     const isError = fault.severity === 'error';
     if (isError) this.#errors += 1;
-    if (!this.isFull) {
+    if (this.#listed.length < maxFaults) {
       this.#listed.push(fault);
       return;
     }

@@ -47,7 +47,7 @@ function reportUnknownKey(
   keys: readonly string[],
   faults: FaultList,
 ): string | undefined {
-  const suggestion = explanation !== undefined || faults.isFull ? undefined : suggest(key, keys);
+  const suggestion = explanation !== undefined || faults.isCrowded ? undefined : suggest(key, keys);
   const meant = suggestion === undefined ? '' : `; did you mean ${quote(suggestion)}?`;
   const message = explanation ?? `unknown key ${quote(key)}${meant}`;
   faults.add({ code: 'POLICY_UNKNOWN_KEY', at, path: childPath(path, key), message, suggestion });

@@ -41,7 +41,7 @@ function reportUnknown(
   selectors: ReadonlyMap<string, ReadSelector>,
   faults: FaultList,
 ): string[] {
-  const suggestion = faults.isFull ? undefined : suggest(name, selectors.keys());
+  const suggestion = faults.isCrowded ? undefined : suggest(name, selectors.keys());
   const hint = suggestion === undefined ? ` in \`${section}\`` : `; did you mean ${quote(suggestion)}?`;
   const message = `unknown selector ${quote(name)}${hint}`;
   faults.add({ code: 'POLICY_UNKNOWN_SELECTOR', at, path, message, suggestion });

@@ -104,7 +104,7 @@ function readActions(list: ListNode | undefined, path: string, faults: FaultList
 }
 
 function reportUnknownAction(text: string, at: Place, path: string, faults: FaultList): string | undefined {
-  const suggestion = faults.isFull ? undefined : suggest(text, allActions);
+  const suggestion = faults.isCrowded ? undefined : suggest(text, allActions);
   const hint =
     suggestion === undefined
       ? `it must be ${quoteAll(allActions, 'or')}`
