@@ -33,7 +33,7 @@ export interface Surroundings {
 
 export interface FollowedContainer {
   identity(): ContainerIdentity;
-  /** What was published under this number, with the generation it came from; events come in order. */
+  /** What was published under this number, if that was not many publications ago. */
   publication(number: number): Publication | undefined;
   /** A process of the container waits for the table. */
   firstExec(pid: number): void;
@@ -120,10 +120,7 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
 
   return {
     identity: () => identity,
-    publication(number) {
-      for (const older of publications.keys()) if (older < number) publications.delete(older);
-      return publications.get(number);
-    },
+    publication: (number) => publications.get(number),
     firstExec(waiting) {
       pid ??= waiting;
       retryMs = retryFirstMs;

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { run } from '../support/programs.ts';
+
+const main = join(import.meta.dirname, '../../src/main.ts');
+const good = `
+process:
+  selectors: [{ name: all, operation: [exec] }]
+  responses: [{ match: [all], actions: [log] }]
+`;
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'd4c-gate-cli-node-'));
+  await chmod(folder, 0o755);
+  await writeFile(join(folder, 'good.yaml'), good);
+});
+after(() => rm(folder, { recursive: true }));
+
+const node = (...args: string[]) => run(process.execPath, [main, 'node', ...args]);
+
+const misuse: readonly { args: () => string[]; says: RegExp }[] = [
+  { args: () => [], says: /--policies/ },
+  { args: () => ['--policies', folder], says: /--output/ },
+  { args: () => ['--policies', folder, '--output', 'file'], says: /`stdout` or `ndjson:DIR` \(USAGE\)/ },
+  { args: () => ['--policies', folder, '--output', 'stdout', '--mode', 'block'], says: /observe, enforce/ },
+  {
+    args: () => ['--policies', folder, '--output', 'stdout', '--hold-ms', '0'],
+    says: /1 to 60000 \(USAGE\)/,
+  },
+  { args: () => ['--policies', folder, '--output', 'stdout', '--on-unknown', 'x'], says: /allow, deny/ },
+  { args: () => ['--policies', join(folder, 'none'), '--output', 'stdout'], says: /\(FILE_UNREADABLE\)/ },
+  {
+    args: () => ['--policies', folder, '--output', `ndjson:${join(folder, 'good.yaml')}`],
+    says: /\(OUTPUT_UNUSABLE\)/,
+  },
+];
+
+for (const { args, says } of misuse) {
+  test(`refuses a command line with ${says}`, async () => {
+    const { exitCode, stdout, stderr } = await node(...args());
+    assert.equal(exitCode, 2);
+    assert.equal(stdout, '');
+    assert.match(stderr, says);
+  });
+}
+
+test('refuses to start with a faulty policy, and says where the fault is', async () => {
+  const bad = await mkdtemp(join(folder, 'bad-'));
+  await writeFile(join(bad, 'bad.yaml'), good.replace('[all]', '[none]'));
+  const { exitCode, stderr } = await node('--policies', bad, '--output', 'stdout');
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /bad\.yaml:4:\d+: error: .*POLICY_UNKNOWN_SELECTOR/);
+  assert.match(stderr, /\(POLICIES_INVALID\)/);
+});
+
+const rootOnLinux = process.platform === 'linux' && process.getuid?.() === 0;
+
+test('says that it needs root', {
+  skip: !rootOnLinux && 'needs root on Linux, to become somebody else',
+}, async () => {
+  const args = ['--reuid', '65534', '--regid', '65534', '--clear-groups', process.execPath, main, 'node'];
+  const { exitCode, stderr } = await run('setpriv', [...args, '--policies', folder, '--output', 'stdout']);
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /root.*\(GATE_NOT_PERMITTED\)|GATE_NOT_PERMITTED/);
+});
+
+test('says that it needs Linux', { skip: process.platform === 'linux' && 'this is Linux' }, async () => {
+  const { exitCode, stderr } = await node('--policies', folder, '--output', 'stdout');
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /GATE_UNSUPPORTED/);
+});

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { KernelEvent, ProcessFacts } from '../../src/native/binding.ts';
+import { unknownIdentity } from '../../src/node/identity.ts';
+import { containerFactsOf, decisionsOf, observationOf } from '../../src/node/observations.ts';
+import { bind } from '../../src/policy/bind.ts';
+import { execPolicy, identityWith } from './identities.ts';
+
+const process: ProcessFacts = {
+  pid: 10,
+  parentPid: 9,
+  groupPid: 10,
+  sessionPid: 9,
+  startTicks: 500,
+  name: 'x',
+  executable: '/tmp/x',
+  args: ['x', '-v'],
+  argsTruncated: false,
+  workingDirectory: '',
+  uid: 1000,
+  gid: 1000,
+  euid: 0,
+  egid: 1000,
+  interactive: false,
+};
+
+const exec: KernelEvent = {
+  key: 1,
+  sequence: 5,
+  timeUs: 1_790_000_000_000_001,
+  generation: 1,
+  kind: 'exec',
+  operations: [],
+  path: '/tmp/x',
+  mount: 'root',
+  verdict: 'deny',
+  decidedBy: 'rule',
+  outcome: 'prevented',
+  rolledBack: undefined,
+  policies: [{ policy: 0, actions: ['alert', 'block'], selectors: [0] }],
+  cgroup: '/c1',
+  threadId: 10,
+  process,
+  parent: { ...process, pid: 9, executable: '/bin/sh', startTicks: 400 },
+  file: { mode: 0o100755, uid: 0, gid: 0, inode: 3 },
+};
+
+const identity = identityWith({});
+
+test('an exec is a process observation without a file', () => {
+  const observation = observationOf(exec, identity, 'enforce', 1e15);
+  assert.equal(observation.section, 'process');
+  assert.equal(observation.action, 'exec');
+  assert.equal(observation.hookPoint, 'fanotify__open_exec_perm');
+  assert.equal(observation.file, undefined);
+});
+
+test('an open is a creation or an opening for writing', () => {
+  const actionOf = (...operations: KernelEvent['operations'][number][]) =>
+    observationOf({ ...exec, kind: 'open', operations }, identity, 'enforce', 0).action;
+  assert.equal(actionOf('createFile', 'createExecutable'), 'creation');
+  assert.equal(actionOf('modifyFile'), 'open');
+});
+
+test('times count from when the machine was started, and users are the effective ones', () => {
+  const { process: fields } = observationOf(exec, identity, 'enforce', 1e15);
+  assert.equal(fields.startUs, 1e15 + 5e6);
+  assert.equal(fields.userId, 0);
+  assert.equal(fields.workingDirectory, undefined);
+});
+
+test('leaders are the processes that are known anyway, else a number', () => {
+  const observation = observationOf(exec, identity, 'enforce', 0);
+  assert.equal(observation.groupLeader, observation.process);
+  assert.equal(observation.sessionLeader, observation.parent);
+  const orphan = { ...exec, parent: undefined, process: { ...process, sessionPid: 0, groupPid: 4 } };
+  const { groupLeader, sessionLeader } = observationOf(orphan, identity, 'enforce', 0);
+  assert.deepEqual([groupLeader, sessionLeader], [{ pid: 4 }, undefined]);
+});
+
+test('decisions name the policy and the selectors that the table only numbers', () => {
+  const policies = [bind(execPolicy('p'), identity.workload)];
+  assert.deepEqual(decisionsOf(exec, policies), [
+    { policyId: 'p', actions: ['alert', 'block'], matchedSelectors: ['dropped'] },
+  ]);
+  assert.deepEqual(decisionsOf(exec, []), []);
+});
+
+test('unknown facts of a container are left out', () => {
+  const facts = containerFactsOf(unknownIdentity);
+  assert.deepEqual(
+    Object.values(facts).filter((value) => value !== undefined),
+    [],
+  );
+});
+
+test('a pod is told with what is known of it', () => {
+  const pod = {
+    name: 'p',
+    namespace: 'n',
+    uid: 'u',
+    labels: undefined,
+    annotations: undefined,
+    ips: ['::1'],
+  };
+  const facts = containerFactsOf({ ...identity, pod });
+  assert.deepEqual(facts.pod, {
+    name: 'p',
+    namespace: 'n',
+    labels: new Map(),
+    annotations: new Map(),
+    ips: ['::1'],
+  });
+  assert.equal(facts.image?.fullName, 'registry.example/web');
+});

@@ -1,0 +1,99 @@
+/** `d4c-gate node` as a process of its own, for tests on real containers. */
+
+import { spawn } from 'node:child_process';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventually } from './programs.ts';
+
+const main = join(import.meta.dirname, '../../src/main.ts');
+
+export interface TestAgent {
+  readonly pid: number;
+  /** Everything that it has logged. */
+  log(): string;
+  /** Puts a policy file in place, or takes it away, and waits until its generation is published. */
+  setPolicy(id: string, text: string | null): Promise<void>;
+  /** Every document written so far. */
+  documents(): Promise<WrittenDocument[]>;
+  /** Sends the signal and gives the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** The fields of a document that tests look at. */
+export interface WrittenDocument {
+  readonly message: string;
+  readonly event: { kind: string; action: string; type: string[]; dataset: string };
+  readonly container: { id: string; image?: { name: string; tag: string[] } };
+  readonly cloud_defend: { package_policy_id: string; matched_selectors: string[]; hook_point: string };
+  readonly d4c_gate: { outcome: string; mode: string };
+  readonly process: { executable: string; args: string[]; pid: number; parent?: { executable: string } };
+  readonly file?: { path: string };
+}
+
+/** A test agent lives at most this long, so that no failure leaves a listener behind. */
+const lifetimeMs = 120_000;
+
+/** Starts the agent and waits until its gate is open. `policies`: ID to text. */
+export async function startAgent(
+  folder: string,
+  policies: Readonly<Record<string, string>>,
+  ...flags: string[]
+): Promise<TestAgent> {
+  const policyFolder = join(folder, 'policies');
+  const output = join(folder, 'documents');
+  await mkdir(policyFolder, { recursive: true });
+  for (const [id, text] of Object.entries(policies)) await writeFile(join(policyFolder, `${id}.yaml`), text);
+
+  const args = ['node', '--policies', policyFolder, '--output', `ndjson:${output}`, ...flags];
+  const agent = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'inherit', 'pipe'] });
+  let log = '';
+  agent.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+  });
+  const limit = setTimeout(() => agent.kill('SIGKILL'), lifetimeMs);
+  const ended = new Promise<number | null>((resolve) => {
+    agent.once('close', (exitCode) => {
+      clearTimeout(limit);
+      resolve(exitCode);
+    });
+  });
+  await eventually(
+    'the gate is open',
+    () => {
+      if (agent.exitCode !== null) throw new Error(`the agent ended with ${agent.exitCode}: ${log}`);
+      return log.includes('"msg":"gate open"');
+    },
+    10_000,
+  );
+
+  const generations = () => log.split('"msg":"policies published"').length;
+  return {
+    pid: agent.pid ?? 0,
+    log: () => log,
+    async setPolicy(id, text) {
+      const before = generations();
+      const file = join(policyFolder, `${id}.yaml`);
+      if (text === null) await rename(file, join(folder, `${id}.removed`));
+      else {
+        await writeFile(join(folder, 'new'), text);
+        await rename(join(folder, 'new'), file);
+      }
+      await eventually('the policies are published', () => generations() > before);
+    },
+    async documents() {
+      const files = await readdir(output).catch(() => []);
+      const texts = await Promise.all(files.map((file) => readFile(join(output, file), 'utf8')));
+      return texts.flatMap((text) =>
+        text
+          .split('\n')
+          .filter((line) => line.endsWith('}'))
+          .map((line) => JSON.parse(line)),
+      );
+    },
+    stop(signal = 'SIGTERM') {
+      agent.kill(signal);
+      const hung = setTimeout(() => agent.kill('SIGKILL'), 10_000);
+      return ended.finally(() => clearTimeout(hung));
+    },
+  };
+}
