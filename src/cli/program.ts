@@ -4,7 +4,9 @@ import { Command, CommanderError } from 'commander';
 import { checkEnvironment } from '../config.ts';
 import { GateError } from '../errors.ts';
 import { log } from '../log.ts';
+import { checkCommand } from './check.ts';
 import { crdCommand } from './crd.ts';
+import { explainCommand } from './explain.ts';
 import { nodeCommand } from './node.ts';
 import { serveCommand } from './serve.ts';
 import { uninstallCommand } from './uninstall.ts';
@@ -16,7 +18,15 @@ export type ExitCode = 0 | 1 | 2;
 /** Adds a subcommand; its action hands its exit code to `done`. */
 export type AddCommand = (program: Command, done: (exitCode: ExitCode) => void) => void;
 
-const commands: AddCommand[] = [serveCommand, nodeCommand, crdCommand, uninstallCommand, versionCommand];
+const commands: AddCommand[] = [
+  checkCommand,
+  explainCommand,
+  serveCommand,
+  nodeCommand,
+  crdCommand,
+  uninstallCommand,
+  versionCommand,
+];
 
 /** Runs one command line (without `node` and the script) to its end. */
 export async function run(argv: readonly string[]): Promise<ExitCode> {

@@ -9,15 +9,20 @@ import { GateError } from '../errors.ts';
 /** Larger files are not read; the policy language has the same limit. */
 export const maxPolicyBytes = 1 << 20;
 
+const tooLarge = { text: null, reason: `it is larger than ${maxPolicyBytes} bytes` } as const;
+
 const extensions = new Set(['.yaml', '.yml', '.json']);
 
-/** One policy file and its text, or why it has none. */
+/** The text of a file, or why it has none. */
+export type PolicyText = { readonly text: string } | { readonly text: null; readonly reason: string };
+
+/** One policy file. */
 export type PolicyFile = {
   /** The path given, joined with the file's name. */
   readonly file: string;
   /** File name without extension: the policy's ID. */
   readonly id: string;
-} & ({ readonly text: string } | { readonly text: null; readonly reason: string });
+} & PolicyText;
 
 /**
  * The policy files of a directory (`*.yaml`, `*.yml`, `*.json`; no subfolders, no hidden files), sorted by
@@ -83,16 +88,16 @@ async function readPolicyFile(file: string): Promise<PolicyFile> {
   try {
     const facts = await handle.stat();
     if (!facts.isFile()) return { file, id, text: null, reason: 'it is not a regular file' };
-    const tooLarge = { file, id, text: null, reason: `it is larger than ${maxPolicyBytes} bytes` };
-    if (facts.size > maxPolicyBytes) return tooLarge;
-    const bytes = await handle.readFile();
-    return bytes.length > maxPolicyBytes ? tooLarge : { file, id, ...decode(bytes) };
+    if (facts.size > maxPolicyBytes) return { file, id, ...tooLarge };
+    return { file, id, ...policyText(await handle.readFile()) };
   } finally {
     await handle.close();
   }
 }
 
-function decode(bytes: Buffer): { text: string } | { text: null; reason: string } {
+/** The text of a policy's bytes, which must be UTF-8 and at most 1 MiB. */
+export function policyText(bytes: Buffer): PolicyText {
+  if (bytes.length > maxPolicyBytes) return tooLarge;
   try {
     return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
   } catch {
