@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { openContainers } from '../../src/node/containers.ts';
 import { isComplete } from '../../src/node/identity.ts';
+import { createRecord } from '../support/containerdRecords.ts';
 import { type ContainerHost, containerHost, requirements } from '../support/containers.ts';
 import { withHostTree } from './hostTree.ts';
 
@@ -54,6 +55,57 @@ describe('real containers', { skip: requirements('containerd') }, () => {
     const container = await host.startContainerd();
     const { id, workload } = await identify({ pid: container.pid });
     assert.deepEqual([id, workload.image], [container.id, box]);
+  });
+
+  test('a container of the kubelet has the labels that its pod has, not those of the pause image', async () => {
+    await host.startContainerd({ namespace: 'k8s.io' });
+    const pod = {
+      'io.kubernetes.cri.sandbox-id': 'sandbox-1',
+      'io.kubernetes.cri.sandbox-name': 'web-0',
+      'io.kubernetes.cri.sandbox-namespace': 'shop',
+    };
+    await createRecord(host.containerdSocket, {
+      id: 'sandbox-1',
+      image: 'registry.example/pause:3',
+      labels: { app: 'web', 'of-the-pause-image': 'yes' },
+      annotations: { ...pod, 'io.kubernetes.cri.container-type': 'sandbox' },
+      sandbox: {
+        Version: 'v1',
+        Metadata: {
+          IP: '10.1.2.3',
+          AdditionalIPs: ['fd00::3'],
+          Config: { labels: { app: 'web', 'io.kubernetes.pod.name': 'web-0' }, annotations: { note: 'x' } },
+        },
+      },
+    });
+    await createRecord(host.containerdSocket, {
+      id: 'app-1',
+      image: `sha256:${'a'.repeat(64)}`,
+      annotations: {
+        ...pod,
+        'io.kubernetes.cri.container-type': 'container',
+        'io.kubernetes.cri.container-name': 'app',
+        'io.kubernetes.cri.image-name': 'nginx:1.25',
+      },
+    });
+    for (const [id, name, image] of [
+      ['app-1', 'app', 'nginx'] as const,
+      ['sandbox-1', null, 'pause'] as const,
+    ]) {
+      const mountPoint = `/x/io.containerd.runtime.v2.task/k8s.io/${id}/rootfs`;
+      const identity = await identify({ mountPoint });
+      assert.deepEqual([identity.name, identity.workload.image?.name], [name, image]);
+      assert.deepEqual(identity.pod, {
+        name: 'web-0',
+        namespace: 'shop',
+        uid: undefined,
+        labels: new Map([['app', 'web']]),
+        annotations: new Map([['note', 'x']]),
+        ips: ['10.1.2.3', 'fd00::3'],
+      });
+      assert.equal(identity.workload.clusterName, 'prod');
+      assert.equal(isComplete(identity), true);
+    }
   });
 
   test('the image stays unknown while containerd does not answer', async () => {
