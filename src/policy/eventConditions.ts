@@ -23,7 +23,7 @@ export function fileConditions(selector: FileSelector, event: FileEvent): EventC
   const operations = impliedOperations(event.operations);
   const { operation, targetFilePath, ignoreVolumeMounts, ignoreVolumeFiles } = selector;
   return [
-    answer('operation', operation, [...operations].join(', '), (value) => operations.has(value)),
+    answer('operation', operation, event.operations.join(', '), (value) => operations.has(value)),
     answer('targetFilePath', targetFilePath, event.path, pathTest(targetFilePath, event.path)),
     answer('ignoreVolumeMounts', ignoreVolumeMounts, event.mount, (on) => !on || event.mount === 'root'),
     answer('ignoreVolumeFiles', ignoreVolumeFiles, event.mount, (on) => !on || event.mount !== 'volumeFile'),

@@ -20,7 +20,7 @@ test('gives every condition that the selector has, what the event has, and the v
     {
       condition: 'operation',
       values: ['createFile', 'deleteFile'],
-      found: 'createExecutable, createFile',
+      found: 'createExecutable',
       heldBy: 'createFile',
     },
     { condition: 'targetFilePath', values: ['/etc/*', '/tmp/**'], found: '/tmp/x', heldBy: '/tmp/**' },

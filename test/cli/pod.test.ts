@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readPod } from '../../src/cli/pod.ts';
+
+const spec = { containers: [{ name: 'web', image: 'nginx' }] };
+const template = { metadata: { labels: { app: 'web' } }, spec };
+
+test('a Pod is read with every container, in order', () => {
+  const pod = readPod(
+    {
+      kind: 'Pod',
+      metadata: { name: 'web-0', namespace: 'shop', labels: { app: 'web', version: 2 } },
+      spec: {
+        containers: [{ name: 'web', image: 'nginx' }],
+        initContainers: [{ name: 'init', image: 'busybox' }],
+        ephemeralContainers: [{ name: 'debug', image: 'alpine' }],
+      },
+    },
+    'pod.yaml',
+  );
+  assert.deepEqual(pod, {
+    kind: 'Pod',
+    name: 'web-0',
+    namespace: 'shop',
+    podName: { name: 'web-0' },
+    labels: new Map([
+      ['app', 'web'],
+      ['version', '2'],
+    ]),
+    containers: [
+      { name: 'init', image: 'busybox' },
+      { name: 'web', image: 'nginx' },
+      { name: 'debug', image: 'alpine' },
+    ],
+  });
+});
+
+test('a workload is read by its template', () => {
+  const bodies: Record<string, object> = {
+    Deployment: { spec: { template } },
+    CronJob: { spec: { jobTemplate: { spec: { template } } } },
+    PodTemplate: { template },
+  };
+  for (const [kind, body] of Object.entries(bodies)) {
+    const { labels, containers, namespace } = readPod({ kind, metadata: { name: 'web' }, ...body }, 'w.yaml');
+    assert.deepEqual(labels, new Map([['app', 'web']]), kind);
+    assert.deepEqual(containers, spec.containers, kind);
+    assert.equal(namespace, 'default');
+  }
+});
+
+test("a pod's name is known as far as its kind tells", () => {
+  const nameOf = (kind: string, more: object = {}, metadata: object = { name: 'web' }) =>
+    readPod({ kind, metadata, spec: { template, ...spec, ...more } }, 'w.yaml').podName;
+  for (const kind of ['DaemonSet', 'ReplicaSet', 'ReplicationController', 'Job']) {
+    assert.deepEqual(nameOf(kind), { generateName: 'web-' }, kind);
+  }
+  for (const kind of ['Deployment', 'StatefulSet']) assert.equal(nameOf(kind), undefined, kind);
+  assert.equal(nameOf('Job', { completionMode: 'Indexed' }), undefined);
+  assert.deepEqual(nameOf('Pod', {}, { generateName: 'web-' }), { generateName: 'web-' });
+  assert.deepEqual(nameOf('Pod', {}, { generateName: 'web-', name: 'web-x' }), { name: 'web-x' });
+  assert.equal(nameOf('Pod', {}, {}), undefined);
+});
+
+test('what has no containers is refused', () => {
+  for (const document of [
+    null,
+    1,
+    [],
+    {},
+    { kind: 'Service', spec: {} },
+    { kind: 'Pod', spec: { containers: [1, {}] } },
+  ]) {
+    assert.throws(() => readPod(document, 'x.yaml'), { code: 'USAGE', message: /`x.yaml` is neither a Pod/ });
+  }
+});
