@@ -53,7 +53,6 @@ export const errorCodes = {
   KUBERNETES_CONFIG: 'there is no kubeconfig or service account that can be used',
   KUBERNETES_UNREACHABLE: 'the API server gave no answer',
   KUBERNETES_REFUSED: 'the API server answered with an error',
-  CERTIFICATE_UNUSABLE: 'a certificate and its key cannot be served',
   OUTPUT_UNUSABLE: 'documents cannot be written where they should go',
   ADMISSION_FAILED: 'an admission request could not be judged because of an error in d4c-gate',
   HTTP_FORM: 'a request is not HTTP/1.1',

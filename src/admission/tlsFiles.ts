@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createSecureContext } from 'node:tls';
+import { readPair } from '../certificates/pair.ts';
 import { GateError } from '../errors.ts';
 import { reportFailure } from '../failures.ts';
 import { log } from '../log.ts';
@@ -22,9 +22,8 @@ export interface TlsPair {
 /** @throws FILE_UNREADABLE @throws TLS_UNUSABLE when the two do not go together, or either is not PEM */
 export async function readTlsPair({ certFile, keyFile }: TlsFiles): Promise<TlsPair> {
   const [cert, key] = await Promise.all([certFile, keyFile].map(readText));
-  const pair = { cert: cert ?? '', key: key ?? '' };
   try {
-    createSecureContext(pair);
+    return readPair(cert ?? '', key ?? '');
   } catch (error) {
     // OpenSSL's own message never holds key material, but says little; the files are what can be mended.
     const reason = error instanceof Error ? error.message : String(error);
@@ -34,7 +33,6 @@ export async function readTlsPair({ certFile, keyFile }: TlsFiles): Promise<TlsP
       error,
     );
   }
-  return pair;
 }
 
 /**

@@ -49,7 +49,7 @@ export async function issueLeaf(
   validity: Validity,
 ): Promise<CertificatePair> {
   const { publicKeyPem, keyPem } = await newKeys();
-  const issuer = pki.certificateFromPem(authority.certificatePem);
+  const issuer = pki.certificateFromPem(authority.cert);
   const certificate = blank(publicKeyPem, 'd4c-gate', validity);
   certificate.setIssuer(issuer.subject.attributes);
   certificate.setExtensions([
@@ -65,7 +65,7 @@ export async function issueLeaf(
     { name: 'subjectKeyIdentifier' },
     { name: 'authorityKeyIdentifier', keyIdentifier: issuer.generateSubjectKeyIdentifier().getBytes() },
   ]);
-  return signed(certificate, keyPem, authority.keyPem);
+  return signed(certificate, keyPem, authority.key);
 }
 
 async function newKeys(): Promise<{ publicKeyPem: string; keyPem: string }> {

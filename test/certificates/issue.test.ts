@@ -17,7 +17,7 @@ const leaf = await issueLeaf(authority, hosts, validity);
 
 /** Why a client that verifies refuses the leaf, or `''`. */
 async function refusal(servername: string, ca: string): Promise<string> {
-  const server = createServer({ cert: leaf.certificatePem, key: leaf.keyPem, minVersion: 'TLSv1.3' });
+  const server = createServer({ cert: leaf.cert, key: leaf.key, minVersion: 'TLSv1.3' });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
@@ -32,12 +32,12 @@ async function refusal(servername: string, ca: string): Promise<string> {
 }
 
 test('a client that verifies strictly accepts the leaf for its name', async () => {
-  assert.equal(await refusal('d4c-gate.gate.svc', authority.certificatePem), '');
+  assert.equal(await refusal('d4c-gate.gate.svc', authority.cert), '');
 });
 
 test('another name, and another authority of the same name, are refused', async () => {
-  assert.equal(await refusal('d4c-gate.other.svc', authority.certificatePem), 'ERR_TLS_CERT_ALTNAME_INVALID');
-  assert.match(await refusal('d4c-gate.gate.svc', other.certificatePem), /SIGNATURE|UNABLE|ISSUER/);
+  assert.equal(await refusal('d4c-gate.other.svc', authority.cert), 'ERR_TLS_CERT_ALTNAME_INVALID');
+  assert.match(await refusal('d4c-gate.gate.svc', other.cert), /SIGNATURE|UNABLE|ISSUER/);
 });
 
 test('the leaf names hosts and addresses, is no authority and is for servers only', () => {
@@ -59,7 +59,7 @@ test('serial numbers are 127 bits and differ, and every leaf has a key of its ow
   const second = await issueLeaf(authority, hosts, validity);
   assert.match(leaf.certificate.serialNumber, /^[4-7][0-9A-F]{31}$/);
   assert.notEqual(second.certificate.serialNumber, leaf.certificate.serialNumber);
-  assert.notEqual(second.keyPem, leaf.keyPem);
+  assert.notEqual(second.key, leaf.key);
 });
 
 test('only the authority that signed is the issuer', () => {
@@ -76,8 +76,8 @@ test('openssl accepts the chain with every check it has', {
   try {
     const ca = join(folder, 'ca.pem');
     const file = join(folder, 'leaf.pem');
-    writeFileSync(ca, other.certificatePem + authority.certificatePem);
-    writeFileSync(file, leaf.certificatePem);
+    writeFileSync(ca, other.cert + authority.cert);
+    writeFileSync(file, leaf.cert);
     const strict = [
       '-x509_strict',
       '-check_ss_sig',

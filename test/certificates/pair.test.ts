@@ -14,39 +14,29 @@ const encrypted = generateKeyPairSync('rsa', {
 }).privateKey;
 
 test('reads back what was issued, with its times', () => {
-  const pair = readPair(leaf.certificatePem, leaf.keyPem);
+  const pair = readPair(leaf.cert, leaf.key);
   assert.equal(pair.notAfter, leaf.notAfter);
   assert.equal(pair.certificate.fingerprint256, leaf.certificate.fingerprint256);
 });
 
 test('reads the first certificate of a chain', () => {
-  const pair = readPair(leaf.certificatePem + authority.certificatePem, leaf.keyPem);
+  const pair = readPair(leaf.cert + authority.cert, leaf.key);
   assert.equal(pair.certificate.fingerprint256, leaf.certificate.fingerprint256);
 });
 
 const half = (text: string) => text.slice(0, text.length / 2);
 
 for (const [because, certificate, key, message] of [
-  ['it is empty', '', leaf.keyPem, /the certificate is not PEM/],
-  ['it is not PEM', 'garbage', leaf.keyPem, /the certificate is not PEM/],
-  ['it was cut off', half(leaf.certificatePem), leaf.keyPem, /the certificate is not PEM/],
-  ['the key is empty', leaf.certificatePem, '', /the private key is not PEM/],
-  ['the key was cut off', leaf.certificatePem, half(leaf.keyPem), /the private key is not PEM/],
-  ['the key needs a passphrase', leaf.certificatePem, encrypted, /the private key is not PEM/],
-  [
-    'the key is of another certificate',
-    leaf.certificatePem,
-    authority.keyPem,
-    /not the key of the certificate/,
-  ],
-  [
-    'the chain behind it is garbage',
-    `${leaf.certificatePem}${half(leaf.certificatePem)}`,
-    leaf.keyPem,
-    /OpenSSL refuses/,
-  ],
+  ['it is empty', '', leaf.key, /the certificate is not PEM/],
+  ['it is not PEM', 'garbage', leaf.key, /the certificate is not PEM/],
+  ['it was cut off', half(leaf.cert), leaf.key, /the certificate is not PEM/],
+  ['the key is empty', leaf.cert, '', /the private key is not PEM/],
+  ['the key was cut off', leaf.cert, half(leaf.key), /the private key is not PEM/],
+  ['the key needs a passphrase', leaf.cert, encrypted, /the private key is not PEM/],
+  ['the key is of another certificate', leaf.cert, authority.key, /not the key of the certificate/],
+  ['the chain behind it is garbage', `${leaf.cert}${half(leaf.cert)}`, leaf.key, /OpenSSL refuses/],
 ] as const) {
   test(`refuses a pair because ${because}`, () => {
-    assert.throws(() => readPair(certificate, key), { code: 'CERTIFICATE_UNUSABLE', message });
+    assert.throws(() => readPair(certificate, key), { code: 'TLS_UNUSABLE', message });
   });
 }
