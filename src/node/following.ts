@@ -75,7 +75,11 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
       gate.publish(found.key, binding.table, publication);
       const policyIds = binding.policies.map(({ id }) => id);
       const image = identity.workload.image?.fullName;
-      log.info({ container: identity.id, image, policies: policyIds, generation: number }, 'container bound');
+      const level = publications.size === 1 ? 'info' : 'debug';
+      log[level](
+        { container: identity.id, image, policies: policyIds, generation: number },
+        'container bound',
+      );
     } catch (error) {
       reportFailure('publish_failed', { container: identity.id, reason: String(error) });
     }
