@@ -81,6 +81,8 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
   }
 
   async function readQueue(): Promise<void> {
+    // Never to its end within the call that begins it: `reading` is set by then. Also joins changes that come together.
+    await setImmediate();
     let paused = performance.now();
     while (queue.size > 0 && !closed) {
       for (const [id, pending] of queue) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { openCluster } from '../../src/kubernetes/client.ts';
 import { type Election, type ElectionTimes, elect } from '../../src/kubernetes/lease.ts';
 import { startApiProxy } from '../support/api-proxy.ts';
@@ -23,7 +23,7 @@ interface Candidate {
   term: AbortSignal | undefined;
 }
 
-function candidate(name: string, identity: string, client = cluster.client): Candidate {
+function candidate(t: TestContext, name: string, identity: string, client = cluster.client): Candidate {
   const story: string[] = [];
   const made: { story: string[]; term: AbortSignal | undefined } = { story, term: undefined };
   const election = elect(client, {
@@ -37,6 +37,7 @@ function candidate(name: string, identity: string, client = cluster.client): Can
     },
     onLost: () => story.push('lost'),
   });
+  t.after(() => election.close());
   return Object.assign(made, { election });
 }
 
@@ -45,9 +46,9 @@ const leaseOf = (name: string) => cluster.client.get('leases', { name, namespace
 test('one of two candidates leads, and gives the Lease back when it closes', {
   skip,
   timeout: 60_000,
-}, async () => {
+}, async (t) => {
   const name = `handover-${suffix}`;
-  const [a, b] = [candidate(name, 'a'), candidate(name, 'b')];
+  const [a, b] = [candidate(t, name, 'a'), candidate(t, name, 'b')];
   await eventually('one leads', () => a.election.isLeader || b.election.isLeader);
   const [leader, other] = a.election.isLeader ? [a, b] : [b, a];
   assert.equal(other.election.isLeader, false);
@@ -67,13 +68,15 @@ test('one of two candidates leads, and gives the Lease back when it closes', {
 test('a leader cut off from the API server stops before another begins, and goes on trying', {
   skip,
   timeout: 60_000,
-}, async () => {
+}, async (t) => {
   const name = `outage-${suffix}`;
   const proxy = await startApiProxy(cluster.kubeconfig);
+  t.after(() => proxy.close());
   const client = await openCluster({ kubeconfig: proxy.kubeconfig });
-  const a = candidate(name, 'a', client);
+  t.after(() => client.close());
+  const a = candidate(t, name, 'a', client);
   await eventually('a leads', () => a.election.isLeader);
-  const b = candidate(name, 'b');
+  const b = candidate(t, name, 'b');
   proxy.misbehave = () => 'hang';
   let bothLed = false;
   await eventually(
@@ -91,11 +94,9 @@ test('a leader cut off from the API server stops before another begins, and goes
   await eventually('a leads again', () => a.election.isLeader, 10_000);
   assert.deepEqual(a.story, ['gained', 'lost', 'gained']);
   await a.election.close();
-  client.close();
-  await proxy.close();
 });
 
-test("a holder's clock is never believed", { skip, timeout: 60_000 }, async () => {
+test("a holder's clock is never believed", { skip, timeout: 60_000 }, async (t) => {
   for (const [sort, renewTime] of [
     ['fast', '2099-01-01T00:00:00.000000Z'],
     ['slow', '1999-01-01T00:00:00.000000Z'],
@@ -106,7 +107,7 @@ test("a holder's clock is never believed", { skip, timeout: 60_000 }, async () =
       spec: { holderIdentity: 'gone', leaseDurationSeconds: 2, renewTime, acquireTime: renewTime },
     });
     const started = performance.now();
-    const a = candidate(name, 'a');
+    const a = candidate(t, name, 'a');
     await eventually('a takes over', () => a.election.isLeader, 10_000);
     const tookMs = performance.now() - started;
     assert.ok(tookMs >= 2_000 && tookMs < 5_000, `${sort}: took over after ${Math.round(tookMs)} ms`);
@@ -114,9 +115,9 @@ test("a holder's clock is never believed", { skip, timeout: 60_000 }, async () =
   }
 });
 
-test('a Lease that another took by force is lost at once', { skip, timeout: 60_000 }, async () => {
+test('a Lease that another took by force is lost at once', { skip, timeout: 60_000 }, async (t) => {
   const name = `force-${suffix}`;
-  const a = candidate(name, 'a');
+  const a = candidate(t, name, 'a');
   await eventually('a leads', () => a.election.isLeader);
   await cluster.client.mergePatch('leases', { name, namespace }, { spec: { holderIdentity: 'thief' } });
   await eventually('a has lost', () => a.story.includes('lost'), 3_000);
@@ -125,9 +126,9 @@ test('a Lease that another took by force is lost at once', { skip, timeout: 60_0
   assert.equal((await leaseOf(name)).spec?.holderIdentity, 'thief');
 });
 
-test('a Lease that was deleted is made again by its holder', { skip, timeout: 60_000 }, async () => {
+test('a Lease that was deleted is made again by its holder', { skip, timeout: 60_000 }, async (t) => {
   const name = `deleted-${suffix}`;
-  const a = candidate(name, 'a');
+  const a = candidate(t, name, 'a');
   await eventually('a leads', () => a.election.isLeader);
   await cluster.client.delete('leases', { name, namespace });
   await eventually('it is there again', () => cluster.client.find('leases', { name, namespace }));

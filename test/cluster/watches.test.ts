@@ -52,12 +52,13 @@ async function watchThroughProxy(
   }
 }
 
-test('tells of every object, then of every change', { skip, timeout: 60_000 }, async () => {
+test('tells of every object, then of every change', { skip, timeout: 60_000 }, async (t) => {
   const changes: string[] = [];
   const watched = watch(cluster.client, 'namespaces', {
     project: ({ metadata }) => `${metadata.name} ${metadata.labels?.colour ?? ''}`,
     onChange: (batch) => changes.push(...batch.map(({ type, object }) => `${type} ${object}`)),
   });
+  t.after(() => watched.close());
   assert.equal(await watched.ready, true);
   assert.ok(changes.includes('added kube-system '));
   const name = await makeNamespace();
@@ -68,14 +69,14 @@ test('tells of every object, then of every change', { skip, timeout: 60_000 }, a
   await cluster.client.delete('namespaces', { name });
   await eventually('the deletion is seen', () => watched.get(name) === undefined, 20_000);
   assert.ok(changes.includes(`deleted ${name} red`));
-  await watched.close();
 });
 
 test('goes on after the API server was killed and came back, with all objects meanwhile', {
   skip,
   timeout: 150_000,
-}, async () => {
+}, async (t) => {
   const watched = watch(cluster.client, 'namespaces');
+  t.after(() => watched.close());
   await watched.ready;
   const before = watched.size;
   cluster.signal('kube-apiserver', 'SIGKILL');
@@ -84,13 +85,13 @@ test('goes on after the API server was killed and came back, with all objects me
   await cluster.restart('kube-apiserver');
   const name = await makeNamespace();
   await sees(watched, name, 30_000);
-  await watched.close();
 });
 
-test('goes on after the API server hung and woke up', { skip, timeout: 120_000 }, async () => {
+test('goes on after the API server hung and woke up', { skip, timeout: 120_000 }, async (t) => {
   const watched = watch(cluster.client, 'namespaces', {
     times: { pieceMs: 3_000, deadlineMs: 2_000, graceMs: 1_000 },
   });
+  t.after(() => watched.close());
   await watched.ready;
   const before = watched.size;
   cluster.signal('kube-apiserver', 'SIGSTOP');
@@ -99,7 +100,6 @@ test('goes on after the API server hung and woke up', { skip, timeout: 120_000 }
   cluster.signal('kube-apiserver', 'SIGCONT');
   const name = await makeNamespace();
   await sees(watched, name, 30_000);
-  await watched.close();
 });
 
 test(

@@ -65,7 +65,8 @@ export async function startCluster(): Promise<TestCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'd4c-cluster-'));
   const env = { KUBE_PORT: String(await freePort()), ETCD_PORT: String(await freePort()) };
   const down = () => spawnSync('timeout', ['60', join(kit, 'down'), folder], { stdio: 'ignore' });
-  process.once('exit', down);
+  const ended = () => process.exit(1);
+  process.once('exit', down).once('SIGTERM', ended).once('SIGINT', ended);
   const assignments = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   await must('env', [...assignments, join(kit, 'up'), '--control-plane', folder], { limitMs: 240_000 });
 
@@ -98,7 +99,7 @@ export async function startCluster(): Promise<TestCluster> {
     },
     async close() {
       await running.close();
-      process.off('exit', down);
+      process.off('exit', down).off('SIGTERM', ended).off('SIGINT', ended);
       down();
       await rm(folder, { recursive: true, force: true });
     },
