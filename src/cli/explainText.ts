@@ -122,7 +122,7 @@ function foundText({ condition, found, holds, heldBy }: ConditionExplanation): s
   if (found === undefined) return 'not known';
   if (found === null) return 'there is none';
   if (condition.startsWith('ignoreVolume')) return mountWords[found] ?? found;
-  const is = found === '' ? 'it is empty' : `it is ${found}`;
+  const is = `it is ${found}`;
   if (holds === 'unknown') return `${is}, which may become ${heldBy}`;
   return heldBy === undefined || heldBy === found ? is : `${is}, which fits ${heldBy}`;
 }

@@ -4,6 +4,7 @@ import { bind, factOf, responseApplies, testWorkload } from './bind.ts';
 import { type CompiledPolicy, type CompiledSection, compileCondition } from './compile.ts';
 import { decide, eventConditions, fires, selectorMatches } from './decide.ts';
 import type { EventCondition } from './eventConditions.ts';
+import { parseLabelPattern } from './labels.ts';
 import { or, truthOf } from './truth.ts';
 import {
   type Action,
@@ -138,20 +139,27 @@ function explainWorkload(
     const truths = values.map((value) => testWorkload(compileCondition(condition, [value]), workload));
     const holds = truths.reduce(or, 'no');
     const heldBy = holds === 'no' ? undefined : values[truths.indexOf(holds)];
-    return [{ condition, about: 'workload', holds, values, found: textOf(condition, workload), heldBy }];
+    return [
+      { condition, about: 'workload', holds, values, found: foundOf(condition, values, workload), heldBy },
+    ];
   });
 }
 
-/** What the workload has, in words: `web-` with its suffix to come is `web-?????`. */
-function textOf(condition: WorkloadCondition, workload: Workload): string | null | undefined {
+/** What the workload has of it: `web-?????` of a name to come, and of the labels those that are asked about. */
+function foundOf(
+  condition: WorkloadCondition,
+  values: readonly string[],
+  workload: Workload,
+): string | null | undefined {
+  const { podName, podLabels } = workload;
   switch (condition) {
-    case 'kubernetesPodName': {
-      const { podName } = workload;
+    case 'kubernetesPodName':
       return podName && ('name' in podName ? podName.name : `${podName.generateName}?????`);
-    }
     case 'kubernetesPodLabel': {
-      const { podLabels } = workload;
-      return podLabels && Array.from(podLabels, ([key, value]) => `${key}:${value}`).join(', ');
+      if (!podLabels) return podLabels;
+      const keys = new Set(values.map((value) => parseLabelPattern(value).key));
+      const labels = [...podLabels].filter(([key]) => keys.has(key));
+      return labels.length > 0 ? labels.map(([key, value]) => `${key}:${value}`).join(', ') : null;
     }
     default:
       return factOf(condition, workload);

@@ -28,7 +28,8 @@ const digestForm = /^(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{
  * longer than 4096 characters, or a bare image ID. Linear in the text.
  */
 export function parseImage(text: string): ImageReference | undefined {
-  if (text.length > maxReferenceLength) return undefined;
+  // An image ID reads as a name or as a name and a tag, but it names no repository.
+  if (text.length > maxReferenceLength || digestForm.test(text)) return undefined;
   const at = text.indexOf('@');
   const digest = at < 0 ? null : text.slice(at + 1);
   if (digest !== null && !digestForm.test(digest)) return undefined;
