@@ -49,7 +49,7 @@ function reportForm(name: string, at: Place, path: string, faults: FaultList): v
   } else if (!form.test(name)) {
     const suggestion = name.replace(/[^a-z0-9_-]+/gi, '-').replace(/^[-_]+|-+$/g, '');
     const hint = form.test(suggestion) ? `; did you mean ${quote(suggestion)}?` : '';
-    const message = `the name ${quote(name)} may have letters, digits, \`-\` and \`_\`, and begins with a letter or digit${hint}`;
+    const message = `the name ${quote(name)} may only have letters, digits, \`-\` and \`_\`, beginning with a letter or digit${hint}`;
     const found = hint === '' ? undefined : suggestion;
     faults.add({ code: 'POLICY_SELECTOR_NAME', at, path, message, suggestion: found });
   }

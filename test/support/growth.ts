@@ -3,21 +3,20 @@
 import assert from 'node:assert/strict';
 
 const maxBytes = 1024 * 1024;
-/** Noise only ever adds time, so the least of several runs is the truest. */
-const runs = 5;
 const attempts = 4;
 /** What takes less at the full size is no trouble, and too short to compare. */
 const negligibleMs = 0.5;
 
 /**
  * Fails when doubling the input to 1 MiB takes 2.6 times as long or more. `prepare` makes an input of about
- * that many bytes and gives the call to be timed.
+ * that many bytes and gives the call to be timed. Noise only ever adds time, so the least of several `runs` is the
+ * truest; fewer do for what takes long.
  */
-export function assertLinear(name: string, prepare: (bytes: number) => () => unknown): void {
+export function assertLinear(name: string, prepare: (bytes: number) => () => unknown, runs = 5): void {
   const [half, whole] = [prepare(maxBytes / 2), prepare(maxBytes)];
   let least = Number.POSITIVE_INFINITY;
   for (let attempt = 0; attempt < attempts; attempt += 1) {
-    const [halfMs, wholeMs] = [leastMs(half), leastMs(whole)];
+    const [halfMs, wholeMs] = [leastMs(half, runs), leastMs(whole, runs)];
     if (wholeMs < negligibleMs) return;
     least = Math.min(least, wholeMs / halfMs);
     if (least < 2.6) return;
@@ -25,7 +24,7 @@ export function assertLinear(name: string, prepare: (bytes: number) => () => unk
   assert.fail(`${name}: twice the input takes ${least.toFixed(2)} times as long`);
 }
 
-function leastMs(call: () => unknown): number {
+function leastMs(call: () => unknown, runs: number): number {
   let least = Number.POSITIVE_INFINITY;
   for (let run = 0; run < runs; run += 1) {
     const started = performance.now();
