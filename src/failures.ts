@@ -23,6 +23,10 @@ export const failures = {
   rollback_failed: 'the open was refused; the empty file stays',
   lease_unreachable: 'tried again; a leader goes on until its time is over',
   lease_lost: 'another replica takes over the controller, and this one goes on serving',
+  certificate_lost: 'made anew; connections that exist go on',
+  certificates_unattended: 'looked at again in a moment; what is served stays',
+  ca_bundle_changed: 'put back',
+  clock_skewed: 'nothing: certificates are valid from an hour before they are made',
 } as const;
 
 export type Failure = keyof typeof failures;

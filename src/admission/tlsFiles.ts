@@ -1,11 +1,9 @@
 /** A serving certificate and its key from two files, followed as they change, so that a renewal needs no restart. */
 
-import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { readPair } from '../certificates/pair.ts';
+import { type CertificatePair, readPair } from '../certificates/pair.ts';
+import { keepServed } from '../certificates/served.ts';
 import { GateError } from '../errors.ts';
-import { reportFailure } from '../failures.ts';
-import { log } from '../log.ts';
 import { notifyOfChanges } from '../sources/changes.ts';
 
 export interface TlsFiles {
@@ -20,7 +18,7 @@ export interface TlsPair {
 }
 
 /** @throws FILE_UNREADABLE @throws TLS_UNUSABLE when the two do not go together, or either is not PEM */
-export async function readTlsPair({ certFile, keyFile }: TlsFiles): Promise<TlsPair> {
+export async function readTlsPair({ certFile, keyFile }: TlsFiles): Promise<CertificatePair> {
   const [cert, key] = await Promise.all([certFile, keyFile].map(readText));
   try {
     return readPair(cert ?? '', key ?? '');
@@ -41,30 +39,13 @@ export async function readTlsPair({ certFile, keyFile }: TlsFiles): Promise<TlsP
  */
 export function watchTlsFiles(
   files: TlsFiles,
-  first: TlsPair,
+  first: CertificatePair,
   onPair: (pair: TlsPair) => void,
   recheckMs = 10_000,
 ): { close(): void } {
-  let seen = textOf(first);
-  const check = async (): Promise<void> => {
-    try {
-      const pair = await readTlsPair(files);
-      if (textOf(pair) === seen) return;
-      onPair(pair);
-      seen = textOf(pair);
-      log.info({ notAfter: new X509Certificate(pair.cert).validTo }, 'serving certificate replaced');
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      if (reason !== seen) reportFailure('tls_reload_refused', { reason });
-      seen = reason;
-    }
-  };
-  const changes = notifyOfChanges(files.certFile, recheckMs, check);
-  return { close: changes.close };
-}
-
-function textOf({ cert, key }: TlsPair): string {
-  return `${cert}\n${key}`;
+  const served = keepServed(onPair, first);
+  const check = () => served.renew(() => readTlsPair(files));
+  return { close: notifyOfChanges(files.certFile, recheckMs, check).close };
 }
 
 async function readText(file: string): Promise<string> {
