@@ -14,7 +14,14 @@ let cluster: TestCluster;
 before(async () => {
   if (skip === undefined) cluster = await startCluster();
 });
-after(() => cluster?.close());
+after(async () => {
+  if (skip !== undefined) return;
+  for (const { metadata } of await cluster.client.list('containerpolicies')) {
+    const { name = '' } = metadata;
+    if (name.endsWith(`-${suffix}`)) await cluster.client.delete('containerpolicies', { name });
+  }
+  await cluster.close();
+});
 
 const goodSpec = (path = '/usr/bin/**') => ({
   file: {

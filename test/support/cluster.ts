@@ -36,12 +36,12 @@ let programs: string | undefined;
 
 /**
  * Why no cluster can be had here, or `undefined` when one can. Give it to `skip`.
- * @param options `breakable`: also says no for a cluster that is not ours to break
+ * @param options `breakable`: also says no for a cluster that is not ours to break or to empty
  */
 export function clusterRequirements(options: { readonly breakable?: boolean } = {}): string | undefined {
   if (given !== undefined && given !== '') {
     return options.breakable === true
-      ? 'kills the API server, so not the cluster of `KUBECONFIG`'
+      ? 'breaks the cluster or empties it of d4c-gate, so not the one of `KUBECONFIG`'
       : undefined;
   }
   if (!existsSync(join(kit, 'up'))) return 'needs a cluster: set `KUBECONFIG`';
