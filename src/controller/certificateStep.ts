@@ -128,51 +128,64 @@ function writeBundles(secret: CertificateState, seen: Seen, times: CertificateTi
   return { do: 'writeBundles', pem, behind, tampered };
 }
 
-/** More than this many are not from us: each loss of the Secret leaves two. */
-const maxRetired = 4;
-
 /**
  * Both authorities of the Secret, and those that the live bundles still have of a Secret that was lost, until every
  * replica serves a leaf of the new ones.
  */
 export function wantedBundle(
   secret: CertificateState,
-  { live, now }: Omit<Seen, 'secret'>,
+  seen: Omit<Seen, 'secret'>,
   times: CertificateTimes,
 ): string {
   const wanted = secret.authorities.map(({ certificate }) => certificate);
-  if (secret.leaf === undefined || isYoung(secret.leaf, now, times)) {
-    const retired: X509Certificate[] = [];
-    for (const certificate of live.flatMap(ours)) {
-      const isOver = certificate.validToDate.getTime() <= now;
-      if (!isOver && !contains(wanted, certificate) && !contains(retired, certificate))
-        retired.push(certificate);
-    }
-    retired.sort((a, b) => (a.fingerprint256 < b.fingerprint256 ? -1 : 1));
-    wanted.push(...retired.slice(0, maxRetired));
-  }
+  const isRolledOut = secret.leaf !== undefined && !isYoung(secret.leaf, seen.now, times);
+  if (!isRolledOut) wanted.push(...lostAuthorities(secret, seen));
   return wanted.map(String).join('');
 }
 
+/** More than this many are not from us: each loss of the Secret leaves two. */
+const maxLost = 4;
+
+/** What the live bundles trust of ours that is not in the Secret and has not ended: replicas may serve a leaf of it. */
+function lostAuthorities(
+  { authorities }: CertificateState,
+  { live, now }: Pick<Seen, 'live' | 'now'>,
+): readonly X509Certificate[] {
+  const inSecret = authorities.map(({ certificate }) => certificate);
+  const lost = new Map<string, X509Certificate>();
+  for (const certificate of live.flatMap(ours)) {
+    const isOver = certificate.validToDate.getTime() <= now;
+    if (!isOver && !contains(inSecret, certificate)) lost.set(certificate.fingerprint256, certificate);
+  }
+  return [...lost]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .slice(0, maxLost)
+    .map(([, certificate]) => certificate);
+}
+
 function issueLeaf(
-  { authorities, leaf, problems }: CertificateState,
+  secret: CertificateState,
   { live, now, isSettled }: Seen,
   hosts: readonly string[],
   times: CertificateTimes,
 ): Step | undefined {
+  const { authorities, leaf, problems } = secret;
   const lost = lossOfLeaf(
     leaf,
     now,
     problems.length > 0 || authorities.some((one) => !isYoung(one, now, times)),
   );
-  const isUrgent = leaf === undefined || lost !== undefined || !isFor(leaf.certificate, hosts);
-  if (!isUrgent && now < renewAt(leaf, times)) return undefined;
+  const isUsable = leaf !== undefined && lost === undefined && isFor(leaf.certificate, hosts);
+  if (isUsable && now < renewAt(leaf, times)) return undefined;
+  // With nothing good being served anywhere, there is nothing to gain by waiting for API servers to settle.
+  const isBroken = !isUsable && lostAuthorities(secret, { live, now }).length === 0;
 
   // SAFETY: this is the read-back. What is not in every live bundle signs nothing.
   const trusted = authorities.filter(({ certificate }) => isTrustedByAll(certificate, live));
   // The one that ends first, so that the other has been trusted for months when its turn comes.
   const lasting = trusted.filter(({ notAfter }) => notAfter >= now + times.leafMs);
-  const issuer = lasting.find(isSettled) ?? (isUrgent ? (lasting[0] ?? trusted.at(-1)) : undefined);
+  const [longestThere = trusted.at(-1)] = lasting.toSorted((a, b) => a.notBefore - b.notBefore);
+  const issuer = lasting.find(isSettled) ?? (isBroken ? longestThere : undefined);
   if (issuer === undefined) return undefined;
   return { do: 'issueLeaf', issuer, notAfter: Math.min(now + times.leafMs, issuer.notAfter), lost };
 }
