@@ -1,16 +1,16 @@
 /**
  * The objects in the API server that certificates are about: one Secret and the webhook configurations.
  *
- * Of each it owns exactly the fields that it writes, by server-side apply under a field manager of its own: `data` of
- * the Secret, and `caBundle` of every webhook. Charts and GitOps tools own the rest and never see a difference. Every
+ * Of each it owns exactly the fields that it writes, under a field manager of its own: `data` of the Secret, and
+ * `caBundle` of every webhook. Charts and GitOps tools own the rest and never see a difference (docs/adr/0005). Every
  * write names the version that was read, so that a leader which no longer leads cannot undo what its successor did.
  */
 
-import { type Cluster, hasStatus } from '../kubernetes/client.ts';
-import type { Kind, Secret, Webhook, WebhookConfiguration } from '../kubernetes/kinds.ts';
+import { type Cluster, hasStatus, type PatchOperation } from '../kubernetes/client.ts';
+import type { Kind, Secret, WebhookConfiguration } from '../kubernetes/kinds.ts';
 import { ownLabels } from '../kubernetes/names.ts';
 
-export const fieldManager = 'd4c-gate-certificates';
+const fieldManager = 'd4c-gate-certificates';
 
 export interface ConfigurationName {
   readonly kind: Extract<Kind, 'mutatingwebhookconfigurations' | 'validatingwebhookconfigurations'>;
@@ -23,19 +23,19 @@ export interface CertificateObjects {
     readonly secret: Secret | undefined;
     readonly configurations: ReadonlyMap<string, WebhookConfiguration | undefined>;
   }>;
+  /** An empty one, unless there is one by now. */
   createSecret(): Promise<void>;
-  /** @throws KUBERNETES_REFUSED with status 409 when the Secret has changed since it was read; so does `applyBundle` */
-  applyData(read: Secret, data: Readonly<Record<string, string>>): Promise<void>;
+  /** @throws KUBERNETES_REFUSED with status 409 when the Secret has changed since it was read; so does `writeBundle` */
+  writeData(read: Secret, data: Readonly<Record<string, string>>): Promise<void>;
   /** @param id as in `read().configurations` */
-  applyBundle(id: string, read: WebhookConfiguration, pem: string): Promise<void>;
+  writeBundle(id: string, read: WebhookConfiguration, pem: string): Promise<void>;
 }
 
 export function certificateObjects(
-  cluster: Pick<Cluster, 'find' | 'create' | 'apply'>,
+  cluster: Pick<Cluster, 'find' | 'apply' | 'jsonPatch'>,
   secret: { readonly name: string; readonly namespace: string },
   configurations: readonly ConfigurationName[],
 ): CertificateObjects {
-  const named = new Map(configurations.map((one) => [idOf(one), one]));
   return {
     async read() {
       const [found, ...objects] = await Promise.all([
@@ -44,38 +44,44 @@ export function certificateObjects(
       ]);
       return {
         secret: found,
-        configurations: new Map([...named.keys()].map((id, index) => [id, objects[index]])),
+        configurations: new Map(configurations.map((one, index) => [idOf(one), objects[index]])),
       };
     },
+
     async createSecret() {
-      try {
-        const metadata = { ...secret, labels: { ...ownLabels } };
-        await cluster.create('secrets', { metadata, type: 'Opaque' }, { fieldManager });
-      } catch (error) {
+      const metadata = { ...secret, labels: { ...ownLabels } };
+      // By apply, since a role can restrict that by name, as it cannot restrict create. Under another manager and
+      // without force, so that it takes nothing from a Secret that somebody has made and filled meanwhile.
+      const options = { fieldManager: 'd4c-gate', force: false };
+      await cluster.apply('secrets', { metadata, type: 'Opaque' }, options).catch((error: unknown) => {
         if (!hasStatus(error, 409)) throw error;
-      }
+      });
     },
-    async applyData(read, data) {
-      const { resourceVersion } = read.metadata;
+
+    async writeData({ metadata: { resourceVersion } }, data) {
       const body = { metadata: { ...secret, resourceVersion }, data: { ...data } };
       await cluster.apply('secrets', body, { fieldManager });
     },
-    async applyBundle(id, read, pem) {
-      const one = named.get(id);
+
+    async writeBundle(id, { metadata: { resourceVersion }, webhooks = [] }, pem) {
+      const one = configurations.find((configuration) => idOf(configuration) === id);
       if (one === undefined) throw new Error(`no configuration \`${id}\``);
-      const { kind, name } = one;
-      const { resourceVersion } = read.metadata;
-      const caBundle = Buffer.from(pem, 'latin1').toString('base64');
-      // Only the key of the list and the field that is ours; the API server has the rest of each webhook.
-      const webhooks = (read.webhooks ?? []).map(
-        (webhook) => ({ name: webhook.name, clientConfig: { caBundle } }) as Webhook,
-      );
-      await cluster.apply(kind, { metadata: { name, resourceVersion }, webhooks }, { fieldManager });
+      const value = Buffer.from(pem, 'latin1').toString('base64');
+      // Not by apply: that would own the webhooks' keys too, and a chart could then not take a webhook away.
+      const patch: PatchOperation[] = [
+        { op: 'replace', path: '/metadata/resourceVersion', value: resourceVersion },
+        ...webhooks.map((_, index) => ({
+          op: 'add' as const,
+          path: `/webhooks/${index}/clientConfig/caBundle`,
+          value,
+        })),
+      ];
+      await cluster.jsonPatch(one.kind, { name: one.name }, patch, { fieldManager });
     },
   };
 }
 
 /** For example `mutating/d4c-gate`. */
-export function idOf({ kind, name }: ConfigurationName): string {
+function idOf({ kind, name }: ConfigurationName): string {
   return `${kind === 'mutatingwebhookconfigurations' ? 'mutating' : 'validating'}/${name}`;
 }

@@ -128,7 +128,7 @@ export function keepCertificates(objects: CertificateObjects, options: Certifica
       );
       const authorities = [...step.keep, ...made].sort((a, b) => a.notAfter - b.notAfter);
       const leaf = secret.leaf && issuerOf(secret.leaf, step.keep) && secret.leaf;
-      await objects.applyData(object, writeState({ authorities, leaf }));
+      await objects.writeData(object, writeState({ authorities, leaf }));
       rotationsTotal.inc({ kind: 'authority' }, made.length);
       log.info({ notAfter: made.map(({ notAfter }) => new Date(notAfter)) }, 'certificate authorities made');
       return;
@@ -137,7 +137,7 @@ export function keepCertificates(objects: CertificateObjects, options: Certifica
       reportFailure('certificate_lost', { what: 'leaf', reason: step.lost, problems: secret.problems });
     }
     const leaf = await issueLeaf(step.issuer, hosts, { notBefore, notAfter: step.notAfter });
-    await objects.applyData(object, writeState({ ...secret, leaf }));
+    await objects.writeData(object, writeState({ ...secret, leaf }));
     rotationsTotal.inc({ kind: 'leaf' });
     log.info({ notAfter: new Date(leaf.notAfter) }, 'serving certificate issued');
   }
@@ -148,7 +148,7 @@ export function keepCertificates(objects: CertificateObjects, options: Certifica
       reportFailure('ca_bundle_changed', { configurations: tampered.map(({ id }) => id) }, tampered.length);
     }
     const results = await Promise.allSettled(
-      behind.map(({ id, object }) => objects.applyBundle(id, object, pem)),
+      behind.map(({ id, object }) => objects.writeBundle(id, object, pem)),
     );
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }

@@ -87,10 +87,10 @@ test('brings an installation up: authorities, then bundles, then a leaf, and no 
   const leader = lead(objects, { now: start });
   await leader.look();
   assert.deepEqual(objects.writes, [
-    'applyData',
-    `applyBundle ${mutating}`,
-    `applyBundle ${validating}`,
-    'applyData',
+    'writeData',
+    `writeBundle ${mutating}`,
+    `writeBundle ${validating}`,
+    'writeData',
   ]);
   assertGood(objects, start);
   assert.equal(objects.trusted().length, 2);
@@ -154,19 +154,19 @@ test('a leaf is not signed by an authority that has been trusted for less than s
   assert.deepEqual(objects.writes, [], 'the leaf is due, but this leader has seen the bundles only now');
   await new Promise((resolve) => setTimeout(resolve, 320));
   await leader.look();
-  assert.deepEqual(objects.writes, ['applyData']);
+  assert.deepEqual(objects.writes, ['writeData']);
   await leader.end();
 });
 
 test('a leaf is not signed while one configuration cannot be written', async () => {
   const objects = objectsInMemory();
   objects.beforeWrite = (_, name) => {
-    if (name === `applyBundle ${mutating}`) throw new Error('forbidden');
+    if (name === `writeBundle ${mutating}`) throw new Error('forbidden');
   };
   const before = await counted('certificates_unattended');
   await settle(objects, { now: start });
   assert.equal(readState(objects.secret?.data).leaf, undefined);
-  assert.ok(objects.writes.includes(`applyBundle ${validating}`), 'the other one is written all the same');
+  assert.ok(objects.writes.includes(`writeBundle ${validating}`), 'the other one is written all the same');
   assert.ok((await counted('certificates_unattended')) > before);
 });
 
@@ -321,7 +321,7 @@ test('other host names give another leaf at once', async () => {
     readState(objects.secret?.data).leaf?.certificate.checkHost('renamed.gate.svc'),
     'renamed.gate.svc',
   );
-  assert.deepEqual(objects.writes, ['applyData']);
+  assert.deepEqual(objects.writes, ['writeData']);
 });
 
 for (const [name, prepare] of [
@@ -387,7 +387,7 @@ test('two leaders at once, one of them stalled, never leave a broken state', asy
   await settle(objects, clock);
   assertGood(objects, clock.now);
   assert.equal(
-    objects.writes.filter((name) => name === 'applyData').length <= 3,
+    objects.writes.filter((name) => name === 'writeData').length <= 3,
     true,
     objects.writes.join(),
   );

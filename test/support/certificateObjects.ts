@@ -63,20 +63,20 @@ export function objectsInMemory(): ObjectsInMemory {
         objects.secret ??= { metadata: { name: 's', resourceVersion: nextVersion() } };
       });
     },
-    async applyData(read, data) {
+    async writeData(read, data) {
       checkVersion(objects.secret, read);
-      write('applyData', () => {
+      write('writeData', () => {
         objects.secret = { metadata: { name: 's', resourceVersion: nextVersion() }, data: { ...data } };
       });
     },
-    async applyBundle(id, read, pem) {
+    async writeBundle(id, read, pem) {
       const now = objects.configurations.get(id);
       checkVersion(now, read);
       const webhooks = (now?.webhooks ?? []).map((webhook) => ({
         ...webhook,
         clientConfig: { ...webhook.clientConfig, caBundle: Buffer.from(pem).toString('base64') },
       }));
-      write(`applyBundle ${id}`, () => {
+      write(`writeBundle ${id}`, () => {
         const metadata = { name: 'd4c-gate', resourceVersion: nextVersion() };
         objects.configurations.set(id, { metadata, webhooks });
       });
