@@ -11,9 +11,9 @@ const scopedId = /^(?:[a-z][a-z-]{0,30}-)?([0-9a-f]{64})(?:\.scope)?$/;
 const monitor = /^(?:libpod|crio)-conmon-/;
 
 /**
- * What may be the container's ID by the text of `/proc/<pid>/cgroup`, likeliest first, at most 8. IDs of 64
- * hexadecimal digits come first, the deepest first of all; then the plain names (runc lets its caller choose).
- * A process may put itself below its own cgroup, so a candidate is a question to a runtime and no proof.
+ * What may be the container's ID by the text of `/proc/<pid>/cgroup`, likeliest first, at most 8: IDs of 64
+ * hexadecimal digits, then plain names (runc lets its caller choose). A candidate is a question to a runtime.
+ * The highest in the tree comes first, since a process may make cgroups of any name below its own, not above.
  */
 export function containerIdCandidates(cgroupText: string): string[] {
   const certain = new Set<string>();
@@ -21,7 +21,7 @@ export function containerIdCandidates(cgroupText: string): string[] {
   for (const line of cgroupText.slice(0, maxCgroupBytes).split('\n')) {
     const path = /^\d+:[^:]*:(\/.*)$/.exec(line)?.[1];
     if (path === undefined) continue;
-    for (const component of path.split(/[/:]/).reverse()) {
+    for (const component of path.split(/[/:]/)) {
       if (monitor.test(component)) continue;
       const id = scopedId.exec(component)?.[1];
       if (id !== undefined) certain.add(id);

@@ -23,18 +23,18 @@ const certain: readonly { path: string; because: string }[] = [
   { path: `/system.slice/nerdctl-${id}.scope`, because: 'nerdctl' },
   { path: `/k8s.io/${id}`, because: 'containerd names the folder by its namespace' },
   { path: `/system.slice:docker:${id}`, because: 'a systemd path given to cgroupfs' },
-  { path: `/docker/${other}/docker/${id}`, because: 'the deepest is the container itself' },
+  { path: `/docker/${id}/docker/${other}`, because: 'a process may name a cgroup below its own as it likes' },
 ];
 
 for (const { path, because } of certain) {
-  test(`finds the ID in ${path.replaceAll(id, '<id>').replaceAll(other, '<outer>')}: ${because}`, () => {
+  test(`finds the ID in ${path.replaceAll(id, '<id>').replaceAll(other, '<other>')}: ${because}`, () => {
     assert.equal(containerIdCandidates(`0::${path}\n`)[0], id);
     assert.equal(containerIdCandidates(`9:memory:/\n4:cpu,cpuacct:${path}\n0::${path}\n`)[0], id);
   });
 }
 
 test('a plain name is a candidate: runc lets its caller choose', () => {
-  assert.deepEqual(containerIdCandidates('4:memory:/my/web-1\n0::/\n'), ['web-1', 'my']);
+  assert.deepEqual(containerIdCandidates('4:memory:/my/web-1\n0::/\n'), ['my', 'web-1']);
 });
 
 test('the monitors of podman and cri-o are no containers', () => {
