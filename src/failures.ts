@@ -15,6 +15,7 @@ export const failures = {
   document_dropped: 'the output was too slow or gone; the verdict stood',
   document_write_failed: 'the same bytes are written again, at a growing distance',
   event_report_dropped: 'the verdict stood; the event is not reported',
+  event_unread: 'the kernel refused the open',
   intent_unread: 'the open was taken as creating and writing',
   mark_failed: 'the container runs without the gate',
   path_unread: 'every path condition of a `block` rule was taken as met',

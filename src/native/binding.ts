@@ -1,208 +1,130 @@
-/** The addon as TypeScript sees it: checks and defaults here, mechanism in C++. The only file that loads it. */
+/** Loads the addon: the only file that does. Checks and defaults are here, the mechanism is in C++. */
 
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, errorCodes, GateError } from '../errors.ts';
-import type { Failure } from '../failures.ts';
-import type { Action, FileOperation, MountKind, PolicyEvent, Verdict } from '../policy/types.ts';
+import type { MountKind } from '../policy/types.ts';
+import type {
+  ContainerKey,
+  DecisionTable,
+  FirstExec,
+  FoundContainer,
+  Gate,
+  GateFailure,
+  GateOptions,
+  KernelEvent,
+  TableVerdict,
+} from './contract.ts';
+import { operationBits } from './operationBits.ts';
 
-/** Names one container that runs, or may come to run, on a root filesystem. Never used twice by one gate. */
-export type ContainerKey = number;
-
-/** Whether a `block` is answered to the kernel, or only reported. */
-export type GateMode = 'observe' | 'enforce';
-
-export interface GateOptions {
-  readonly mode: GateMode;
-  /** Milliseconds, 1 to 60000, that a container's first exec waits for `publish`, before `onUnknown` decides. */
-  readonly holdMs: number;
-  /** The verdict for what waited `holdMs` in vain. */
-  readonly onUnknown: Verdict;
-  /** Events kept for JavaScript, 1 to 1000000; later ones are dropped and counted (default: 65536). */
-  readonly queueEvents?: number;
-  /** Directories whose filesystems are never marked, besides the host's own (default: none). */
-  readonly neverMark?: readonly string[];
-  /** A root filesystem was found and marked, or a second cgroup executes on a known one. Called before anything else with its key. */
-  onContainer(container: FoundContainer): void;
-  /**
-   * A process of the container wants to execute a file, or (of a container that ran before the gate opened)
-   * to write to one, and nothing was published yet. It waits for `publish`, at most `holdMs`.
-   */
-  onFirstExec(exec: FirstExec): void;
-  /** The root filesystem is gone, with every process on it. Nothing with this key follows. */
-  onContainerGone(key: ContainerKey): void;
-  /** What fired, after it was answered, in the order of `sequence` for each container. */
-  onEvents(events: readonly KernelEvent[]): void;
-  onFailure(failure: GateFailure, count: number, detail: string): void;
-}
-
-/** What the gate may report as lost or late. */
-export type GateFailure = Extract<
-  Failure,
-  | 'container_unknown'
-  | 'creation_unconfirmed'
-  | 'event_report_dropped'
-  | 'intent_unread'
-  | 'mark_failed'
-  | 'path_unread'
-  | 'rollback_failed'
->;
-
-/** Where a container's root filesystem is. */
-export interface FoundContainer {
-  readonly key: ContainerKey;
-  /** As this process sees it. */
-  readonly mountPoint: string;
-  /** Major and minor number of the overlay, for example `0:45`. */
-  readonly device: string;
-  /** Where the container's changes are, as the mount table says it. */
-  readonly upperDir: string;
-  /** Whether it was mounted before the gate opened, so that processes may already run on it. */
-  readonly mayRun: boolean;
-  /** `false` for a further cgroup on a known root filesystem: the mount point does not tell who this is. */
-  readonly first: boolean;
-}
-
-export interface FirstExec {
-  readonly key: ContainerKey;
-  /** The process that waits, in this process's pid namespace. */
-  readonly pid: number;
-  /** Path of its cgroup, in the hierarchy by which members are known from now on. */
-  readonly cgroup: string;
-  /** The file to be executed or written, as the container sees it. */
-  readonly path: string;
-}
-
-/** A process as its documents name it. Numbers of processes are of this process's pid namespace; 0 is not visible. */
-export interface ProcessFacts {
-  readonly pid: number;
-  readonly parentPid: number;
-  readonly groupPid: number;
-  readonly sessionPid: number;
-  /** Start in hundredths of a second since boot. */
-  readonly startTicks: number;
-  /** The kernel's name of the task, or of what is being executed: at most 15 bytes. */
-  readonly name: string;
-  /** Of an exec, the file being executed. */
-  readonly executable: string;
-  /** Of an exec, those of the new program. */
-  readonly args: readonly string[];
-  /** Whether `args` was cut: at most 256 of them and 16 KiB in all. */
-  readonly argsTruncated: boolean;
-  readonly workingDirectory: string;
-  readonly uid: number;
-  readonly gid: number;
-  readonly euid: number;
-  readonly egid: number;
-  /** Whether the session leader has a controlling terminal; `undefined` when it could not be read. */
-  readonly interactive: boolean | undefined;
-}
-
-/** The opened file; of a refused creation, as it was before it was taken back. */
-export interface FileFacts {
-  /** Type and permission bits, as `stat` gives them. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly inode: number;
-}
-
-/** What one policy said: indexes into what was given to `flatten`. */
-export interface TableDecision {
-  readonly policy: number;
-  readonly actions: readonly Action[];
-  /** Match selectors of responses that fired: indexes into the section's selectors, ascending. */
-  readonly selectors: readonly number[];
-}
-
-/** Something that a policy answered with `log`, `alert` or `block`, or that nobody knew a policy for in time. */
-export interface KernelEvent {
-  readonly key: ContainerKey;
-  /** Counts all events of the gate; a hole is a dropped event. */
-  readonly sequence: number;
-  /** Microseconds since 1970. */
-  readonly timeUs: number;
-  /** Of the table that decided; 0 when none was published. */
-  readonly generation: number;
-  /** `exec`: a file opened for execution, also a script's interpreter. `open`: created or opened for writing. */
-  readonly kind: 'exec' | 'open';
-  /** Of an `open`; empty for an `exec`. */
-  readonly operations: readonly FileOperation[];
-  /** As the container sees it, symlinks resolved; bytes that are no UTF-8 become U+FFFD. */
-  readonly path: string;
-  readonly mount: MountKind;
-  /** What was answered to the kernel. */
-  readonly verdict: Verdict;
-  /** `unknown`: `onUnknown`, since nothing was published in time. */
-  readonly decidedBy: 'rule' | 'unknown';
-  readonly outcome: 'prevented' | 'detected';
-  /** Of a refused creation: whether the empty file was removed again. */
-  readonly rolledBack: boolean | undefined;
-  /** Empty when `unknown` decided. */
-  readonly policies: readonly TableDecision[];
-  readonly cgroup: string;
-  readonly threadId: number;
-  readonly process: ProcessFacts;
-  /** Read right after the verdict; `undefined` when the parent was gone or is not visible. */
-  readonly parent: ProcessFacts | undefined;
-  readonly file: FileFacts;
-}
-
-export interface GateStats {
-  /** Permission events answered, each counted once. */
-  readonly verdicts: number;
-  readonly denied: number;
-  /** Verdicts by `onUnknown` since nothing was published in time. */
-  readonly unknown: number;
-  /** Events that wait for `publish` now. */
-  readonly held: number;
-  readonly groups: number;
-  readonly roots: number;
-  readonly eventsDropped: number;
-}
-
-/** Owns the fanotify groups and the threads that answer. */
-export interface Gate {
-  /**
-   * Makes `table` (made by `flatten`) what decides for the container from the next event on, and answers what
-   * waits. `null`: the container is known and no policy applies; its marks are removed and its operations cost
-   * nothing, until another table is published. A key that is gone is ignored.
-   * @throws GATE_TABLE_INVALID
-   */
-  publish(key: ContainerKey, table: Uint8Array | null, generation: number): void;
-  /**
-   * Tells that the process is of the container, for a container that ran before the gate opened. Gives its
-   * cgroup, or `undefined` when the process is gone or has no cgroup of its own.
-   */
-  adopt(key: ContainerKey, pid: number): string | undefined;
-  stats(): GateStats;
-  /** Answers what waits with `allow`, ends the threads and closes every group. Nothing is called back afterwards. Twice is fine. */
-  close(): void;
-}
-
-/** What the addon exports. */
-interface Addon {
-  open(options: Required<GateOptions>): Gate;
-  decide(table: Uint8Array, event: PolicyEvent): TableVerdict | undefined;
-}
-
-export interface TableVerdict {
-  readonly verdict: Verdict;
-  readonly policies: readonly TableDecision[];
-}
+export type * from './contract.ts';
 
 /**
  * Marks every container root filesystem there is and that appears later, and answers for them until closed.
+ * Keeps the process alive until then. Callbacks come on later turns of the event loop.
  * @throws GATE_NOT_PERMITTED, GATE_UNSUPPORTED, GATE_NOT_BUILT
  */
 export function openGate(options: GateOptions): Gate {
-  return call(() => load().open({ queueEvents: 65_536, neverMark: [], ...options }));
+  const { mode, holdMs, onUnknown, queueEvents = 65_536, maxGroups = 1_000_000, hostRoot = '/' } = options;
+  return coded(() => {
+    const gate = new (load().Gate)(
+      mode === 'enforce',
+      holdMs,
+      onUnknown === 'deny',
+      queueEvents,
+      maxGroups,
+      hostRoot,
+      options.neverMark ?? [],
+      (reports) => deliver(reports, options),
+    );
+    return {
+      publish: (key, table, generation) => coded(() => gate.publish(key, table, generation)),
+      adopt: (key, pid) => gate.adopt(key, pid),
+      stats: () => gate.stats(),
+      close: () => gate.close(),
+    };
+  });
 }
 
-/** What the table in C++ decides, without a kernel: for tests and benchmarks. @throws GATE_TABLE_INVALID */
-export function decideWith(table: Uint8Array, event: PolicyEvent): TableVerdict {
-  return call(() => load().decide(table, event)) as TableVerdict;
+/** @throws GATE_TABLE_INVALID, GATE_NOT_BUILT */
+export function openTable(bytes: Uint8Array): DecisionTable {
+  const table = coded(() => new (load().Table)(bytes));
+  return {
+    decide(event) {
+      if (event.section === 'file') {
+        const operations = event.operations.reduce((bits, each) => bits | operationBits[each], 0);
+        return table.decide(false, operations, event.path, mountKinds.indexOf(event.mount), 0);
+      }
+      const interactive = event.interactive === undefined ? 0 : event.interactive ? 2 : 1;
+      return table.decide(true, operationBits[event.operation], event.executable, 0, interactive);
+    },
+  };
+}
+
+const mountKinds: readonly MountKind[] = ['root', 'volume', 'volumeFile'];
+
+/** What the addon exports; arguments are positional and checked here. `src/native/binding.cc` says the same. */
+interface Addon {
+  readonly Gate: new (
+    enforces: boolean,
+    holdMs: number,
+    deniesUnknown: boolean,
+    queueEvents: number,
+    maxGroups: number,
+    hostRoot: string,
+    neverMark: readonly string[],
+    deliver: (reports: readonly Report[]) => void,
+  ) => Gate;
+  readonly Table: new (
+    bytes: Uint8Array,
+  ) => {
+    decide(
+      isProcess: boolean,
+      operations: number,
+      path: string,
+      mount: number,
+      interactive: number,
+    ): TableVerdict;
+  };
+}
+
+type Report =
+  | { readonly type: 'container'; readonly value: FoundContainer }
+  | { readonly type: 'firstExec'; readonly value: FirstExec }
+  | { readonly type: 'gone'; readonly value: ContainerKey }
+  | { readonly type: 'event'; readonly value: KernelEvent }
+  | { readonly type: 'failure'; readonly value: { failure: GateFailure; count: number; detail: string } };
+
+/** Hands the reports over in order; events that follow each other together. */
+function deliver(reports: readonly Report[], options: GateOptions): void {
+  let events: KernelEvent[] = [];
+  const flush = (): void => {
+    const batch = events;
+    events = [];
+    if (batch.length > 0) options.onEvents(batch);
+  };
+  for (const report of reports) {
+    if (report.type !== 'event') flush();
+    switch (report.type) {
+      case 'container':
+        options.onContainer(report.value);
+        break;
+      case 'firstExec':
+        options.onFirstExec(report.value);
+        break;
+      case 'gone':
+        options.onContainerGone(report.value);
+        break;
+      case 'event':
+        events.push(report.value);
+        break;
+      case 'failure':
+        options.onFailure(report.value.failure, report.value.count, report.value.detail);
+        break;
+    }
+  }
+  flush();
 }
 
 let addon: Addon | undefined;
@@ -213,18 +135,15 @@ function load(): Addon {
   const require = createRequire(import.meta.url);
   try {
     addon = require('node-gyp-build')(root) as Addon;
+    return addon;
   } catch (cause) {
-    throw new GateError(
-      'GATE_NOT_BUILT',
-      'cannot load the addon; on Linux, `npm run build:native` builds it',
-      cause,
-    );
+    const advice = 'on Linux, `npm run build:native` builds it';
+    throw new GateError('GATE_NOT_BUILT', `cannot load the addon; ${advice}`, cause);
   }
-  return addon;
 }
 
 /** Errors of the addon carry a code and one line of text; here alone they become what callers catch. */
-function call<T>(run: () => T): T {
+function coded<T>(run: () => T): T {
   try {
     return run();
   } catch (error) {

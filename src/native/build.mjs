@@ -1,5 +1,5 @@
 // Builds the addon on Linux at install time. A module rather than a script in package.json, because Node's headers
-// stand beside the running program (the npm package `node` ships them), and then nothing has to be downloaded.
+// are on the machine already, as a rule in the npm package `node`, and then nothing has to be downloaded.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,12 +7,21 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const built = join(root, 'build', 'Release', 'd4c_gate.node');
+const program = join(dirname(process.execPath), '..');
+
+/** Where headers may be. Those of any Node that has Node-API 9 will do: the addon uses nothing else of it. */
+const prefixes = [program, join(program, 'node_modules', `node-linux-${process.arch}`), '/usr', '/usr/local'];
+
+/** What node-gyp needs besides headers. */
+const hasHeaders = (prefix) =>
+  ['node_api.h', 'common.gypi'].every((name) => existsSync(join(prefix, 'include', 'node', name)));
 
 if (process.platform !== 'linux') {
   console.log('d4c-gate: the node agent needs Linux; admission and the policy tools work without its addon');
 } else if (process.argv.includes('--force') || !existsSync(built)) {
-  const prefix = join(dirname(process.execPath), '..');
-  const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
+  const prefix = prefixes.find(hasHeaders);
+  // Without a directory node-gyp downloads the headers.
+  const headers = prefix === undefined ? [] : [`--nodedir=${prefix}`];
   const build = spawnSync('node-gyp', ['rebuild', '--loglevel=error', ...headers], {
     cwd: root,
     stdio: 'inherit',

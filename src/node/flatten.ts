@@ -14,14 +14,13 @@
  *     response  match (8), exclude (8), actions (1): masks, bit n is selector n
  */
 
+import { everyFileOperation, everyProcessOperation, operationBits } from '../native/operationBits.ts';
 import { type GlobComponent, parseGlob } from '../policy/glob.ts';
 import type {
   Action,
   BoundPolicy,
   BoundSection,
-  FileOperation,
   FileSelector,
-  ProcessOperation,
   ProcessSelector,
   Truth,
   Verdict,
@@ -29,18 +28,6 @@ import type {
 import { ByteWriter } from './byteWriter.ts';
 
 const version = 1;
-
-const operationBits: Record<FileOperation | ProcessOperation, number> = {
-  createExecutable: 1,
-  modifyExecutable: 2,
-  createFile: 4,
-  modifyFile: 8,
-  deleteFile: 16,
-  fork: 32,
-  exec: 64,
-};
-const everyFileOperation = 31;
-const everyProcessOperation = 96;
 
 const actionBits: Record<Action, number> = { log: 1, alert: 2, block: 4 };
 

@@ -1,0 +1,33 @@
+{
+  "targets": [
+    {
+      "target_name": "d4c_gate",
+      "sources": [
+        "src/native/binding.cc",
+        "src/native/to_js.cc",
+        "src/native/arguments.cc",
+        "src/native/cgroup.cc",
+        "src/native/container.cc",
+        "src/native/creations.cc",
+        "src/native/gate.cc",
+        "src/native/gate_watch.cc",
+        "src/native/group.cc",
+        "src/native/in_container.cc",
+        "src/native/judge.cc",
+        "src/native/loaders.cc",
+        "src/native/mounts.cc",
+        "src/native/paths.cc",
+        "src/native/proc_file.cc",
+        "src/native/processes.cc",
+        "src/native/reports.cc",
+        "src/native/syscalls.cc",
+        "src/native/table.cc",
+        "src/native/table_reader.cc"
+      ],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      "cflags_cc!": ["-std=gnu++20", "-O3"],
+      "cflags_cc": ["-std=c++17", "-O2", "-fno-exceptions", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
+    }
+  ]
+}

@@ -1,0 +1,70 @@
+#include "cgroup.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "proc_file.h"
+
+namespace d4c {
+
+namespace {
+
+/// Calls `take(hierarchy, path)` for each line. A path may hold colons, the rest of a line cannot.
+template <typename Take>
+void eachCgroup(std::string_view cgroups, Take take) {
+  while (!cgroups.empty()) {
+    const size_t end = std::min(cgroups.find('\n'), cgroups.size());
+    const std::string_view line = cgroups.substr(0, end);
+    cgroups.remove_prefix(std::min(end + 1, cgroups.size()));
+    const size_t first = line.find(':');
+    if (first == std::string_view::npos) continue;
+    const size_t second = line.find(':', first + 1);
+    if (second != std::string_view::npos) take(line.substr(0, second + 1), line.substr(second + 1));
+  }
+}
+
+}  // namespace
+
+std::string readCgroups(pid_t tid) {
+  char text[16384];
+  return std::string(text, readProcFile(tid, "cgroup", text, sizeof text));
+}
+
+bool Cgroup::contains(std::string_view cgroups) const {
+  bool found = false;
+  eachCgroup(cgroups, [&](std::string_view line_hierarchy, std::string_view line_path) {
+    if (line_hierarchy != hierarchy || line_path.substr(0, path.size()) != path) return;
+    found = line_path.size() == path.size() || line_path[path.size()] == '/';
+  });
+  return found;
+}
+
+Cgroup cgroupOfContainer(std::string_view cgroups, std::string_view own) {
+  Cgroup best;
+  const auto depth = [](std::string_view path) { return std::count(path.begin(), path.end(), '/'); };
+  eachCgroup(cgroups, [&](std::string_view hierarchy, std::string_view path) {
+    const Cgroup candidate{std::string(hierarchy), std::string(path)};
+    if (path == "/" || candidate.contains(own)) return;
+    const bool is_unified = hierarchy == "0::";
+    if (best.path.empty() || is_unified || (best.hierarchy != "0::" && depth(path) > depth(best.path))) {
+      best = candidate;
+    }
+  });
+  return best;
+}
+
+bool livesOn(pid_t tid, dev_t device) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%d/root", tid);
+  struct stat root {};
+  if (stat(path, &root) != 0 || root.st_dev != device) return false;
+  const std::string space = readProcLink(tid, "ns/mnt");
+  if (space.empty()) return false;
+  // Where a hardened pid 1 hides its own, this process's stands for the host's.
+  return space != readProcLink(getpid(), "ns/mnt") && space != readProcLink(1, "ns/mnt");
+}
+
+}  // namespace d4c

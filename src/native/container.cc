@@ -1,0 +1,104 @@
+#include "container.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace d4c {
+
+namespace {
+
+/// Each event that waits holds a descriptor. A listener without descriptors makes every opener fail.
+constexpr size_t kMaxWaiting = 512;
+
+Watch neededBy(const Binding& binding) {
+  if (!binding.is_published) return Watch::kExecAndOpen;
+  if (binding.table == nullptr) return Watch::kNothing;
+  // Execs are always watched: a container of another cgroup may come to run on the same root filesystem.
+  return binding.table->operations() & kOpenOperations ? Watch::kExecAndOpen : Watch::kExec;
+}
+
+}  // namespace
+
+std::shared_ptr<const Binding> Container::binding() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return binding_;
+}
+
+std::vector<Envelope> Container::publish(std::shared_ptr<const Binding> binding) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  binding_ = std::move(binding);
+  return std::exchange(waiting_, {});
+}
+
+Container::Wait Container::wait(Envelope* envelope) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (binding_->is_published) return Wait::kPublished;
+  const bool is_first = !std::exchange(was_waited_for_, true);
+  if (is_first) deadline_ = Clock::now() + hold_;
+  if (waiting_.size() >= kMaxWaiting || Clock::now() >= deadline_) return Wait::kInVain;
+  waiting_.push_back(std::move(*envelope));
+  return is_first ? Wait::kFirst : Wait::kFurther;
+}
+
+Clock::time_point Container::due() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return waiting_.empty() ? Clock::time_point::max() : deadline_;
+}
+
+std::vector<Envelope> Container::expire(Clock::time_point now) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (waiting_.empty() || now < deadline_) return {};
+  return std::exchange(waiting_, {});
+}
+
+std::shared_ptr<const Cgroup> Container::cgroup() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return cgroup_;
+}
+
+bool Container::seat(const Cgroup& cgroup) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (cgroup_ == nullptr) cgroup_ = std::make_shared<Cgroup>(cgroup);
+  return cgroup_->hierarchy == cgroup.hierarchy && cgroup_->path == cgroup.path;
+}
+
+size_t Container::waiting() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return waiting_.size();
+}
+
+std::shared_ptr<const Containers> Root::containers() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return containers_;
+}
+
+void Root::add(std::shared_ptr<Container> container) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  auto more = std::make_shared<Containers>(*containers_);
+  more->push_back(std::move(container));
+  containers_ = std::move(more);
+}
+
+std::shared_ptr<Container> Root::admit(const Cgroup& cgroup, const std::function<std::shared_ptr<Container>()>& make) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& container : *containers_) {
+    if (container->seat(cgroup)) return container;
+  }
+  auto more = std::make_shared<Containers>(*containers_);
+  more->push_back(make());
+  more->back()->seat(cgroup);
+  containers_ = std::move(more);
+  return containers_->back();
+}
+
+int Root::watchWhatIsNeeded() {
+  const std::lock_guard<std::mutex> lock(watch_mutex_);
+  Watch needed = Watch::kNothing;
+  for (const auto& container : *containers()) needed = std::max(needed, neededBy(*container->binding()));
+  if (needed == watched_) return 0;
+  const int fault = group->watch(place, needed);
+  if (fault == 0) watched_ = needed;
+  return fault;
+}
+
+}  // namespace d4c

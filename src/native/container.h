@@ -1,0 +1,117 @@
+// A container root filesystem and the containers on it, with what was published for each and what waits for it.
+//
+// Owns the events that wait. `publish` and `expire` hand them back, each once; what is left when a container is
+// dropped is allowed by its envelope. Every function may be called by any thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cgroup.h"
+#include "group.h"
+#include "in_container.h"
+#include "loaders.h"
+#include "table.h"
+
+namespace d4c {
+
+using Clock = std::chrono::steady_clock;
+
+/// What decides for a container. Never changes; a new one takes its place.
+struct Binding {
+  /// False until the first `publish`.
+  bool is_published = false;
+  /// Null: no policy applies.
+  std::shared_ptr<const Table> table;
+  uint64_t generation = 0;
+};
+
+/// The processes of one cgroup on one root filesystem.
+class Container {
+ public:
+  Container(uint64_t container_key, Clock::duration hold) : key(container_key), hold_(hold) {}
+
+  const uint64_t key;
+  Loaders loaders;
+
+  std::shared_ptr<const Binding> binding() const;
+
+  /// From now on nothing waits. Gives what waited.
+  std::vector<Envelope> publish(std::shared_ptr<const Binding> binding);
+
+  enum class Wait : uint8_t {
+    /// It waits now, as the first: somebody must be told.
+    kFirst,
+    kFurther,
+    /// Nothing to wait for: a binding is there.
+    kPublished,
+    /// Nothing to wait for any more, or too many wait.
+    kInVain,
+  };
+  /// Takes the event over when the answer is `kFirst` or `kFurther`.
+  Wait wait(Envelope* envelope);
+
+  /// When the events that wait are in vain; the far future when none waits.
+  Clock::time_point due() const;
+  /// Gives what waited in vain. From now on nothing waits, until something is published.
+  std::vector<Envelope> expire(Clock::time_point now);
+
+  /// By which members are known; null until one was seen.
+  std::shared_ptr<const Cgroup> cgroup() const;
+  /// Whether it is now known by this cgroup; false when it is by another one.
+  bool seat(const Cgroup& cgroup);
+
+  size_t waiting() const;
+
+ private:
+  const Clock::duration hold_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Binding> binding_ = std::make_shared<Binding>();
+  std::shared_ptr<const Cgroup> cgroup_;
+  std::vector<Envelope> waiting_;
+  bool was_waited_for_ = false;
+  Clock::time_point deadline_{};
+};
+
+using Containers = std::vector<std::shared_ptr<Container>>;
+
+class Creations;
+
+/// One overlay superblock with its group.
+class Root {
+ public:
+  Root(OverlayPlace root_place, std::string upper, bool runs, std::shared_ptr<const Group> its_group)
+      : place(std::move(root_place)), upper_dir(std::move(upper)), may_run(runs), group(std::move(its_group)) {}
+
+  const OverlayPlace place;
+  const std::string upper_dir;
+  /// Whether it was there before the gate, so that a first exec may have been missed.
+  const bool may_run;
+  const std::shared_ptr<const Group> group;
+
+  /// The first is there from the beginning; further ones are those of other cgroups that execute here.
+  std::shared_ptr<const Containers> containers() const;
+  void add(std::shared_ptr<Container> container);
+  /// The container with this cgroup: one that has it, or the first one if it has none yet, or what `make` makes.
+  std::shared_ptr<Container> admit(const Cgroup& cgroup, const std::function<std::shared_ptr<Container>()>& make);
+
+  /// What watches where `upper_dir` is; null while nothing does. Outlives the readers.
+  std::atomic<Creations*> creations{nullptr};
+
+  /// Watches what the containers' bindings need, all together. 0 or an `errno`.
+  int watchWhatIsNeeded();
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Containers> containers_ = std::make_shared<Containers>();
+  std::mutex watch_mutex_;
+  Watch watched_ = Watch::kExecAndOpen;
+};
+
+}  // namespace d4c

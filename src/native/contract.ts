@@ -1,0 +1,196 @@
+/** What the gate promises to TypeScript. Implemented in C++; `binding.ts` opens it. */
+
+import type { Failure } from '../failures.ts';
+import type { Action, FileOperation, MountKind, PolicyEvent, Verdict } from '../policy/types.ts';
+
+/** Names one container that runs, or may come to run, on a root filesystem. Never used twice by one gate. */
+export type ContainerKey = number;
+
+/** Whether a `block` is answered to the kernel, or only reported. */
+export type GateMode = 'observe' | 'enforce';
+
+export interface GateOptions {
+  readonly mode: GateMode;
+  /** Milliseconds, 1 to 60000, that a container's first exec waits for `publish`, before `onUnknown` decides. */
+  readonly holdMs: number;
+  /** The verdict for what waited `holdMs` in vain. */
+  readonly onUnknown: Verdict;
+  /** Events kept for JavaScript, 1 to 1000000; later ones are dropped and counted (default: 65536). */
+  readonly queueEvents?: number;
+  /** Permission groups to take, 1 to 1000000, at most what the kernel grants; beyond, containers share them (default: 1000000). */
+  readonly maxGroups?: number;
+  /** Where this process sees the host's root filesystem (default: `/`). */
+  readonly hostRoot?: string;
+  /** Directories whose filesystems are never marked, besides the host's own (default: none). */
+  readonly neverMark?: readonly string[];
+  /** A root filesystem was found and marked, or a second cgroup executes on a known one. Called before anything else with its key. */
+  onContainer(container: FoundContainer): void;
+  /**
+   * A process of the container wants to execute a file, or (of a container that ran before the gate opened)
+   * to write to one, and nothing was published yet. It waits for `publish`, at most `holdMs`.
+   */
+  onFirstExec(exec: FirstExec): void;
+  /** The root filesystem is gone, with every process on it. Nothing with this key follows. */
+  onContainerGone(key: ContainerKey): void;
+  /** What fired, after it was answered, in the order of `sequence` for each container. */
+  onEvents(events: readonly KernelEvent[]): void;
+  onFailure(failure: GateFailure, count: number, detail: string): void;
+}
+
+/** What the gate may report as lost or late. */
+export type GateFailure = Extract<
+  Failure,
+  | 'container_unknown'
+  | 'creation_unconfirmed'
+  | 'event_report_dropped'
+  | 'event_unread'
+  | 'intent_unread'
+  | 'mark_failed'
+  | 'path_unread'
+  | 'rollback_failed'
+>;
+
+/** Where a container's root filesystem is. */
+export interface FoundContainer {
+  readonly key: ContainerKey;
+  /** As this process sees it. */
+  readonly mountPoint: string;
+  /** Major and minor number of the overlay, for example `0:45`. */
+  readonly device: string;
+  /** Where the container's changes are, as the mount table says it. */
+  readonly upperDir: string;
+  /** Whether it was mounted before the gate opened, so that processes may already run on it. */
+  readonly mayRun: boolean;
+  /** `false` for a further cgroup on a known root filesystem: the mount point does not tell who this is. */
+  readonly first: boolean;
+}
+
+export interface FirstExec {
+  readonly key: ContainerKey;
+  /** The process that waits, in this process's pid namespace. */
+  readonly pid: number;
+  /** Path of its cgroup, in the hierarchy by which members are known from now on. */
+  readonly cgroup: string;
+  /** The file to be executed or written, as the container sees it. */
+  readonly path: string;
+}
+
+/** A process as its documents name it. Numbers of processes are of this process's pid namespace; 0 is not visible. */
+export interface ProcessFacts {
+  readonly pid: number;
+  readonly parentPid: number;
+  readonly groupPid: number;
+  readonly sessionPid: number;
+  /** Start in hundredths of a second since boot. */
+  readonly startTicks: number;
+  /** The kernel's name of the task, or of what is being executed: at most 15 bytes. */
+  readonly name: string;
+  /** Of an exec, the file being executed. */
+  readonly executable: string;
+  /** Of an exec, those of the new program. */
+  readonly args: readonly string[];
+  /** Whether `args` was cut: at most 256 of them and 16 KiB in all. */
+  readonly argsTruncated: boolean;
+  readonly workingDirectory: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly euid: number;
+  readonly egid: number;
+  /** Whether the session leader has a controlling terminal; `undefined` when it could not be read. */
+  readonly interactive: boolean | undefined;
+}
+
+/** The opened file; of a refused creation, as it was before it was taken back. */
+export interface FileFacts {
+  /** Type and permission bits, as `stat` gives them. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly inode: number;
+}
+
+/** What one policy said: indexes into what was given to `flatten`. */
+export interface TableDecision {
+  readonly policy: number;
+  readonly actions: readonly Action[];
+  /** Match selectors of responses that fired: indexes into the section's selectors, ascending. */
+  readonly selectors: readonly number[];
+}
+
+/** Something that a policy answered with `log`, `alert` or `block`, or that `onUnknown` refused. */
+export interface KernelEvent {
+  readonly key: ContainerKey;
+  /** Counts all events of the gate; a hole is a dropped event. */
+  readonly sequence: number;
+  /** Microseconds since 1970. */
+  readonly timeUs: number;
+  /** Of the table that decided; 0 when none was published. */
+  readonly generation: number;
+  /** `exec`: a file opened for execution, also a script's interpreter. `open`: created or opened for writing. */
+  readonly kind: 'exec' | 'open';
+  /** Of an `open`; empty for an `exec`. */
+  readonly operations: readonly FileOperation[];
+  /** As the container sees it, symlinks resolved; bytes that are no UTF-8 become U+FFFD. */
+  readonly path: string;
+  readonly mount: MountKind;
+  /** What was answered to the kernel. */
+  readonly verdict: Verdict;
+  /** `unknown`: `onUnknown`, since nothing was published in time. */
+  readonly decidedBy: 'rule' | 'unknown';
+  readonly outcome: 'prevented' | 'detected';
+  /** Of a refused creation: whether the empty file was removed again. */
+  readonly rolledBack: boolean | undefined;
+  /** Empty when `unknown` decided. */
+  readonly policies: readonly TableDecision[];
+  readonly cgroup: string;
+  readonly threadId: number;
+  readonly process: ProcessFacts;
+  /** Read right after the verdict; `undefined` when the parent was gone or is not visible. */
+  readonly parent: ProcessFacts | undefined;
+  readonly file: FileFacts;
+}
+
+export interface GateStats {
+  /** Permission events answered, each counted once. */
+  readonly verdicts: number;
+  readonly denied: number;
+  /** Verdicts by `onUnknown` since nothing was published in time. */
+  readonly unknown: number;
+  /** Events that wait for `publish` now. */
+  readonly held: number;
+  readonly groups: number;
+  readonly roots: number;
+  readonly eventsDropped: number;
+}
+
+/** Owns the fanotify groups and the threads that answer. */
+export interface Gate {
+  /**
+   * Makes `table` (made by `flatten`) what decides for the container from the next event on, and answers what
+   * waits. `null`: the container is known and no policy applies; its marks are removed and its operations cost
+   * nothing, until another table is published. A key that is gone is ignored.
+   * @throws GATE_TABLE_INVALID
+   */
+  publish(key: ContainerKey, table: Uint8Array | null, generation: number): void;
+  /**
+   * Tells that the process is of the container, for a container that ran before the gate opened. Gives its
+   * cgroup, or `undefined` when the process is gone or has no cgroup of its own.
+   */
+  adopt(key: ContainerKey, pid: number): string | undefined;
+  stats(): GateStats;
+  /**
+   * Answers what waits with `allow`, ends the threads and closes every group. Hands over what was seen before it
+   * returns, and nothing afterwards. Twice is fine.
+   */
+  close(): void;
+}
+
+export interface TableVerdict {
+  readonly verdict: Verdict;
+  readonly policies: readonly TableDecision[];
+}
+
+/** A decision table in C++, without a kernel: for tests and benchmarks. */
+export interface DecisionTable {
+  decide(event: PolicyEvent): TableVerdict;
+}

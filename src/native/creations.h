@@ -1,0 +1,48 @@
+// Which files were created by which task, on the filesystem that holds the containers' upper directories.
+//
+// A permission event does not say whether the open created the file. The backing filesystem's FID group does:
+// its CREATE event, with the same task and inode, is queued before the permission event can be read.
+//
+// Owns one notification group for one filesystem. Of each task only the last creation counts: a task that waits
+// for a verdict can create nothing else. Any thread may call; a call reads what is queued and never waits.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "descriptor.h"
+
+namespace d4c {
+
+class Creations {
+ public:
+  /// Begins to watch the filesystem of the directory; a fault when it cannot be watched or when its file
+  /// handles do not show inode numbers. KERNEL: 5.17, for FAN_REPORT_TARGET_FID.
+  static std::unique_ptr<Creations> watch(const std::string& directory, std::string* fault);
+
+  /// To be polled: becomes readable when creations are queued.
+  int descriptor() const { return group_.get(); }
+
+  /// Takes in what is queued.
+  void drain();
+
+  /// Whether the task's last creation is this inode. Forgets it.
+  bool createdBy(pid_t tid, uint64_t inode);
+
+ private:
+  explicit Creations(Descriptor group) : group_(std::move(group)) {}
+  void drainLocked();
+  void forgetTheDead();
+
+  const Descriptor group_;
+  std::mutex mutex_;
+  std::unordered_map<pid_t, uint64_t> last_by_task_;
+  size_t sweep_at_ = 8192;
+};
+
+}  // namespace d4c

@@ -1,0 +1,271 @@
+#include "gate.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace d4c {
+
+namespace {
+
+/// More readers than this only wake each other.
+constexpr size_t kMaxReaders = 8;
+/// Where a poll says which of its descriptors is ready: lanes count from 1.
+constexpr uint64_t kStop = UINT64_MAX;
+constexpr uint64_t kTimer = UINT64_MAX - 1;
+
+GateFault faultOf(const char* what, const char* call, int error) {
+  std::string why = std::strerror(error);
+  why[0] = static_cast<char>(std::tolower(why[0]));
+  const bool is_refused = error == EPERM || error == EACCES;
+  const char* advice = is_refused ? "; run as root with CAP_SYS_ADMIN in the first user namespace" : "";
+  return {is_refused ? "GATE_NOT_PERMITTED" : "GATE_UNSUPPORTED", std::string(what) + ": " + call + ": " + why + advice};
+}
+
+/// A mark that can never raise an event tells whether the kernel has permission events at all.
+bool probe(GateFault* fault) {
+  const auto group = Group::open();
+  if (group == nullptr) {
+    *fault = faultOf("cannot open a permission group", "fanotify_init", errno);
+    return false;
+  }
+  // SAFETY: the inode of a directory, without FAN_ONDIR and without FAN_EVENT_ON_CHILD: no open matches it.
+  if (fanotify_mark(group->descriptor(), FAN_MARK_ADD, FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM, AT_FDCWD, "/") != 0) {
+    *fault = faultOf("this kernel refuses permission events", "fanotify_mark", errno);
+    return false;
+  }
+  return true;
+}
+
+bool pollAlso(int poll, int descriptor, uint64_t name) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = name;
+  return epoll_ctl(poll, EPOLL_CTL_ADD, descriptor, &event) == 0;
+}
+
+/// The sets of processors on which each reader may run. Every processor has one reader, so that the answer comes
+/// from the processor on which the opener went to sleep: that is four times as fast as from another one.
+std::vector<cpu_set_t> readerProcessors() {
+  cpu_set_t usable;
+  CPU_ZERO(&usable);
+  sched_getaffinity(0, sizeof usable, &usable);
+  const auto count = static_cast<size_t>(std::max(CPU_COUNT(&usable), 1));
+  std::vector<cpu_set_t> sets(std::min(count, kMaxReaders));
+  size_t next = 0;
+  for (cpu_set_t& set : sets) CPU_ZERO(&set);
+  for (size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &usable)) CPU_SET(cpu, &sets[next++ % sets.size()]);
+  }
+  return sets;
+}
+
+}  // namespace
+
+Gate::Gate(GateOptions options)
+    : options_(std::move(options)),
+      reports_(options_.max_events, options_.wake),
+      judge_(options_.settings, &reports_,
+             {[this](Root& root) { return makeContainer(root, false); }, [this] { armTimer(); }}),
+      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
+      changed_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+std::unique_ptr<Gate> Gate::open(GateOptions options, GateFault* fault) {
+  std::unique_ptr<Gate> gate(new Gate(std::move(options)));
+  return gate->start(fault) ? std::move(gate) : nullptr;
+}
+
+bool Gate::start(GateFault* fault) {
+  if (!probe(fault)) return false;
+  if (!mounts_.open() || !stop_ || !timer_ || !changed_) {
+    *fault = faultOf("cannot open `/proc/self/mountinfo`", "open", errno);
+    return false;
+  }
+  // The filesystems that this process and its host live on. Their root may be an overlay, too.
+  std::vector<std::string> never = options_.never_mark;
+  never.insert(never.end(), {"/", "/proc/1/root", "/proc/self/exe", "/usr", "/etc", "/bin", "/lib", "/opt", "/var", "/home",
+                             "/root", "/run", "/tmp", options_.host_root});
+  for (const std::string& path : never) {
+    struct stat found {};
+    if (stat(path.c_str(), &found) == 0) never_marked_.insert(found.st_dev);
+  }
+  const std::vector<cpu_set_t> processors = readerProcessors();
+  for (size_t i = 0; i < processors.size(); ++i) {
+    polls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
+    const int poll = polls_.back().get();
+    if (!pollAlso(poll, stop_.get(), kStop) || !pollAlso(poll, timer_.get(), kTimer)) {
+      *fault = faultOf("cannot wait for events", "epoll_ctl", errno);
+      return false;
+    }
+  }
+  // Signals are for the thread that asked for them. Threads take the mask of the one that starts them.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (size_t i = 0; i < processors.size(); ++i) {
+    threads_.emplace_back([this, poll = polls_[i].get()] { readEvents(poll); });
+    pthread_setaffinity_np(threads_.back().native_handle(), sizeof(cpu_set_t), &processors[i]);
+    pthread_setname_np(threads_.back().native_handle(), "d4c-reader");
+  }
+  // Marks come after the readers: what is marked must be answered.
+  scan(true);
+  threads_.emplace_back([this] { watchMounts(); });
+  pthread_setname_np(threads_.back().native_handle(), "d4c-watcher");
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return true;
+}
+
+void Gate::readEvents(int poll) {
+  Scratch scratch;
+  epoll_event ready[16];
+  for (;;) {
+    const int count = epoll_wait(poll, ready, 16, -1);
+    for (int i = 0; i < count; ++i) {
+      const uint64_t name = ready[i].data.u64;
+      if (name == kStop) return;
+      if (name == kTimer) {
+        expire();
+      } else {
+        serve(name, &scratch);
+      }
+    }
+  }
+}
+
+void Gate::serve(uint64_t lane_name, Scratch* scratch) {
+  std::shared_ptr<const Lane> lane;
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    const auto found = lanes_.find(lane_name);
+    if (found == lanes_.end()) return;
+    lane = found->second;
+  }
+  // One event at a time: another reader takes the next one, instead of its opener waiting for this one.
+  fanotify_event_metadata event;
+  const ssize_t size = read(lane->group->descriptor(), &event, sizeof event);
+  if (size != sizeof event) {
+    // KERNEL: an event for which no descriptor can be made is refused to its opener.
+    if (errno != EAGAIN && errno != EINTR) reports_.fail(Failure::kEventUnread, std::strerror(errno));
+    return;
+  }
+  Envelope envelope(lane->group, event);
+  const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid());
+  if (root != nullptr) judge_.judge(*root, std::move(envelope), scratch);
+}
+
+std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) {
+  if (lane.roots.size() == 1) return lane.roots.front();
+  const auto ofDevice = [&](dev_t device) -> std::shared_ptr<Root> {
+    for (const auto& root : lane.roots) {
+      if (root->place.device == device) return root;
+    }
+    return nullptr;
+  };
+  struct stat opened {};
+  fstat(file, &opened);
+  // KERNEL: files of an overlay whose layers lie on several filesystems have device numbers of their own.
+  const auto root = ofDevice(opened.st_dev);
+  return root != nullptr ? root : ofDevice(superblockOf(file, tid));
+}
+
+std::shared_ptr<Container> Gate::makeContainer(Root& root, bool is_first) {
+  auto container = std::make_shared<Container>(++last_key_, options_.settings.hold);
+  reports_.add(Report(FoundContainer{container->key, root.place.mount_point, root.place.device, root.upper_dir,
+                                     root.may_run, is_first}));
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  if (const auto found = roots_.find(root.place.device); found != roots_.end() && found->second.get() == &root) {
+    known_.emplace(container->key, Known{found->second, container});
+  }
+  return container;
+}
+
+void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation) {
+  Known known;
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    const auto found = known_.find(key);
+    if (found == known_.end()) return;
+    known = found->second;
+  }
+  // Also for rules about modifying: what an open has created it does not modify.
+  if (table != nullptr && table->operations() & kOpenOperations) watchCreations(*known.root);
+  auto waited = known.container->publish(std::make_shared<Binding>(Binding{true, std::move(table), generation}));
+  if (const int error = known.root->watchWhatIsNeeded(); error != 0) {
+    reports_.fail(Failure::kMarkFailed, "`" + known.root->place.mount_point + "`: " + std::strerror(error));
+  }
+  Scratch scratch;
+  for (Envelope& envelope : waited) judge_.judgeWaited(*known.root, *known.container, std::move(envelope), &scratch);
+}
+
+std::string Gate::adopt(uint64_t key, pid_t pid) {
+  const std::shared_lock<std::shared_mutex> lock(mutex_);
+  const auto found = known_.find(key);
+  const Cgroup cgroup = judge_.cgroupOf(readCgroups(pid));
+  if (found == known_.end() || cgroup.path.empty()) return {};
+  found->second.container->seat(cgroup);
+  return cgroup.path;
+}
+
+std::vector<Gate::Known> Gate::allKnown() const {
+  const std::shared_lock<std::shared_mutex> lock(mutex_);
+  std::vector<Known> all;
+  for (const auto& [key, known] : known_) all.push_back(known);
+  return all;
+}
+
+void Gate::expire() {
+  uint64_t times = 0;
+  if (read(timer_.get(), &times, sizeof times) != sizeof times) return;
+  const Clock::time_point now = Clock::now();
+  for (const Known& known : allKnown()) {
+    for (Envelope& envelope : known.container->expire(now)) judge_.answerUnknown(*known.container, std::move(envelope));
+  }
+  armTimer();
+}
+
+void Gate::armTimer() {
+  Clock::time_point due = Clock::time_point::max();
+  for (const Known& known : allKnown()) due = std::min(due, known.container->due());
+  if (due == Clock::time_point::max()) return;
+  const auto left = std::max<int64_t>(std::chrono::nanoseconds(due - Clock::now()).count(), 1);
+  const itimerspec time{{0, 0}, {left / 1000000000, left % 1000000000}};
+  timerfd_settime(timer_.get(), 0, &time, nullptr);
+}
+
+GateStats Gate::stats() const {
+  GateStats stats;
+  stats.verdicts = judge_.tallies().verdicts.load();
+  stats.denied = judge_.tallies().denied.load();
+  stats.unknown = judge_.tallies().unknown.load();
+  stats.dropped = reports_.dropped();
+  for (const Known& known : allKnown()) stats.held += known.container->waiting();
+  const std::shared_lock<std::shared_mutex> lock(mutex_);
+  stats.groups = lanes_.size();
+  stats.roots = roots_.size();
+  return stats;
+}
+
+void Gate::close() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  // Each envelope that waits is answered as it goes, and the groups are closed with the last of them.
+  known_.clear();
+  roots_.clear();
+  lanes_.clear();
+  creations_.clear();
+}
+
+}  // namespace d4c

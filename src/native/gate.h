@@ -1,0 +1,136 @@
+// The gate: fanotify permission groups, the threads that answer them, and the containers that are known.
+//
+// Owns every group, every mark in them and every event that is not answered; the threads; the notification
+// groups of the backing filesystems. Owns no policy (a table comes whole, by `publish`) and knows nothing of
+// JavaScript: who opens it gives a function to be woken by, and takes the reports out.
+//
+//   mount table ─▶ watcher thread ─▶ new overlay: group, root, mark ─▶ report
+//   kernel ─▶ group ─▶ a reader thread ─▶ judge ─▶ verdict ─▶ report
+//                                            └▶ waits in its container ─▶ publish, or the deadline ─▶ verdict
+//
+// Who answers an event: the reader that read it; after it was given to its container, `publish` (on the caller's
+// thread) or the reader that finds the deadline passed; when the gate closes, its envelope, with allow; when
+// the process dies, the kernel, with allow.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "container.h"
+#include "creations.h"
+#include "judge.h"
+#include "mounts.h"
+#include "reports.h"
+
+namespace d4c {
+
+struct GateOptions {
+  Settings settings;
+  size_t max_events;
+  size_t max_groups;
+  /// Where the host's root filesystem is seen by this process.
+  std::string host_root;
+  /// Directories whose filesystems are never marked.
+  std::vector<std::string> never_mark;
+  /// Called by any thread when there are reports; must not wait.
+  std::function<void()> wake;
+};
+
+/// Why there is no gate, by the codes of src/errors.ts.
+struct GateFault {
+  const char* code;
+  std::string message;
+};
+
+struct GateStats {
+  uint64_t verdicts = 0;
+  uint64_t denied = 0;
+  uint64_t unknown = 0;
+  uint64_t held = 0;
+  uint64_t groups = 0;
+  uint64_t roots = 0;
+  uint64_t dropped = 0;
+};
+
+class Gate {
+ public:
+  /// Marks what is mounted, and starts the threads. Null when the kernel does not let it.
+  static std::unique_ptr<Gate> open(GateOptions options, GateFault* fault);
+  ~Gate() { close(); }
+
+  void publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation);
+  /// Empty when the key is gone, or the process is or has no cgroup of its own.
+  std::string adopt(uint64_t key, pid_t pid);
+  GateStats stats() const;
+  /// Ends the threads, answers what waits and closes every group. Twice is fine. One thread at a time.
+  void close();
+
+  Reports& reports() { return reports_; }
+
+ private:
+  /// A group and the roots whose events come to it: one, unless groups are short.
+  struct Lane {
+    std::shared_ptr<const Group> group;
+    std::vector<std::shared_ptr<Root>> roots;
+  };
+  struct Known {
+    std::shared_ptr<Root> root;
+    std::shared_ptr<Container> container;
+  };
+
+  explicit Gate(GateOptions options);
+  bool start(GateFault* fault);
+
+  // The watcher thread, and `start` before it runs.
+  void watchMounts();
+  void scan(bool is_first);
+  void addRoot(const OverlayMount& mount, bool may_run);
+  void retire(const std::shared_ptr<Root>& root);
+  std::optional<uint64_t> openLane();
+  void watchCreations(Root& root);
+
+  // The reader threads.
+  void readEvents(int poll);
+  void serve(uint64_t lane, Scratch* scratch);
+  static std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid);
+  std::shared_ptr<Container> makeContainer(Root& root, bool is_first);
+  void expire();
+  void armTimer();
+
+  std::vector<Known> allKnown() const;
+
+  const GateOptions options_;
+  Reports reports_;
+  Judge judge_;
+  std::atomic<uint64_t> last_key_{0};
+  std::set<dev_t> never_marked_;
+  /// Devices that could not be marked, as long as they are mounted.
+  std::set<dev_t> failed_;
+  MountTable mounts_;
+  Descriptor stop_;
+  Descriptor timer_;
+  Descriptor changed_;
+
+  mutable std::shared_mutex mutex_;
+  std::unordered_map<uint64_t, std::shared_ptr<const Lane>> lanes_;
+  std::map<dev_t, std::shared_ptr<Root>> roots_;
+  std::unordered_map<uint64_t, Known> known_;
+  std::map<dev_t, std::unique_ptr<Creations>> creations_;
+  uint64_t last_lane_ = 0;
+
+  std::vector<Descriptor> polls_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace d4c

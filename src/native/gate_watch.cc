@@ -1,0 +1,171 @@
+// The part of the gate that follows the mount table.
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "gate.h"
+
+namespace d4c {
+
+namespace {
+
+/// A superblock that the host has unmounted may end without a change of the mount table.
+constexpr int kCheckDetachedMs = 1000;
+/// Creations are read at the latest when somebody asks; this only keeps the queue short.
+constexpr int kDrainPauseMs = 50;
+
+}  // namespace
+
+void Gate::watchMounts() {
+  bool is_paused = false;
+  for (;;) {
+    std::vector<pollfd> polled = {{stop_.get(), POLLIN, 0}, {mounts_.descriptor(), POLLPRI, 0}, {changed_.get(), POLLIN, 0}};
+    std::vector<Creations*> watched;
+    {
+      const std::shared_lock<std::shared_mutex> lock(mutex_);
+      for (const auto& [device, creations] : creations_) {
+        if (creations != nullptr) watched.push_back(creations.get());
+      }
+    }
+    if (!is_paused) {
+      for (const Creations* creations : watched) polled.push_back({creations->descriptor(), POLLIN, 0});
+    }
+    const int ready = poll(polled.data(), polled.size(), is_paused ? kDrainPauseMs : kCheckDetachedMs);
+    if (polled[0].revents != 0) return;
+    uint64_t ignored = 0;
+    if (polled[2].revents != 0) [[maybe_unused]] const ssize_t size = read(changed_.get(), &ignored, sizeof ignored);
+    is_paused = false;
+    for (size_t i = 3; i < polled.size(); ++i) {
+      if (polled[i].revents == 0) continue;
+      watched[i - 3]->drain();
+      is_paused = true;
+    }
+    if (polled[1].revents != 0 || ready == 0) scan(false);
+  }
+}
+
+void Gate::scan(bool is_first) {
+  const std::vector<OverlayMount> mounted = overlaysOf(mounts_.read());
+  std::map<dev_t, std::shared_ptr<Root>> roots;
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    roots = roots_;
+  }
+  // KERNEL: device numbers, mount IDs and paths are all used again. Only the mark says whether this superblock
+  // is still the one that was marked.
+  for (const auto& [device, root] : roots) {
+    if (!root->group->marks(device)) retire(root);
+  }
+  std::set<dev_t> failed;
+  for (const OverlayMount& mount : mounted) {
+    if (failed_.count(mount.device)) failed.insert(mount.device);
+    if (mount.upper_dir.empty() || never_marked_.count(mount.device) || failed.count(mount.device)) continue;
+    {
+      const std::shared_lock<std::shared_mutex> lock(mutex_);
+      if (roots_.count(mount.device)) continue;
+    }
+    addRoot(mount, is_first);
+  }
+  failed_ = std::move(failed);
+}
+
+void Gate::addRoot(const OverlayMount& mount, bool may_run) {
+  const OverlayPlace place{mount.mount_point, mount.device};
+  if (!openOverlay(place)) return;
+  const std::optional<uint64_t> name = openLane();
+  if (!name) {
+    reports_.fail(Failure::kMarkFailed, "`" + mount.mount_point + "`: fanotify_init: " + std::strerror(errno));
+    return;
+  }
+  std::shared_ptr<Root> root;
+  {
+    // The readers must know the root before its first event can come.
+    const std::unique_lock<std::shared_mutex> lock(mutex_);
+    auto lane = std::make_shared<Lane>(*lanes_[*name]);
+    root = std::make_shared<Root>(place, mount.upper_dir, may_run, lane->group);
+    lane->roots.push_back(root);
+    lanes_[*name] = std::move(lane);
+    roots_[mount.device] = root;
+  }
+  root->add(makeContainer(*root, true));
+  const int error = root->group->watch(place, Watch::kExecAndOpen);
+  if (error == 0) return;
+  retire(root);
+  // ESTALE: it is gone again, and so is what should have been watched.
+  if (error == ESTALE) return;
+  failed_.insert(mount.device);
+  reports_.fail(Failure::kMarkFailed, "`" + mount.mount_point + "`: fanotify_mark: " + std::strerror(error));
+}
+
+/// A lane of its own while the kernel grants groups, then the one with the fewest roots.
+std::optional<uint64_t> Gate::openLane() {
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  std::shared_ptr<const Group> group = lanes_.size() < options_.max_groups ? Group::open() : nullptr;
+  if (group != nullptr) {
+    const uint64_t name = ++last_lane_;
+    for (const Descriptor& poll : polls_) {
+      epoll_event event{};
+      event.events = EPOLLIN;
+      event.data.u64 = name;
+      // A poll that cannot take it leaves it to the others; if none can, nothing is marked.
+      if (epoll_ctl(poll.get(), EPOLL_CTL_ADD, group->descriptor(), &event) != 0) return std::nullopt;
+    }
+    lanes_[name] = std::make_shared<Lane>(Lane{std::move(group), {}});
+    return name;
+  }
+  std::optional<uint64_t> best;
+  for (const auto& [name, lane] : lanes_) {
+    if (!best || lane->roots.size() < lanes_[*best]->roots.size()) best = name;
+  }
+  return best;
+}
+
+void Gate::retire(const std::shared_ptr<Root>& root) {
+  // Before the lock: who admits a container holds the root's lock and then takes this one.
+  const auto containers = root->containers();
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  roots_.erase(root->place.device);
+  for (auto lane = lanes_.begin(); lane != lanes_.end(); ++lane) {
+    if (lane->second->group != root->group) continue;
+    auto rest = std::make_shared<Lane>(*lane->second);
+    rest->roots.erase(std::remove(rest->roots.begin(), rest->roots.end(), root), rest->roots.end());
+    if (rest->roots.empty()) {
+      lanes_.erase(lane);
+    } else {
+      lane->second = std::move(rest);
+    }
+    break;
+  }
+  for (const auto& container : *containers) {
+    known_.erase(container->key);
+    reports_.add(Report(ContainerGone{container->key}));
+  }
+}
+
+void Gate::watchCreations(Root& root) {
+  if (root.creations.load() != nullptr) return;
+  const std::string directory = (options_.host_root == "/" ? "" : options_.host_root) + root.upper_dir;
+  struct stat found {};
+  if (stat(directory.c_str(), &found) != 0) {
+    reports_.fail(Failure::kCreationUnconfirmed, "`" + directory + "`: " + std::strerror(errno));
+    return;
+  }
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  auto creations = creations_.find(found.st_dev);
+  if (creations == creations_.end()) {
+    std::string fault;
+    creations = creations_.emplace(found.st_dev, Creations::watch(directory, &fault)).first;
+    if (creations->second == nullptr) reports_.fail(Failure::kCreationUnconfirmed, fault);
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = write(changed_.get(), &one, sizeof one);
+  }
+  root.creations.store(creations->second.get(), std::memory_order_release);
+}
+
+}  // namespace d4c

@@ -1,0 +1,74 @@
+#include "group.h"
+
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "proc_file.h"
+
+namespace d4c {
+
+namespace {
+
+constexpr unsigned kIgnore = FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
+constexpr uint64_t kBoth = FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM;
+
+}  // namespace
+
+std::shared_ptr<Group> Group::open() {
+  // KERNEL: with the default queue limit, permission events beyond it are allowed unseen.
+  Descriptor group(fanotify_init(FAN_CLASS_CONTENT | FAN_REPORT_TID | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS |
+                                     FAN_CLOEXEC | FAN_NONBLOCK,
+                                 O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+  return group ? std::shared_ptr<Group>(new Group(std::move(group))) : nullptr;
+}
+
+int Group::watch(const OverlayPlace& place, Watch watch) const {
+  const Descriptor root = openOverlay(place);
+  if (!root) return ESTALE;
+  // SAFETY: the descriptor is marked and not the path, which may name the host's own filesystem by now.
+  const auto mark = [&](unsigned flags, uint64_t mask) {
+    return fanotify_mark(group_.get(), flags | FAN_MARK_FILESYSTEM, mask, root.get(), ".") == 0;
+  };
+  // Removing what is not there is an error without harm. Adding comes first, so that nothing is missed between.
+  switch (watch) {
+    case Watch::kExecAndOpen:
+      if (!mark(FAN_MARK_ADD, kBoth)) return errno;
+      mark(FAN_MARK_REMOVE | kIgnore, kBoth);
+      return 0;
+    case Watch::kExec:
+      if (!mark(FAN_MARK_ADD, FAN_OPEN_EXEC_PERM)) return errno;
+      mark(FAN_MARK_REMOVE | kIgnore, kBoth);
+      mark(FAN_MARK_REMOVE, FAN_OPEN_PERM);
+      return 0;
+    case Watch::kNothing:
+      if (!mark(FAN_MARK_ADD | kIgnore, kBoth)) return errno;
+      mark(FAN_MARK_REMOVE, kBoth);
+      return 0;
+  }
+  return 0;
+}
+
+bool Group::marks(dev_t device) const {
+  char name[32];
+  char text[65536];
+  std::snprintf(name, sizeof name, "fdinfo/%d", group_.get());
+  readProcFile(getpid(), name, text, sizeof text);
+  char mark[48];
+  // KERNEL: as the kernel itself encodes a device number: 20 bits of minor.
+  std::snprintf(mark, sizeof mark, "fanotify sdev:%x ", (major(device) << 20) | minor(device));
+  return std::strstr(text, mark) != nullptr;
+}
+
+void Envelope::answer(Verdict verdict) {
+  if (!file_) return;
+  const fanotify_response response{file_.get(), verdict == Verdict::kDeny ? uint32_t{FAN_DENY} : uint32_t{FAN_ALLOW}};
+  // It fails only when the opener was killed meanwhile, and then nobody waits.
+  [[maybe_unused]] const ssize_t written = write(group_->descriptor(), &response, sizeof response);
+  file_.reset();
+}
+
+}  // namespace d4c

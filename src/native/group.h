@@ -1,0 +1,75 @@
+// One fanotify permission group, and the marks by which container root filesystems come to it.
+#pragma once
+
+#include <sys/fanotify.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "descriptor.h"
+#include "in_container.h"
+#include "table.h"
+
+namespace d4c {
+
+/// What of a root filesystem comes to its group.
+enum class Watch : uint8_t {
+  /// Nothing, and it costs nothing. A mark with nothing but an ignore mask stays, as a sign of life.
+  kNothing,
+  kExec,
+  kExecAndOpen,
+};
+
+/// SAFETY: when the last descriptor of a group is closed, the kernel allows everything that is pending, so
+/// nobody is left asleep whatever happens to this process. Hence CLOEXEC, and no copy anywhere.
+class Group {
+ public:
+  /// Null with `errno` set when the kernel grants no group.
+  static std::shared_ptr<Group> open();
+
+  int descriptor() const { return group_.get(); }
+
+  /// Changes what of the overlay comes to this group. 0 or an `errno`; ESTALE when another filesystem is
+  /// mounted there by now.
+  int watch(const OverlayPlace& place, Watch watch) const;
+
+  /// Whether the superblock still lives: the kernel drops the mark with it. It may live on in a container's
+  /// mount namespace after the host has unmounted it.
+  bool marks(dev_t device) const;
+
+ private:
+  explicit Group(Descriptor group) : group_(std::move(group)) {}
+  const Descriptor group_;
+};
+
+/// One permission event. Exactly one answer: by `answer`, or allow when it is dropped without one.
+///
+/// Owns the event's descriptor, by whose number the kernel knows the event, and a share of the group, so that
+/// the group is open as long as something waits.
+class Envelope {
+ public:
+  Envelope(std::shared_ptr<const Group> group, const fanotify_event_metadata& event)
+      : group_(std::move(group)), file_(event.fd), mask_(event.mask), tid_(event.pid) {}
+  Envelope(Envelope&&) noexcept = default;
+  Envelope& operator=(Envelope&&) = delete;
+  ~Envelope() { answer(Verdict::kAllow); }
+
+  /// Only the first call answers.
+  void answer(Verdict verdict);
+
+  /// The opened file, until the answer.
+  int file() const { return file_.get(); }
+  /// The task that waits; 0 when it is not visible in this process's pid namespace.
+  pid_t tid() const { return tid_; }
+  bool isExec() const { return (mask_ & FAN_OPEN_EXEC_PERM) != 0; }
+
+ private:
+  std::shared_ptr<const Group> group_;
+  Descriptor file_;
+  uint64_t mask_;
+  pid_t tid_;
+};
+
+}  // namespace d4c

@@ -1,0 +1,81 @@
+// From one permission event to its verdict.
+//
+//   event ─▶ which container ─▶ is it known? ─ no ─▶ it waits
+//                                   │ yes
+//                                   ▼
+//            path ─▶ may a rule fire? ─▶ how is it opened? ─▶ decide ─▶ member? ─▶ facts ─▶ ANSWER ─▶ report
+//
+// The order is that of cost, and each step may end it with `allow`. Everything above the answer is done while the
+// task waits; nothing above it opens a file of a container or waits for anybody.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "container.h"
+#include "reports.h"
+#include "syscalls.h"
+
+namespace d4c {
+
+struct Settings {
+  bool enforces = true;
+  Clock::duration hold = std::chrono::milliseconds(2000);
+  Verdict on_unknown = Verdict::kAllow;
+};
+
+/// Counts of verdicts.
+struct Tallies {
+  std::atomic<uint64_t> verdicts{0};
+  std::atomic<uint64_t> denied{0};
+  std::atomic<uint64_t> unknown{0};
+};
+
+class Judge {
+ public:
+  /// What the judge asks of the gate. Any thread calls them.
+  struct Hooks {
+    /// A further container on the root filesystem, with a key that was never used.
+    std::function<std::shared_ptr<Container>(Root&)> make_container;
+    /// An event waits, for at most as long as the settings say.
+    std::function<void()> on_wait;
+  };
+
+  Judge(const Settings& settings, Reports* reports, Hooks hooks)
+      : settings_(settings), reports_(reports), hooks_(std::move(hooks)), own_cgroups_(readCgroups(getpid())) {}
+
+  /// Answers the event, or lets it wait.
+  void judge(Root& root, Envelope envelope, Scratch* scratch);
+  /// Answers an event that waited until something was published for its container.
+  void judgeWaited(Root& root, Container& container, Envelope envelope, Scratch* scratch);
+  /// Answers an event that waited in vain.
+  void answerUnknown(Container& container, Envelope envelope);
+
+  /// The cgroup by which a task's container is known; an empty path when it has none of its own.
+  Cgroup cgroupOf(const std::string& cgroups) const { return cgroupOfContainer(cgroups, own_cgroups_); }
+  const Tallies& tallies() const { return tallies_; }
+
+ private:
+  struct Case;
+  enum class Created : uint8_t { kNo, kYes, kPerhaps };
+
+  std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits);
+  void judgeFor(Root& root, Container& container, Envelope envelope, Scratch* scratch, bool has_waited);
+  void letWait(Root& root, Container& container, Envelope envelope, Scratch* scratch);
+  void judgeExec(Case* one);
+  void judgeOpen(Case* one);
+  void look(Case* one, Section section);
+  Created createdByThisOpen(const Case& one, const OpenIntent& intent, const struct stat& file);
+  void conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back);
+  void answer(Envelope* envelope, Verdict verdict);
+
+  const Settings settings_;
+  Reports* const reports_;
+  const Hooks hooks_;
+  const std::string own_cgroups_;
+  Tallies tallies_;
+};
+
+}  // namespace d4c

@@ -1,0 +1,112 @@
+#include "mounts.h"
+
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "proc_file.h"
+
+namespace d4c {
+
+namespace {
+
+/// Splits off what stands before the separator.
+std::string_view take(std::string_view* text, char separator) {
+  const size_t end = std::min(text->find(separator), text->size());
+  const std::string_view part = text->substr(0, end);
+  text->remove_prefix(std::min(end + 1, text->size()));
+  return part;
+}
+
+bool isOctal(char c) { return c >= '0' && c <= '7'; }
+
+/// The kernel writes space, tab, line feed, backslash and in options the comma as `\` and three octal digits.
+std::string unescaped(std::string_view text) {
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size() && isOctal(text[i + 1]) && isOctal(text[i + 2]) && isOctal(text[i + 3])) {
+      plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+dev_t deviceOf(std::string_view text) {
+  const std::string major_text(take(&text, ':'));
+  return makedev(static_cast<unsigned>(std::strtoul(major_text.c_str(), nullptr, 10)),
+                 static_cast<unsigned>(std::strtoul(std::string(text).c_str(), nullptr, 10)));
+}
+
+std::string readWhole(const Descriptor& file) {
+  std::string text;
+  char part[65536];
+  ssize_t size = 0;
+  while (file && (size = read(file.get(), part, sizeof part)) > 0) text.append(part, static_cast<size_t>(size));
+  return text;
+}
+
+}  // namespace
+
+// A line: id, parent, major:minor, root, mount point, options, optional fields, `-`, type, source, super options.
+std::vector<OverlayMount> overlaysOf(std::string_view mountinfo) {
+  constexpr std::string_view kSeparator = " - overlay ";
+  constexpr std::string_view kUpper = "upperdir=";
+  std::vector<OverlayMount> overlays;
+  while (!mountinfo.empty()) {
+    std::string_view line = take(&mountinfo, '\n');
+    const size_t separator = line.find(kSeparator);
+    if (separator == std::string_view::npos) continue;
+    std::string_view options = line.substr(separator + kSeparator.size());
+    take(&options, ' ');
+    take(&line, ' ');
+    take(&line, ' ');
+    OverlayMount mount;
+    mount.device = deviceOf(take(&line, ' '));
+    const bool is_whole = take(&line, ' ') == "/";
+    mount.mount_point = unescaped(take(&line, ' '));
+    while (!options.empty()) {
+      const std::string_view option = take(&options, ',');
+      if (option.substr(0, kUpper.size()) == kUpper) mount.upper_dir = unescaped(option.substr(kUpper.size()));
+    }
+    if (is_whole) overlays.push_back(std::move(mount));
+  }
+  return overlays;
+}
+
+dev_t superblockOf(int file, pid_t tid) {
+  char name[32];
+  char info[1024];
+  std::snprintf(name, sizeof name, "fdinfo/%d", file);
+  readProcFile(getpid(), name, info, sizeof info);
+  const char* id = std::strstr(info, "mnt_id:");
+  if (id == nullptr) return 0;
+  const std::string begin = std::to_string(std::strtol(id + std::strlen("mnt_id:"), nullptr, 10)) + " ";
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/%d/mountinfo", tid);
+  const std::string table = readWhole(Descriptor(::open(path, O_RDONLY | O_CLOEXEC)));
+  std::string_view lines = table;
+  while (!lines.empty()) {
+    std::string_view line = take(&lines, '\n');
+    if (line.substr(0, begin.size()) != begin) continue;
+    take(&line, ' ');
+    take(&line, ' ');
+    return deviceOf(take(&line, ' '));
+  }
+  return 0;
+}
+
+bool MountTable::open() {
+  file_ = Descriptor(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  return static_cast<bool>(file_);
+}
+
+std::string MountTable::read() const { return lseek(file_.get(), 0, SEEK_SET) == 0 ? readWhole(file_) : std::string(); }
+
+}  // namespace d4c

@@ -1,0 +1,62 @@
+#include "proc_file.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <cstring>
+#include <string_view>
+
+#include "descriptor.h"
+
+namespace d4c {
+
+namespace {
+
+constexpr std::string_view kDeleted = " (deleted)";
+
+}  // namespace
+
+size_t readProcFile(pid_t tid, const char* name, char* into, size_t capacity) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%d/%s", tid, name);
+  const Descriptor file(open(path, O_RDONLY | O_CLOEXEC));
+  size_t size = 0;
+  while (file && size + 1 < capacity) {
+    const ssize_t part = read(file.get(), into + size, capacity - 1 - size);
+    if (part <= 0) break;
+    size += static_cast<size_t>(part);
+    // One read gives a small file whole; a second one only to find its end costs a microsecond.
+    if (size + 1 < capacity && into[size - 1] == '\n') break;
+  }
+  into[size] = '\0';
+  return size;
+}
+
+std::string readProcLink(pid_t tid, const char* name) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%d/%s", tid, name);
+  char target[PATH_MAX];
+  const ssize_t size = readlink(path, target, sizeof target);
+  return size <= 0 ? std::string() : std::string(target, static_cast<size_t>(size));
+}
+
+bool readPath(int fd, std::string* path) {
+  char link[32];
+  std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  char target[PATH_MAX];
+  const ssize_t size = readlink(link, target, sizeof target);
+  // A path that is longer than PATH_MAX cannot be read at all.
+  if (size <= 0 || target[0] != '/') return false;
+  std::string_view text(target, static_cast<size_t>(size));
+  if (text.size() > kDeleted.size() && text.substr(text.size() - kDeleted.size()) == kDeleted) {
+    struct stat file {};
+    // A file may be named so.
+    if (fstat(fd, &file) == 0 && file.st_nlink == 0) text.remove_suffix(kDeleted.size());
+  }
+  path->assign(text);
+  return true;
+}
+
+}  // namespace d4c

@@ -1,0 +1,22 @@
+// Small files and links of /proc, read without allocating.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+
+namespace d4c {
+
+/// Reads at most `capacity - 1` bytes of /proc/<tid>/<name> and ends them with a NUL. The number of bytes; 0
+/// when the task is gone or the file may not be read.
+size_t readProcFile(pid_t tid, const char* name, char* into, size_t capacity);
+
+/// The target of /proc/<tid>/<name>; empty when there is none.
+std::string readProcLink(pid_t tid, const char* name);
+
+/// Whether the path of the descriptor could be read. `deleted` says that the file has no name any more; the
+/// path is then that of its last name.
+bool readPath(int fd, std::string* path);
+
+}  // namespace d4c

@@ -1,0 +1,45 @@
+// What /proc tells of a process, for the reports. Nothing here opens a file of a container.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "table.h"
+
+namespace d4c {
+
+struct Process {
+  pid_t pid = 0;
+  pid_t parent = 0;
+  pid_t group = 0;
+  pid_t session = 0;
+  uint64_t start_ticks = 0;
+  std::string name;
+  std::string executable;
+  std::vector<std::string> args;
+  bool args_truncated = false;
+  std::string working_directory;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t euid = 0;
+  uint32_t egid = 0;
+  Interactive interactive = Interactive::kUnknown;
+};
+
+/// The thread group of a task; 0 when it is gone.
+pid_t processOf(pid_t tid);
+
+/// False when the process is gone. The arguments are those of the program that runs.
+bool readProcess(pid_t tid, Process* process);
+
+/// As `readProcess`, of a task that is blocked while it executes the file at `path`: name, executable and
+/// arguments are those of the new program.
+bool readExecutingProcess(pid_t tid, const std::string& path, Process* process);
+
+/// Whether the task's session leader has a controlling terminal: major number 136 to 143, or 4.
+Interactive readInteractive(pid_t tid);
+
+}  // namespace d4c

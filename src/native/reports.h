@@ -1,0 +1,122 @@
+// What the gate has to tell: a queue between its threads and whoever reads the reports.
+//
+// Any thread may put something in and never waits; one reader takes it out. Events beyond the bound are dropped
+// and counted: a verdict never waits for a report. Everything else is rare and never dropped.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "processes.h"
+#include "table.h"
+
+namespace d4c {
+
+struct FoundContainer {
+  uint64_t key;
+  std::string mount_point;
+  dev_t device;
+  std::string upper_dir;
+  bool may_run;
+  bool first;
+};
+
+struct FirstExec {
+  uint64_t key;
+  pid_t pid;
+  std::string cgroup;
+  std::string path;
+};
+
+struct ContainerGone {
+  uint64_t key;
+};
+
+/// An event that fired, or that was refused since nothing was published in time (then `fired` is empty).
+struct KernelEvent {
+  uint64_t key = 0;
+  uint64_t sequence = 0;
+  int64_t time_us = 0;
+  uint64_t generation = 0;
+  bool is_exec = false;
+  uint8_t operations = 0;
+  std::string path;
+  MountKind mount = MountKind::kRoot;
+  Verdict verdict = Verdict::kAllow;
+  bool by_rule = true;
+  enum class RolledBack : uint8_t { kNotAsked, kYes, kNo } rolled_back = RolledBack::kNotAsked;
+  std::vector<Fired> fired;
+  std::string cgroup;
+  pid_t tid = 0;
+  Process process;
+  bool has_parent = false;
+  Process parent;
+  struct stat file {};
+};
+
+/// Things lost or late, by the names of src/failures.ts.
+enum class Failure : uint8_t {
+  kContainerUnknown,
+  kCreationUnconfirmed,
+  kEventReportDropped,
+  kEventUnread,
+  kIntentUnread,
+  kMarkFailed,
+  kPathUnread,
+  kRollbackFailed,
+};
+constexpr size_t kFailureCount = 8;
+const char* nameOf(Failure failure);
+
+/// How often something failed since the last report, and what was said last.
+struct FailureReport {
+  Failure failure;
+  uint64_t count;
+  std::string detail;
+};
+
+using Report = std::variant<FoundContainer, FirstExec, ContainerGone, KernelEvent, FailureReport>;
+
+class Reports {
+ public:
+  /// `wake` is called by any thread, when the queue was empty and no longer is. It must not wait.
+  Reports(size_t max_events, std::function<void()> wake) : max_events_(max_events), wake_(std::move(wake)) {}
+
+  /// Gives the event its sequence number.
+  void add(KernelEvent&& event);
+  void add(Report&& notice);
+  void fail(Failure failure, std::string detail);
+
+  /// At most `max` reports in order. `more` says whether some are left; the reader then comes again by itself.
+  std::vector<Report> take(size_t max, bool* more);
+
+  uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+
+ private:
+
+  const size_t max_events_;
+  const std::function<void()> wake_;
+  std::mutex mutex_;
+  std::deque<Report> queue_;
+  size_t events_ = 0;
+  uint64_t sequence_ = 0;
+  /// Whether the reader has been woken and has not found the queue empty since.
+  bool awake_ = false;
+  struct Tally {
+    uint64_t count = 0;
+    std::string detail;
+  };
+  std::array<Tally, kFailureCount> failures_;
+  std::atomic<uint64_t> dropped_{0};
+};
+
+}  // namespace d4c
