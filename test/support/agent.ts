@@ -11,7 +11,9 @@ export interface TestAgent {
   readonly pid: number;
   /** Everything that it has logged. */
   log(): string;
-  /** Puts a policy file in place, or takes it away, and waits until its generation is published. */
+  /** Puts a policy file in place, or takes it away. */
+  writePolicy(id: string, text: string | null): Promise<void>;
+  /** As `writePolicy`, and waits until its generation is published. */
   setPolicy(id: string, text: string | null): Promise<void>;
   /** Every document written so far. */
   documents(): Promise<WrittenDocument[]>;
@@ -67,17 +69,19 @@ export async function startAgent(
   );
 
   const generations = () => log.split('"msg":"policies published"').length;
+  const writePolicy = async (id: string, text: string | null): Promise<void> => {
+    const file = join(policyFolder, `${id}.yaml`);
+    if (text === null) return await rename(file, join(folder, `${id}.removed`));
+    await writeFile(join(folder, 'new'), text);
+    await rename(join(folder, 'new'), file);
+  };
   return {
     pid: agent.pid ?? 0,
     log: () => log,
+    writePolicy,
     async setPolicy(id, text) {
       const before = generations();
-      const file = join(policyFolder, `${id}.yaml`);
-      if (text === null) await rename(file, join(folder, `${id}.removed`));
-      else {
-        await writeFile(join(folder, 'new'), text);
-        await rename(join(folder, 'new'), file);
-      }
+      await writePolicy(id, text);
       await eventually('the policies are published', () => generations() > before);
     },
     async documents() {
