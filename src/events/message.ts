@@ -52,7 +52,8 @@ function actorOf({ section, process, parent }: Observation): string {
 
 function containerOf({ container }: Observation): string {
   const pod = container.pod && `pod ${container.pod.namespace}/${container.pod.name}, `;
-  const name = container.name ?? container.id?.slice(0, 12) ?? 'of unknown name';
+  const id = container.id?.replace(/^([0-9a-f]{12})[0-9a-f]{52}$/, '$1');
+  const name = container.name ?? id ?? 'of unknown name';
   const { image } = container;
   const reference = image && (image.tag === null ? image.fullName : `${image.fullName}:${image.tag}`);
   return `${pod ?? ''}container ${name}${reference === undefined ? '' : ` (${reference})`}`;

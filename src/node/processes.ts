@@ -46,7 +46,10 @@ export function deviceText(dev: bigint): string {
   return `${major}:${minor}`;
 }
 
-/** When the machine was started, in microseconds since 1970; process start times count from it. */
+/**
+ * When the machine was started, in microseconds since 1970; process start times count from it. In whole seconds, as the
+ * kernel says it: a finer one would come out differently after each restart, and the entity IDs of processes with it.
+ */
 export function bootTimeUs(): number {
   const seconds = /^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1];
   return Number(seconds ?? 0) * 1e6;

@@ -37,6 +37,12 @@ test('does with what is known', () => {
   );
 });
 
+test('shortens long IDs as runtimes do, and no others', () => {
+  const inContainer = (id: string) => messageOf({ ...creation, container: { id } }, true);
+  assert.match(inContainer('0123456789abcdef'.repeat(4)), /in container 0123456789ab was/);
+  assert.match(inContainer('my-container-of-runc'), /in container my-container-of-runc was/);
+});
+
 test('cuts names that are made to fill the log', () => {
   const long = { ...creation, file: { path: `/${'x'.repeat(100_000)}` } };
   assert.ok(messageOf(long, true).length < 1_500);

@@ -7,11 +7,11 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildRootFilesystem, packImage, staticBusybox, testImage } from './image.ts';
-import { clearLeftovers, containerPrefix, folderPrefix } from './leftovers.ts';
+import { clearLeftovers, containerPrefix, folderPrefix, removeFolder } from './leftovers.ts';
 import { eventually, isInstalled, must, type Ran, run } from './programs.ts';
 import { runcConfig } from './runcConfig.ts';
 
@@ -88,7 +88,7 @@ export async function containerHost(): Promise<ContainerHost> {
   await clearLeftovers();
   const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   const lower = join(folder, 'image');
-  const undo: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
+  const undo: (() => Promise<unknown>)[] = [() => removeFolder(folder)];
   let containerd: Promise<ChildProcess> | undefined;
   const socket = join(folder, 'containerd.sock');
   const state = join(folder, 'state');
