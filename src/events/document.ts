@@ -10,6 +10,9 @@ import { isoTime, processFields } from './processFields.ts';
 
 export const ecsVersion = '8.17.0';
 
+/** Annotations may be whole files; an Elasticsearch keyword takes 32766 bytes, and a rule needs the beginning. */
+const maxPairLength = 1_024;
+
 /** Where `alert`, and the `log` of each section, write. */
 export const streams = ['alerts', 'file', 'process'] as const;
 export type Stream = (typeof streams)[number];
@@ -151,7 +154,8 @@ function containerFields({ id, name, image, privileged }: ContainerFacts): Recor
 /** Only for containers of pods. */
 function orchestratorFields({ pod, clusterId, clusterName }: ContainerFacts): object | undefined {
   if (pod === undefined) return undefined;
-  const pairs = (map: ReadonlyMap<string, string>) => [...map].map(([key, value]) => `${key}:${value}`);
+  const pairs = (map: ReadonlyMap<string, string>) =>
+    [...map].map(([key, value]) => `${key}:${value}`.slice(0, maxPairLength));
   const hasCluster = clusterId !== undefined || clusterName !== undefined;
   return {
     type: 'kubernetes',

@@ -18,7 +18,7 @@ const deeds: Record<EventAction, { noun: string; passive: string }> = {
 
 /**
  * What happened, to which file, by which process, in which container, and what became of it, such as
- * `the execution of /tmp/x by /bin/sh in container web (docker.io/library/nginx:1.25) was blocked`.
+ * `the creation of /tmp/x by /bin/cp in container web (docker.io/library/nginx:1.25) was blocked`.
  */
 export function messageOf(observation: Observation, wantedBlock: boolean): string {
   const { action, outcome, mode } = observation;
@@ -44,10 +44,11 @@ function targetOf({ section, file, process }: Observation): string {
   return (section === 'file' ? file?.path : process.executable) ?? `process ${process.pid}`;
 }
 
-/** Who did it: for an exec the process that asked for it, which the parent is the best sign of. */
+/** Who did it. Of an exec, `process` is the new program already, so it is known by its parent. */
 function actorOf({ section, process, parent }: Observation): string {
-  const actor = section === 'process' ? (parent ?? process) : process;
-  return short(actor.executable ?? `process ${actor.pid}`);
+  const { executable } = (section === 'process' ? parent : process) ?? {};
+  if (executable === undefined) return `process ${process.pid}`;
+  return section === 'process' ? `a child of ${short(executable)}` : short(executable);
 }
 
 function containerOf({ container }: Observation): string {

@@ -140,6 +140,15 @@ test('a container outside of Kubernetes has no orchestrator, and what is unknown
   assert.equal('orchestrator' in body, false);
 });
 
+test('cuts an annotation that is a whole file', () => {
+  const { pod } = creation.container;
+  assert.ok(pod);
+  const container = { pod: { ...pod, annotations: new Map([['config', 'x'.repeat(100_000)]]) } };
+  const [document] = documentsOf({ ...creation, container }, [blocking], context);
+  const { resource } = document?.body.orchestrator as { resource: { annotation: string[] } };
+  assert.equal(resource.annotation[0]?.length, 1_024);
+});
+
 test('the revision stays within the 16 bits of its mapping for any generation', () => {
   const revisionOf = (generation: number) =>
     documentsOf(creation, [blocking], { ...context, generation }).map(

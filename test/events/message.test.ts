@@ -12,8 +12,9 @@ test('says what was blocked, by whom and where', () => {
   );
 });
 
-test('says of an exec who asked for it', () => {
-  assert.equal(messageOf(execution, false), `/bin/cp was executed by /bin/sh in ${where}`);
+test('says of an exec whose child asked for it', () => {
+  assert.equal(messageOf(execution, false), `/bin/cp was executed by a child of /bin/sh in ${where}`);
+  assert.match(messageOf({ ...execution, parent: undefined }, false), /executed by process 4001 in/);
 });
 
 test('never says blocked of what happened', () => {
