@@ -38,6 +38,12 @@ export function runcConfig(
         options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
       },
       {
+        destination: '/dev/pts',
+        type: 'devpts',
+        source: 'devpts',
+        options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+      },
+      {
         destination: '/dev/shm',
         type: 'tmpfs',
         source: 'shm',

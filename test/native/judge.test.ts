@@ -1,0 +1,309 @@
+/** What the gate answers, on real containers: every way to open a file, against each kind of rule. */
+
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Container, ContainerHost } from '../support/containers.ts';
+import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
+import { eventually, isInstalled, must, run } from '../support/programs.ts';
+import { execTable, fileTable, type TestGate, tableOf, testGate } from '../support/testGate.ts';
+
+const skip = gateRequirements();
+let host: ContainerHost;
+const upper = (id: string, path: string): string => join(host.folder, id, 'upper', path);
+
+before(async () => {
+  if (skip === undefined) host = await gateHost();
+});
+after(() => host?.close());
+
+/** A gate and a container under a table, for the tests of one block. */
+function containerUnder(id: string, table: () => string, options: object = {}) {
+  const made = {} as { gate: TestGate; container: Container };
+  before(async () => {
+    made.gate = await testGate({ tables: { [id]: table() }, options });
+    made.container = await host.startRunc({ id });
+  });
+  after(async () => {
+    await made.container?.remove();
+    await made.gate?.close();
+  });
+  return made;
+}
+
+describe('exec', { skip }, () => {
+  const made = containerUnder('judge-exec', () =>
+    execTable(['/tmp/**', '/usr/bin/linked'], ['alert', 'block']),
+  );
+
+  test('a program that no rule covers runs', async () => {
+    assert.equal((await made.container.exec('/usr/local/bin/hello')).stdout, 'hello\n');
+  });
+
+  test('a program that is blocked by path does not run, and the event tells who tried', async () => {
+    const { exitCode } = await made.container.sh("cd /var; /usr/bin/linked one 'two three'; exit $?");
+    assert.equal(exitCode, 126);
+    const event = await made.gate.event(({ path }) => path === '/usr/bin/linked');
+    const { verdict, outcome, decidedBy, policies, process, parent, file } = event;
+    assert.deepEqual(
+      { verdict, outcome, decidedBy },
+      { verdict: 'deny', outcome: 'prevented', decidedBy: 'rule' },
+    );
+    assert.deepEqual(policies, [{ policy: 0, actions: ['alert', 'block'], selectors: [0] }]);
+    assert.deepEqual(process.args, ['/usr/bin/linked', 'one', 'two three']);
+    assert.deepEqual([process.executable, process.name], ['/usr/bin/linked', 'linked']);
+    assert.deepEqual([process.workingDirectory, process.uid, process.euid], ['/var', 0, 0]);
+    assert.equal(process.interactive, false);
+    assert.equal(parent?.executable, '/bin/busybox');
+    assert.equal(file.mode & 0o777, 0o755);
+    assert.ok(Math.abs(event.timeUs / 1000 - Date.now()) < 60_000);
+    assert.match(event.cgroup, /judge-exec$/);
+  });
+
+  test('a program is blocked under the name by which it is executed', async () => {
+    const { exitCode } = await made.container.dropAndRun('/tmp/busybox-dropped');
+    assert.equal(exitCode, 126);
+    await made.container.sh('mkdir -p /opt && cp /bin/busybox /opt/busybox-kept');
+    assert.equal((await made.container.exec('/opt/busybox-kept', 'echo', 'ran')).stdout, 'ran\n');
+  });
+
+  test('a script is an exec, and so is its interpreter', async () => {
+    await made.container.sh(
+      "printf '#!/usr/bin/linked sh\\necho ran\\n' > /root/script; chmod 755 /root/script",
+    );
+    assert.notEqual((await made.container.exec('/root/script')).stdout, 'ran\n');
+    await made.container.sh("printf '#!/bin/sh\\necho ran\\n' > /tmp/script; chmod 755 /tmp/script");
+    assert.notEqual((await made.container.exec('/tmp/script')).stdout, 'ran\n');
+  });
+
+  test('processes of the host are not of the container', async () => {
+    // Its path on the host, below /tmp, is one that the rule forbids to the container.
+    const busybox = join(host.folder, 'judge-exec/rootfs/bin/busybox');
+    assert.equal((await run(busybox, ['echo', 'ran'])).stdout, 'ran\n');
+  });
+});
+
+describe('creating an executable', { skip }, () => {
+  const made = containerUnder('judge-create', () =>
+    fileTable(['createExecutable'], ['/**'], ['alert', 'block']),
+  );
+
+  for (const [how, ...flags] of [
+    ['open', 'CREAT', 'WRONLY'],
+    ['open', 'CREAT', 'RDONLY'],
+    ['open', 'CREAT', 'EXCL', 'RDWR'],
+    ['creat'],
+    ['openat2', 'CREAT', 'WRONLY'],
+    ['uring', 'CREAT', 'WRONLY'],
+    ['i386', 'CREAT', 'WRONLY'],
+  ] as [string, ...string[]][]) {
+    test(`${[how, ...flags].join(' ')} is refused, and leaves no file`, async (t) => {
+      const path = `/tmp/${[how, ...flags].join('-')}`;
+      const answer = await opener(made.container, how, path, '755', ...flags);
+      if (answer === 'ENOSYS') return t.skip('the kernel does not know this call');
+      assert.equal(answer, 'EPERM');
+      assert.equal(existsSync(upper('judge-create', path)), false);
+      const event = await made.gate.event((each) => each.path === path);
+      assert.deepEqual([event.operations.includes('createExecutable'), event.rolledBack], [true, true]);
+    });
+  }
+
+  test('an unnamed file is refused', async () => {
+    assert.equal(await opener(made.container, 'tmpfile', '/tmp', '755'), 'EPERM');
+    const event = await made.gate.event(({ path }) => /^\/tmp\/#\d+$/.test(path));
+    assert.equal(event.rolledBack, undefined);
+  });
+
+  test('a file whose path cannot be read is refused', async () => {
+    assert.equal(await opener(made.container, 'deep', 'CREAT', 'WRONLY'), 'EPERM');
+    await eventually('the failures are reported', () => made.gate.failures.length >= 2);
+    const failures = made.gate.failures.splice(0).map(({ failure }) => failure);
+    assert.deepEqual(failures.sort(), ['path_unread', 'rollback_failed']);
+    await must('rm', ['-rf', upper('judge-create', 'd'.repeat(200))]);
+  });
+
+  test('a file that is not executable is created', async () => {
+    assert.equal(await opener(made.container, 'open', '/tmp/plain', '644', 'CREAT', 'WRONLY'), 'ok');
+    assert.ok(existsSync(upper('judge-create', '/tmp/plain')));
+  });
+
+  test('an old executable, also an empty one, is opened and stays', async () => {
+    const path = '/usr/local/bin/hello';
+    assert.equal(await opener(made.container, 'open', path, '755', 'CREAT', 'WRONLY'), 'ok');
+    await made.container.sh('touch /root/empty; chmod 755 /root/empty');
+    for (let i = 0; i < 5; i++) {
+      assert.equal(await opener(made.container, 'open', '/root/empty', '755', 'CREAT', 'WRONLY'), 'ok');
+    }
+    assert.ok(existsSync(upper('judge-create', '/root/empty')));
+  });
+
+  test('a name that was deleted before is a creation too', async () => {
+    await made.container.sh('rm /bin/vi');
+    assert.equal(await opener(made.container, 'open', '/bin/vi', '755', 'CREAT', 'WRONLY'), 'EPERM');
+    assert.equal((await made.container.exec('/bin/test', '-e', '/bin/vi')).exitCode, 1);
+  });
+
+  test('of thousands of racing creations none slips through', async () => {
+    await made.container.sh('mkdir /race');
+    assert.equal(await opener(made.container, 'race', '/race', '8', '500'), '0');
+    assert.deepEqual(readdirSync(upper('judge-create', '/race')), []);
+    assert.deepEqual(made.gate.failures, []);
+  });
+
+  test('the host may put executables there', async () => {
+    const path = join(host.folder, 'judge-create/rootfs/opt-of-host');
+    await writeFile(path, '#!/bin/sh\n', { mode: 0o755 });
+    assert.equal(readFileSync(path, 'utf8'), '#!/bin/sh\n');
+  });
+});
+
+describe('modifying a file', { skip }, () => {
+  const made = containerUnder('judge-modify', () =>
+    fileTable(['modifyFile'], ['/etc/*'], ['alert', 'block']),
+  );
+
+  for (const [how, ...flags] of [
+    ['open', 'WRONLY'],
+    ['open', 'RDWR'],
+    ['open', 'WRONLY', 'APPEND'],
+    ['open', 'WRONLY', 'TRUNC'],
+    ['open', 'RDONLY', 'TRUNC'],
+    ['open', 'CREAT', 'WRONLY'],
+    ['creat'],
+    ['openat2', 'WRONLY'],
+    ['uring', 'WRONLY'],
+    ['i386', 'WRONLY'],
+  ] as [string, ...string[]][]) {
+    test(`${[how, ...flags].join(' ')} is refused before anything changes`, async (t) => {
+      const answer = await opener(made.container, how, '/etc/passwd', '644', ...flags);
+      if (answer === 'ENOSYS') return t.skip('the kernel does not know this call');
+      assert.equal(answer, 'EPERM');
+      assert.equal(existsSync(upper('judge-modify', '/etc/passwd')), false, 'nothing was copied up');
+    });
+  }
+
+  for (const [how, ...flags] of [
+    ['open', 'RDONLY'],
+    ['open', 'CREAT', 'RDONLY'],
+    ['open', 'RDONLY', 'APPEND'],
+    ['open', 'PATH'],
+    ['i386', 'RDONLY'],
+  ] as [string, ...string[]][]) {
+    test(`${[how, ...flags].join(' ')} only reads, and is allowed`, async (t) => {
+      const answer = await opener(made.container, how, '/etc/passwd', '644', ...flags);
+      if (answer === 'ENOSYS') return t.skip('the kernel does not know this call');
+      assert.equal(answer, 'ok');
+    });
+  }
+
+  test('what an open creates it does not modify', async () => {
+    assert.equal(await opener(made.container, 'open', '/etc/new', '644', 'CREAT', 'WRONLY'), 'ok');
+    assert.equal(await opener(made.container, 'open', '/etc/new', '644', 'CREAT', 'WRONLY'), 'EPERM');
+  });
+
+  test('the event tells which file and who', async () => {
+    await opener(made.container, 'open', '/etc/group', '644', 'WRONLY');
+    const { process, file, operations, kind } = await made.gate.event(({ path }) => path === '/etc/group');
+    assert.deepEqual([kind, operations], ['open', ['modifyFile']]);
+    assert.deepEqual([process.executable, process.args[1]], ['/bin/opener', 'open']);
+    assert.equal(file.mode, 0o100644);
+    assert.ok(file.inode > 0);
+  });
+});
+
+describe('rules that only report', { skip }, () => {
+  const made = containerUnder('judge-log', () =>
+    tableOf({
+      file: {
+        selectors: [{ name: 'all', operation: ['createFile', 'modifyFile'], targetFilePath: ['/**'] }],
+        responses: [{ match: ['all'], actions: ['log'] }],
+      },
+      process: {
+        selectors: [{ name: 'all', operation: ['exec'] }],
+        responses: [{ match: ['all'], actions: ['log'] }],
+      },
+    }),
+  );
+
+  test('nothing is refused, and every operation is reported once', async () => {
+    assert.equal(await opener(made.container, 'open', '/tmp/a', '644', 'CREAT', 'WRONLY'), 'ok');
+    assert.equal(await opener(made.container, 'open', '/tmp/a', '644', 'CREAT', 'WRONLY'), 'ok');
+    assert.equal(await opener(made.container, 'openat2', '/etc/passwd', '0', 'RDONLY'), 'ok');
+    await made.gate.event(({ process }) => process.args[1] === 'openat2');
+    const opens = made.gate.events.filter(({ kind }) => kind === 'open');
+    assert.deepEqual(
+      opens.map(({ path, operations, outcome }) => [path, operations, outcome]),
+      [
+        ['/tmp/a', ['createFile'], 'detected'],
+        ['/tmp/a', ['modifyFile'], 'detected'],
+      ],
+    );
+    const sequences = made.gate.events.map(({ sequence }) => sequence);
+    assert.deepEqual(
+      sequences,
+      [...new Set(sequences)].sort((a, b) => a - b),
+    );
+  });
+
+  test('a dynamic program is one exec: its loader is not reported beside it', async () => {
+    await copyDynamic('/bin/true', 'judge-log');
+    assert.equal((await made.container.exec('/opt/dynamic')).exitCode, 0);
+    await made.gate.event(({ path }) => path === '/opt/dynamic');
+    await made.container.exec('/bin/true');
+    const execs = made.gate.events.filter(({ kind }) => kind === 'exec').map(({ path }) => path);
+    assert.deepEqual(
+      execs.filter((path) => /ld-|ld\.so/.test(path)),
+      [],
+    );
+  });
+
+  test('a loader that is called as a program is reported', async () => {
+    const { loader } = await copyDynamic('/bin/true', 'judge-log');
+    assert.equal((await made.container.exec(loader, '/opt/dynamic')).exitCode, 0);
+    await made.gate.event(({ path, kind }) => kind === 'exec' && /ld-|ld\.so/.test(path));
+  });
+
+  test('a session with a terminal is interactive', async (t) => {
+    if (!isInstalled('script')) return t.skip('needs script');
+    const command = `runc exec --tty judge-log /bin/opener interactive`;
+    await run('script', ['-qec', command, '/dev/null']);
+    const event = await made.gate.event(({ process }) => process.args[1] === 'interactive');
+    assert.equal(event.process.interactive, true);
+  });
+});
+
+/** Puts a dynamic program of the host with its libraries into the container, as the host. */
+async function copyDynamic(program: string, id: string): Promise<{ loader: string }> {
+  const rootfs = join(host.folder, id, 'rootfs');
+  const { stdout } = await must('ldd', [program]);
+  const libraries = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, path]) => path ?? '');
+  for (const library of libraries) {
+    await mkdir(join(rootfs, library, '..'), { recursive: true });
+    await must('cp', ['-L', library, join(rootfs, library)]);
+  }
+  await mkdir(join(rootfs, 'opt'), { recursive: true });
+  await must('cp', ['-L', program, join(rootfs, 'opt/dynamic')]);
+  return { loader: libraries.find((path) => /ld-|ld\.so/.test(path)) ?? '' };
+}
+
+describe('mode observe', { skip }, () => {
+  const made = containerUnder(
+    'judge-observe',
+    () => fileTable(['createExecutable'], ['/**'], ['alert', 'block']),
+    {
+      mode: 'observe',
+    },
+  );
+
+  test('what would be refused is allowed, reported as detected and left in place', async () => {
+    assert.equal(await opener(made.container, 'open', '/tmp/x', '755', 'CREAT', 'WRONLY'), 'ok');
+    const { verdict, outcome, rolledBack } = await made.gate.event(({ path }) => path === '/tmp/x');
+    assert.deepEqual(
+      { verdict, outcome, rolledBack },
+      { verdict: 'allow', outcome: 'detected', rolledBack: undefined },
+    );
+    assert.ok(existsSync(upper('judge-observe', '/tmp/x')));
+  });
+});

@@ -1,0 +1,113 @@
+/**
+ * A gate in a process of its own, which `testGate` starts under a hard time limit: a listener that hangs must not
+ * hang the test. Takes commands from its parent and sends it everything the gate reports.
+ */
+
+import { basename, dirname } from 'node:path';
+import { type GateOptions, openGate } from '../../src/native/binding.ts';
+
+export interface GateSetUp {
+  readonly options: Partial<GateOptions>;
+  /** By container ID: the table to publish, in base64, or `null`. Others are published as `null`. */
+  readonly tables: Readonly<Record<string, string | null>>;
+  /** When to publish: at once, at the first exec, or not before a command says so (default: at the first exec). */
+  readonly publish: 'found' | 'firstExec' | 'never';
+}
+
+export type Command =
+  | { readonly type: 'setUp'; readonly setUp: GateSetUp }
+  | {
+      readonly type: 'publish';
+      readonly key: number;
+      readonly table: string | null;
+      readonly generation: number;
+    }
+  | { readonly type: 'adopt'; readonly key: number; readonly pid: number }
+  | { readonly type: 'stats' }
+  /** Keeps JavaScript busy. */
+  | { readonly type: 'stall'; readonly ms: number }
+  /** Replaces the tables of a container in turn, as fast as it can. */
+  | { readonly type: 'swap'; readonly key: number; readonly tables: readonly string[]; readonly ms: number }
+  | { readonly type: 'close' }
+  | { readonly type: 'closeTwice' };
+
+export type Message = { readonly type: string; readonly value: unknown };
+
+const send = (type: string, value: unknown): void => {
+  process.send?.({ type, value } satisfies Message);
+};
+const bytesOf = (table: string | null): Uint8Array | null =>
+  table === null ? null : new Uint8Array(Buffer.from(table, 'base64'));
+
+function open({ options, tables, publish }: GateSetUp) {
+  const ids = new Map<number, string>();
+  let generation = 0;
+  const publishTable = (key: number): void => {
+    const table = tables[ids.get(key) ?? ''];
+    gate.publish(key, bytesOf(table ?? null), ++generation);
+  };
+  const gate = openGate({
+    mode: 'enforce',
+    holdMs: 5_000,
+    onUnknown: 'allow',
+    ...options,
+    onContainer(found) {
+      ids.set(found.key, basename(dirname(found.mountPoint)));
+      send('container', { ...found, id: ids.get(found.key) });
+      if (publish === 'found') publishTable(found.key);
+    },
+    onFirstExec(exec) {
+      send('firstExec', { ...exec, id: ids.get(exec.key) });
+      if (publish === 'firstExec') publishTable(exec.key);
+    },
+    onContainerGone: (key) => send('gone', key),
+    onEvents: (events) => {
+      for (const event of events) send('event', event);
+    },
+    onFailure: (failure, count, detail) => send('failure', { failure, count, detail }),
+  });
+  return gate;
+}
+
+let gate: ReturnType<typeof open> | undefined;
+
+const commands: { [T in Command['type']]: (command: Extract<Command, { type: T }>) => unknown } = {
+  setUp({ setUp }) {
+    try {
+      gate = open(setUp);
+      return true;
+    } catch (error) {
+      const { code, message } = error as { code?: string; message: string };
+      return { code, message };
+    }
+  },
+  publish: ({ key, table, generation }) => gate?.publish(key, bytesOf(table), generation),
+  adopt: ({ key, pid }) => gate?.adopt(key, pid),
+  stats: () => gate?.stats(),
+  stall({ ms }) {
+    const end = performance.now() + ms;
+    while (performance.now() < end);
+  },
+  swap({ key, tables, ms }) {
+    const end = performance.now() + ms;
+    let swaps = 0;
+    while (performance.now() < end) {
+      gate?.publish(key, bytesOf(tables[swaps % tables.length] ?? null), ++swaps);
+    }
+    return swaps;
+  },
+  close() {
+    gate?.close();
+  },
+  closeTwice() {
+    gate?.close();
+    gate?.close();
+    return gate?.stats();
+  },
+};
+
+process.on('message', (command: Command) => {
+  const answer = (commands[command.type] as (command: Command) => unknown)(command);
+  send('answer', answer);
+  if (command.type === 'close') process.disconnect();
+});

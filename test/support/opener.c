@@ -1,0 +1,171 @@
+/*
+ * Opens files in every way the kernel knows. Prints `ok` or the name of the error; ends with 0 in both cases.
+ *
+ * opener open PATH MODE FLAG...     open; MODE is octal; FLAGs as open(2) names them, without `O_`
+ * opener creat|openat2|i386|uring PATH MODE FLAG...   the same by another system call
+ * opener tmpfile FOLDER MODE        an unnamed file
+ * opener deep FLAG...               creates a file whose path is longer than PATH_MAX
+ * opener race FOLDER THREADS COUNT  creates COUNT executables with each of THREADS threads, prints how many it got
+ * opener poll PATH MS FLAG...       opens again and again; prints opens, refusals and the longest wait in us
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <linux/openat2.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct {
+  const char *name;
+  int flag;
+} flags[] = {{"RDONLY", O_RDONLY}, {"WRONLY", O_WRONLY}, {"RDWR", O_RDWR},     {"CREAT", O_CREAT},
+             {"EXCL", O_EXCL},     {"TRUNC", O_TRUNC},   {"APPEND", O_APPEND}, {"PATH", O_PATH}};
+
+static int flags_of(char **names) {
+  int all = 0;
+  for (; *names != NULL; names++) {
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+      if (strcmp(*names, flags[i].name) == 0) all |= flags[i].flag;
+    }
+  }
+  return all;
+}
+
+static int say(int file) {
+  puts(file >= 0 ? "ok" : strerrorname_np(errno));
+  return 0;
+}
+
+static int open_by_openat2(const char *path, int flag, int mode) {
+  struct open_how how = {.flags = flag, .mode = flag & O_CREAT ? mode : 0};
+  return syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+}
+
+/* The 32-bit entry takes 32-bit pointers: the path is copied to where they reach. */
+static int open_by_i386(const char *path, int flag, int mode) {
+#ifdef __x86_64__
+  char *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+  int result;
+  if (low == MAP_FAILED) return -1;
+  strcpy(low, path);
+  __asm__ volatile("int $0x80" : "=a"(result) : "a"(5), "b"(low), "c"(flag), "d"(mode) : "memory", "r8", "r9", "r10", "r11");
+  if (result >= 0) return result;
+  errno = -result;
+  return -1;
+#else
+  (void)path, (void)flag, (void)mode;
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
+static int open_by_uring(const char *path, int flag, int mode) {
+  struct io_uring_params parameters = {0};
+  int ring = syscall(SYS_io_uring_setup, 4, &parameters);
+  if (ring < 0) return -1;
+  size_t size = parameters.cq_off.cqes + parameters.cq_entries * sizeof(struct io_uring_cqe);
+  size_t sq_size = parameters.sq_off.array + parameters.sq_entries * sizeof(unsigned);
+  if (sq_size > size) size = sq_size;
+  char *rings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
+  struct io_uring_sqe *sqe = mmap(NULL, parameters.sq_entries * sizeof *sqe, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
+  if (rings == MAP_FAILED || sqe == MAP_FAILED) return -1;
+  memset(sqe, 0, sizeof *sqe);
+  sqe->opcode = IORING_OP_OPENAT;
+  sqe->fd = AT_FDCWD;
+  sqe->addr = (uintptr_t)path;
+  sqe->len = mode;
+  sqe->open_flags = flag;
+  ((unsigned *)(rings + parameters.sq_off.array))[0] = 0;
+  __atomic_store_n((unsigned *)(rings + parameters.sq_off.tail), 1, __ATOMIC_RELEASE);
+  if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0) return -1;
+  int result = ((struct io_uring_cqe *)(rings + parameters.cq_off.cqes))[0].res;
+  if (result >= 0) return result;
+  errno = -result;
+  return -1;
+}
+
+static int open_deep(int flag) {
+  char name[201];
+  memset(name, 'd', 200);
+  name[200] = 0;
+  for (int i = 0; i < 25; i++) {
+    if (mkdir(name, 0755) != 0 && errno != EEXIST) return -1;
+    if (chdir(name) != 0) return -1;
+  }
+  return open("file", flag, 0755);
+}
+
+static struct {
+  const char *folder;
+  int count;
+  int made;
+} race;
+
+static void *create(void *thread) {
+  char path[256];
+  for (int i = 0; i < race.count; i++) {
+    snprintf(path, sizeof path, "%s/%ld-%d", race.folder, (long)(intptr_t)thread, i);
+    int file = open(path, O_CREAT | O_WRONLY | (i % 2 ? O_EXCL : 0), 0755);
+    if (file < 0) continue;
+    __atomic_add_fetch(&race.made, 1, __ATOMIC_RELAXED);
+    close(file);
+  }
+  return NULL;
+}
+
+static int create_racing(const char *folder, int threads, int count) {
+  pthread_t all[64];
+  race.folder = folder;
+  race.count = count;
+  for (int i = 0; i < threads; i++) pthread_create(&all[i], NULL, create, (void *)(intptr_t)i);
+  for (int i = 0; i < threads; i++) pthread_join(all[i], NULL);
+  printf("%d\n", race.made);
+  return 0;
+}
+
+static long now_us(void) {
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  return at.tv_sec * 1000000L + at.tv_nsec / 1000;
+}
+
+static int poll_open(const char *path, int ms, int flag) {
+  long end = now_us() + ms * 1000L, longest = 0, opens = 0, refused = 0;
+  for (long start = now_us(); start < end; start = now_us()) {
+    int file = open(path, flag, 0755);
+    long took = now_us() - start;
+    if (took > longest) longest = took;
+    opens++;
+    if (file < 0) refused++;
+    else close(file);
+  }
+  printf("%ld %ld %ld\n", opens, refused, longest);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  const char *how = argc > 1 ? argv[1] : "";
+  umask(0);
+  if (strcmp(how, "deep") == 0) return say(open_deep(flags_of(argv + 2)));
+  if (strcmp(how, "race") == 0 && argc == 5) return create_racing(argv[2], atoi(argv[3]), atoi(argv[4]));
+  if (strcmp(how, "poll") == 0 && argc > 3) return poll_open(argv[2], atoi(argv[3]), flags_of(argv + 4));
+  if (argc < 4) return 2;
+  int mode = strtol(argv[3], NULL, 8), flag = flags_of(argv + 4);
+  if (strcmp(how, "open") == 0) return say(open(argv[2], flag, mode));
+  if (strcmp(how, "creat") == 0) return say(creat(argv[2], mode));
+  if (strcmp(how, "tmpfile") == 0) return say(open(argv[2], O_TMPFILE | O_WRONLY, mode));
+  if (strcmp(how, "openat2") == 0) return say(open_by_openat2(argv[2], flag, mode));
+  if (strcmp(how, "i386") == 0) return say(open_by_i386(argv[2], flag, mode));
+  if (strcmp(how, "uring") == 0) return say(open_by_uring(argv[2], flag, mode));
+  return 2;
+}
