@@ -145,7 +145,8 @@ test('cuts an annotation that is a whole file', () => {
   assert.ok(pod);
   const container = { pod: { ...pod, annotations: new Map([['config', 'x'.repeat(100_000)]]) } };
   const [document] = documentsOf({ ...creation, container }, [blocking], context);
-  const { resource } = document?.body.orchestrator as { resource: { annotation: string[] } };
+  assert.ok(document);
+  const { resource } = document.body.orchestrator as { resource: { annotation: string[] } };
   assert.equal(resource.annotation[0]?.length, 1_024);
 });
 
