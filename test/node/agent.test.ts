@@ -51,6 +51,7 @@ const policies = {
   'block-programs': blockFiles('create', 'createExecutable', '/**'),
   'block-passwd': blockFiles('modify', 'modifyFile', '/etc/passwd'),
   'block-first': blockExec('race', '/bin/busybox'),
+  'block-first-containerd': blockExec('d4c-gate/box', '/usr/bin/linked'),
 };
 
 let host: ContainerHost;
@@ -206,6 +207,12 @@ describe('an agent that enforces', { skip }, () => {
       assert.equal(existsSync(join(upper, 'ran')), false);
     };
     for (let round = 0; round < 10; round++) await Promise.all([one(), one(), one(), one(), one()]);
+  });
+
+  test('the same holds for containers of containerd', async () => {
+    const one = () =>
+      assert.rejects(host.startContainerd({ args: ['/usr/bin/linked'] }), /operation not permitted/);
+    for (let round = 0; round < 2; round++) await Promise.all([one(), one(), one(), one(), one()]);
   });
 });
 
