@@ -13,7 +13,7 @@ export const failures = {
   container_unknown: 'nothing was published in time, so `onUnknown` decided',
   creation_unconfirmed: 'rules about creating and about modifying both decided; an empty file may stay',
   document_dropped: 'the output was too slow or gone; the verdict stood',
-  document_write_failed: 'the same bytes are written again, at a growing distance',
+  document_write_failed: 'a file is tried again, at a growing distance; standard output is given up',
   event_report_dropped: 'the verdict stood; the event is not reported',
   event_unread: 'the kernel refused the open',
   intent_unread: 'the open was taken as creating and writing',
