@@ -117,6 +117,8 @@ class Gate {
   std::set<dev_t> never_marked_;
   /// Devices that could not be marked, as long as they are mounted.
   std::set<dev_t> failed_;
+  /// Whether some superblock lives on though it is mounted nowhere here. Of the watcher thread.
+  bool has_detached_ = false;
   MountTable mounts_;
   Descriptor stop_;
   Descriptor timer_;

@@ -15,8 +15,10 @@ namespace d4c {
 
 namespace {
 
-/// A superblock that the host has unmounted may end without a change of the mount table.
-constexpr int kCheckDetachedMs = 1000;
+/// A superblock that the host has unmounted ends without a change of the mount table: as a rule at once, but a
+/// container may keep it. It is looked after at a growing distance.
+constexpr int kFirstLookMs = 5;
+constexpr int kLongestLookMs = 1000;
 /// Creations are read at the latest when somebody asks; this only keeps the queue short.
 constexpr int kDrainPauseMs = 50;
 
@@ -24,6 +26,7 @@ constexpr int kDrainPauseMs = 50;
 
 void Gate::watchMounts() {
   bool is_paused = false;
+  int look_ms = kFirstLookMs;
   for (;;) {
     std::vector<pollfd> polled = {{stop_.get(), POLLIN, 0}, {mounts_.descriptor(), POLLPRI, 0}, {changed_.get(), POLLIN, 0}};
     std::vector<Creations*> watched;
@@ -36,7 +39,8 @@ void Gate::watchMounts() {
     if (!is_paused) {
       for (const Creations* creations : watched) polled.push_back({creations->descriptor(), POLLIN, 0});
     }
-    const int ready = poll(polled.data(), polled.size(), is_paused ? kDrainPauseMs : kCheckDetachedMs);
+    const int wait_ms = is_paused ? kDrainPauseMs : has_detached_ ? look_ms : -1;
+    const int ready = poll(polled.data(), polled.size(), wait_ms);
     if (polled[0].revents != 0) return;
     uint64_t ignored = 0;
     if (polled[2].revents != 0) [[maybe_unused]] const ssize_t size = read(changed_.get(), &ignored, sizeof ignored);
@@ -46,6 +50,8 @@ void Gate::watchMounts() {
       watched[i - 3]->drain();
       is_paused = true;
     }
+    if (polled[1].revents != 0) look_ms = kFirstLookMs;
+    if (ready == 0) look_ms = std::min(2 * look_ms, kLongestLookMs);
     if (polled[1].revents != 0 || ready == 0) scan(false);
   }
 }
@@ -59,8 +65,15 @@ void Gate::scan(bool is_first) {
   }
   // KERNEL: device numbers, mount IDs and paths are all used again. Only the mark says whether this superblock
   // is still the one that was marked.
+  std::set<dev_t> listed;
+  for (const OverlayMount& mount : mounted) listed.insert(mount.device);
+  has_detached_ = false;
   for (const auto& [device, root] : roots) {
-    if (!root->group->marks(device)) retire(root);
+    if (!root->group->marks(device)) {
+      retire(root);
+    } else if (listed.count(device) == 0) {
+      has_detached_ = true;
+    }
   }
   std::set<dev_t> failed;
   for (const OverlayMount& mount : mounted) {

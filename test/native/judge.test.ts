@@ -7,11 +7,13 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
+import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, isInstalled, must, run } from '../support/programs.ts';
 import { execTable, fileTable, type TestGate, tableOf, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
+const idOf = (name: string): string => `${containerPrefix}${process.pid}-${name}`;
 const upper = (id: string, path: string): string => join(host.folder, id, 'upper', path);
 
 before(async () => {
@@ -34,7 +36,7 @@ function containerUnder(id: string, table: () => string, options: object = {}) {
 }
 
 describe('exec', { skip }, () => {
-  const made = containerUnder('judge-exec', () =>
+  const made = containerUnder(idOf('exec'), () =>
     execTable(['/tmp/**', '/usr/bin/linked'], ['alert', 'block']),
   );
 
@@ -59,7 +61,7 @@ describe('exec', { skip }, () => {
     assert.equal(parent?.executable, '/bin/busybox');
     assert.equal(file.mode & 0o777, 0o755);
     assert.ok(Math.abs(event.timeUs / 1000 - Date.now()) < 60_000);
-    assert.match(event.cgroup, /judge-exec$/);
+    assert.match(event.cgroup, /-exec$/);
   });
 
   test('a program is blocked under the name by which it is executed', async () => {
@@ -80,13 +82,13 @@ describe('exec', { skip }, () => {
 
   test('processes of the host are not of the container', async () => {
     // Its path on the host, below /tmp, is one that the rule forbids to the container.
-    const busybox = join(host.folder, 'judge-exec/rootfs/bin/busybox');
+    const busybox = join(host.folder, idOf('exec'), 'rootfs/bin/busybox');
     assert.equal((await run(busybox, ['echo', 'ran'])).stdout, 'ran\n');
   });
 });
 
 describe('creating an executable', { skip }, () => {
-  const made = containerUnder('judge-create', () =>
+  const made = containerUnder(idOf('create'), () =>
     fileTable(['createExecutable'], ['/**'], ['alert', 'block']),
   );
 
@@ -104,7 +106,7 @@ describe('creating an executable', { skip }, () => {
       const answer = await opener(made.container, how, path, '755', ...flags);
       if (answer === 'ENOSYS') return t.skip('the kernel does not know this call');
       assert.equal(answer, 'EPERM');
-      assert.equal(existsSync(upper('judge-create', path)), false);
+      assert.equal(existsSync(upper(idOf('create'), path)), false);
       const event = await made.gate.event((each) => each.path === path);
       assert.deepEqual([event.operations.includes('createExecutable'), event.rolledBack], [true, true]);
     });
@@ -121,12 +123,12 @@ describe('creating an executable', { skip }, () => {
     await eventually('the failures are reported', () => made.gate.failures.length >= 2);
     const failures = made.gate.failures.splice(0).map(({ failure }) => failure);
     assert.deepEqual(failures.sort(), ['path_unread', 'rollback_failed']);
-    await must('rm', ['-rf', upper('judge-create', 'd'.repeat(200))]);
+    await must('rm', ['-rf', upper(idOf('create'), 'd'.repeat(200))]);
   });
 
   test('a file that is not executable is created', async () => {
     assert.equal(await opener(made.container, 'open', '/tmp/plain', '644', 'CREAT', 'WRONLY'), 'ok');
-    assert.ok(existsSync(upper('judge-create', '/tmp/plain')));
+    assert.ok(existsSync(upper(idOf('create'), '/tmp/plain')));
   });
 
   test('an old executable, also an empty one, is opened and stays', async () => {
@@ -136,7 +138,7 @@ describe('creating an executable', { skip }, () => {
     for (let i = 0; i < 5; i++) {
       assert.equal(await opener(made.container, 'open', '/root/empty', '755', 'CREAT', 'WRONLY'), 'ok');
     }
-    assert.ok(existsSync(upper('judge-create', '/root/empty')));
+    assert.ok(existsSync(upper(idOf('create'), '/root/empty')));
   });
 
   test('a name that was deleted before is a creation too', async () => {
@@ -148,19 +150,19 @@ describe('creating an executable', { skip }, () => {
   test('of thousands of racing creations none slips through', async () => {
     await made.container.sh('mkdir /race');
     assert.equal(await opener(made.container, 'race', '/race', '8', '500'), '0');
-    assert.deepEqual(readdirSync(upper('judge-create', '/race')), []);
+    assert.deepEqual(readdirSync(upper(idOf('create'), '/race')), []);
     assert.deepEqual(made.gate.failures, []);
   });
 
   test('the host may put executables there', async () => {
-    const path = join(host.folder, 'judge-create/rootfs/opt-of-host');
+    const path = join(host.folder, idOf('create'), 'rootfs/opt-of-host');
     await writeFile(path, '#!/bin/sh\n', { mode: 0o755 });
     assert.equal(readFileSync(path, 'utf8'), '#!/bin/sh\n');
   });
 });
 
 describe('modifying a file', { skip }, () => {
-  const made = containerUnder('judge-modify', () =>
+  const made = containerUnder(idOf('modify'), () =>
     fileTable(['modifyFile'], ['/etc/*'], ['alert', 'block']),
   );
 
@@ -180,7 +182,7 @@ describe('modifying a file', { skip }, () => {
       const answer = await opener(made.container, how, '/etc/passwd', '644', ...flags);
       if (answer === 'ENOSYS') return t.skip('the kernel does not know this call');
       assert.equal(answer, 'EPERM');
-      assert.equal(existsSync(upper('judge-modify', '/etc/passwd')), false, 'nothing was copied up');
+      assert.equal(existsSync(upper(idOf('modify'), '/etc/passwd')), false, 'nothing was copied up');
     });
   }
 
@@ -214,7 +216,7 @@ describe('modifying a file', { skip }, () => {
 });
 
 describe('rules that only report', { skip }, () => {
-  const made = containerUnder('judge-log', () =>
+  const made = containerUnder(idOf('log'), () =>
     tableOf({
       file: {
         selectors: [{ name: 'all', operation: ['createFile', 'modifyFile'], targetFilePath: ['/**'] }],
@@ -248,7 +250,7 @@ describe('rules that only report', { skip }, () => {
   });
 
   test('a dynamic program is one exec: its loader is not reported beside it', async () => {
-    await copyDynamic('/bin/true', 'judge-log');
+    await copyDynamic('/bin/true', idOf('log'));
     assert.equal((await made.container.exec('/opt/dynamic')).exitCode, 0);
     await made.gate.event(({ path }) => path === '/opt/dynamic');
     await made.container.exec('/bin/true');
@@ -260,14 +262,14 @@ describe('rules that only report', { skip }, () => {
   });
 
   test('a loader that is called as a program is reported', async () => {
-    const { loader } = await copyDynamic('/bin/true', 'judge-log');
+    const { loader } = await copyDynamic('/bin/true', idOf('log'));
     assert.equal((await made.container.exec(loader, '/opt/dynamic')).exitCode, 0);
     await made.gate.event(({ path, kind }) => kind === 'exec' && /ld-|ld\.so/.test(path));
   });
 
   test('a session with a terminal is interactive', async (t) => {
     if (!isInstalled('script')) return t.skip('needs script');
-    const command = `runc exec --tty judge-log /bin/opener interactive`;
+    const command = `runc exec --tty ${idOf('log')} /bin/opener interactive`;
     await run('script', ['-qec', command, '/dev/null']);
     const event = await made.gate.event(({ process }) => process.args[1] === 'interactive');
     assert.equal(event.process.interactive, true);
@@ -290,7 +292,7 @@ async function copyDynamic(program: string, id: string): Promise<{ loader: strin
 
 describe('mode observe', { skip }, () => {
   const made = containerUnder(
-    'judge-observe',
+    idOf('observe'),
     () => fileTable(['createExecutable'], ['/**'], ['alert', 'block']),
     {
       mode: 'observe',
@@ -304,6 +306,6 @@ describe('mode observe', { skip }, () => {
       { verdict, outcome, rolledBack },
       { verdict: 'allow', outcome: 'detected', rolledBack: undefined },
     );
-    assert.ok(existsSync(upper('judge-observe', '/tmp/x')));
+    assert.ok(existsSync(upper(idOf('observe'), '/tmp/x')));
   });
 });
