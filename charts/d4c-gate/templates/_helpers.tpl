@@ -42,19 +42,18 @@ matchExpressions:
 
 {{/* How the API server reaches the webhook; call with a dict of root and path. No caBundle in mode self: the controller owns it. */}}
 {{- define "d4c-gate.clientConfig" -}}
-{{- if eq .root.Values.certificates.mode "provided" }}
-caBundle: {{ .root.Values.certificates.provided.caBundle | b64enc }}
-{{- end }}
 service:
   name: d4c-gate-webhook
   namespace: {{ .root.Release.Namespace }}
   path: {{ .path }}
   port: 443
+{{- if eq .root.Values.certificates.mode "provided" }}
+caBundle: {{ .root.Values.certificates.provided.caBundle | b64enc }}
+{{- end }}
 {{- end }}
 
-{{- define "d4c-gate.webhookAnnotations" -}}
-{{- if eq .Values.certificates.mode "cert-manager" }}
-annotations:
-  cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/d4c-gate-webhook
-{{- end }}
+
+{{/* CEL: the mode of a namespace, or the empty string. */}}
+{{- define "d4c-gate.modeOf" -}}
+(has({{ . }}.metadata.labels) && 'd4c-gate.io/mode' in {{ . }}.metadata.labels ? {{ . }}.metadata.labels['d4c-gate.io/mode'] : '')
 {{- end }}
