@@ -10,10 +10,12 @@
         "src/native/container.cc",
         "src/native/creations.cc",
         "src/native/gate.cc",
+        "src/native/gate_read.cc",
         "src/native/gate_watch.cc",
         "src/native/group.cc",
         "src/native/in_container.cc",
         "src/native/judge.cc",
+        "src/native/judge_rules.cc",
         "src/native/loaders.cc",
         "src/native/mounts.cc",
         "src/native/paths.cc",
@@ -22,7 +24,8 @@
         "src/native/reports.cc",
         "src/native/syscalls.cc",
         "src/native/table.cc",
-        "src/native/table_reader.cc"
+        "src/native/table_reader.cc",
+        "src/native/task.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],

@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "proc_file.h"
-#include "syscalls.h"
 
 namespace d4c {
 
@@ -84,10 +83,10 @@ std::vector<std::string> runningArguments(pid_t pid, bool* truncated) {
   return args;
 }
 
-std::vector<std::string> newArguments(pid_t tid, bool* truncated) {
+std::vector<std::string> newArguments(pid_t tid, CallFiles* files, bool* truncated) {
   std::vector<std::string> args;
   std::vector<uint64_t> pointers;
-  const auto where = execArguments(tid);
+  const auto where = execArguments(tid, files);
   *truncated = !where || !readPointers(tid, *where, &pointers);
   pointers.resize(std::min(pointers.size(), kMaxArguments));
   size_t budget = kMaxBytes;

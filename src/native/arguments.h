@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "syscalls.h"
+
 namespace d4c {
 
 /// Of the program that runs in the process.
@@ -13,6 +15,6 @@ std::vector<std::string> runningArguments(pid_t pid, bool* truncated);
 
 /// Of the program that the blocked task executes, from the vector it gave to the kernel. The kernel copies them
 /// after the verdict, so another thread of the same process may change them in between.
-std::vector<std::string> newArguments(pid_t tid, bool* truncated);
+std::vector<std::string> newArguments(pid_t tid, CallFiles* files, bool* truncated);
 
 }  // namespace d4c

@@ -1,5 +1,7 @@
 #include "container.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -60,6 +62,18 @@ bool Container::seat(const Cgroup& cgroup) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (cgroup_ == nullptr) cgroup_ = std::make_shared<Cgroup>(cgroup);
   return cgroup_->hierarchy == cgroup.hierarchy && cgroup_->path == cgroup.path;
+}
+
+void Container::remember(PidSpace space) {
+  static const std::optional<PidSpace> own = PidSpace::of(getpid());
+  if (!own || space == *own) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!space_) space_ = std::move(space);
+}
+
+bool Container::hasSpace(const PidSpace& space) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return space_ && *space_ == space;
 }
 
 size_t Container::waiting() const {

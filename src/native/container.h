@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "in_container.h"
 #include "loaders.h"
 #include "table.h"
+#include "task.h"
 
 namespace d4c {
 
@@ -67,6 +69,11 @@ class Container {
   /// Whether it is now known by this cgroup; false when it is by another one.
   bool seat(const Cgroup& cgroup);
 
+  /// Remembers the pid namespace of a member, unless it is that of this process.
+  void remember(PidSpace space);
+  /// Whether the namespace is the one remembered.
+  bool hasSpace(const PidSpace& space) const;
+
   size_t waiting() const;
 
  private:
@@ -74,6 +81,7 @@ class Container {
   mutable std::mutex mutex_;
   std::shared_ptr<const Binding> binding_ = std::make_shared<Binding>();
   std::shared_ptr<const Cgroup> cgroup_;
+  std::optional<PidSpace> space_;
   std::vector<Envelope> waiting_;
   bool was_waited_for_ = false;
   Clock::time_point deadline_{};

@@ -18,10 +18,6 @@ namespace {
 
 /// More readers than this only wake each other.
 constexpr size_t kMaxReaders = 8;
-/// Where a poll says which of its descriptors is ready: lanes count from 1.
-constexpr uint64_t kStop = UINT64_MAX;
-constexpr uint64_t kTimer = UINT64_MAX - 1;
-
 GateFault faultOf(const char* what, const char* call, int error) {
   std::string why = std::strerror(error);
   why[0] = static_cast<char>(std::tolower(why[0]));
@@ -43,13 +39,6 @@ bool probe(GateFault* fault) {
     return false;
   }
   return true;
-}
-
-bool pollAlso(int poll, int descriptor, uint64_t name) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = name;
-  return epoll_ctl(poll, EPOLL_CTL_ADD, descriptor, &event) == 0;
 }
 
 /// The sets of processors on which each reader may run. Every processor has one reader, so that the answer comes
@@ -102,7 +91,7 @@ bool Gate::start(GateFault* fault) {
   for (size_t i = 0; i < processors.size(); ++i) {
     polls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
     const int poll = polls_.back().get();
-    if (!pollAlso(poll, stop_.get(), kStop) || !pollAlso(poll, timer_.get(), kTimer)) {
+    if (!addToPoll(poll, stop_.get(), kStopName) || !addToPoll(poll, timer_.get(), kTimerName)) {
       *fault = faultOf("cannot wait for events", "epoll_ctl", errno);
       return false;
     }
@@ -123,59 +112,6 @@ bool Gate::start(GateFault* fault) {
   pthread_setname_np(threads_.back().native_handle(), "d4c-watcher");
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return true;
-}
-
-void Gate::readEvents(int poll) {
-  Scratch scratch;
-  epoll_event ready[16];
-  for (;;) {
-    const int count = epoll_wait(poll, ready, 16, -1);
-    for (int i = 0; i < count; ++i) {
-      const uint64_t name = ready[i].data.u64;
-      if (name == kStop) return;
-      if (name == kTimer) {
-        expire();
-      } else {
-        serve(name, &scratch);
-      }
-    }
-  }
-}
-
-void Gate::serve(uint64_t lane_name, Scratch* scratch) {
-  std::shared_ptr<const Lane> lane;
-  {
-    const std::shared_lock<std::shared_mutex> lock(mutex_);
-    const auto found = lanes_.find(lane_name);
-    if (found == lanes_.end()) return;
-    lane = found->second;
-  }
-  // One event at a time: another reader takes the next one, instead of its opener waiting for this one.
-  fanotify_event_metadata event;
-  const ssize_t size = read(lane->group->descriptor(), &event, sizeof event);
-  if (size != sizeof event) {
-    // KERNEL: an event for which no descriptor can be made is refused to its opener.
-    if (errno != EAGAIN && errno != EINTR) reports_.fail(Failure::kEventUnread, std::strerror(errno));
-    return;
-  }
-  Envelope envelope(lane->group, event);
-  const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid());
-  if (root != nullptr) judge_.judge(*root, std::move(envelope), scratch);
-}
-
-std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) {
-  if (lane.roots.size() == 1) return lane.roots.front();
-  const auto ofDevice = [&](dev_t device) -> std::shared_ptr<Root> {
-    for (const auto& root : lane.roots) {
-      if (root->place.device == device) return root;
-    }
-    return nullptr;
-  };
-  struct stat opened {};
-  fstat(file, &opened);
-  // KERNEL: files of an overlay whose layers lie on several filesystems have device numbers of their own.
-  const auto root = ofDevice(opened.st_dev);
-  return root != nullptr ? root : ofDevice(superblockOf(file, tid));
 }
 
 std::shared_ptr<Container> Gate::makeContainer(Root& root, bool is_first) {
@@ -203,8 +139,8 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   if (const int error = known.root->watchWhatIsNeeded(); error != 0) {
     reports_.fail(Failure::kMarkFailed, "`" + known.root->place.mount_point + "`: " + std::strerror(error));
   }
-  Scratch scratch;
-  for (Envelope& envelope : waited) judge_.judgeWaited(*known.root, *known.container, std::move(envelope), &scratch);
+  Desk desk;
+  for (Envelope& envelope : waited) judge_.judgeWaited(*known.root, *known.container, std::move(envelope), &desk);
 }
 
 std::string Gate::adopt(uint64_t key, pid_t pid) {
@@ -221,25 +157,6 @@ std::vector<Gate::Known> Gate::allKnown() const {
   std::vector<Known> all;
   for (const auto& [key, known] : known_) all.push_back(known);
   return all;
-}
-
-void Gate::expire() {
-  uint64_t times = 0;
-  if (read(timer_.get(), &times, sizeof times) != sizeof times) return;
-  const Clock::time_point now = Clock::now();
-  for (const Known& known : allKnown()) {
-    for (Envelope& envelope : known.container->expire(now)) judge_.answerUnknown(*known.container, std::move(envelope));
-  }
-  armTimer();
-}
-
-void Gate::armTimer() {
-  Clock::time_point due = Clock::time_point::max();
-  for (const Known& known : allKnown()) due = std::min(due, known.container->due());
-  if (due == Clock::time_point::max()) return;
-  const auto left = std::max<int64_t>(std::chrono::nanoseconds(due - Clock::now()).count(), 1);
-  const itimerspec time{{0, 0}, {left / 1000000000, left % 1000000000}};
-  timerfd_settime(timer_.get(), 0, &time, nullptr);
 }
 
 GateStats Gate::stats() const {

@@ -63,6 +63,11 @@ struct GateStats {
   uint64_t dropped = 0;
 };
 
+/// What a reader's poll calls the descriptors that are no lane. Lanes count from 1.
+constexpr uint64_t kStopName = UINT64_MAX;
+constexpr uint64_t kTimerName = UINT64_MAX - 1;
+bool addToPoll(int poll, int descriptor, uint64_t name);
+
 class Gate {
  public:
   /// Marks what is mounted, and starts the threads. Null when the kernel does not let it.
@@ -92,7 +97,7 @@ class Gate {
   explicit Gate(GateOptions options);
   bool start(GateFault* fault);
 
-  // The watcher thread, and `start` before it runs.
+  // The watcher thread, and `start` before it runs (gate_watch.cc).
   void watchMounts();
   void scan(bool is_first);
   void addRoot(const OverlayMount& mount, bool may_run);
@@ -100,9 +105,9 @@ class Gate {
   std::optional<uint64_t> openLane();
   void watchCreations(Root& root);
 
-  // The reader threads.
+  // The reader threads (gate_read.cc).
   void readEvents(int poll);
-  void serve(uint64_t lane, Scratch* scratch);
+  void serve(uint64_t lane, Desk* desk);
   static std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid);
   std::shared_ptr<Container> makeContainer(Root& root, bool is_first);
   void expire();

@@ -1,7 +1,6 @@
 // The part of the gate that follows the mount table.
 
 #include <poll.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
@@ -123,11 +122,7 @@ std::optional<uint64_t> Gate::openLane() {
   if (group != nullptr) {
     const uint64_t name = ++last_lane_;
     for (const Descriptor& poll : polls_) {
-      epoll_event event{};
-      event.events = EPOLLIN;
-      event.data.u64 = name;
-      // A poll that cannot take it leaves it to the others; if none can, nothing is marked.
-      if (epoll_ctl(poll.get(), EPOLL_CTL_ADD, group->descriptor(), &event) != 0) return std::nullopt;
+      if (!addToPoll(poll.get(), group->descriptor(), name)) return std::nullopt;
     }
     lanes_[name] = std::make_shared<Lane>(Lane{std::move(group), {}});
     return name;

@@ -63,12 +63,13 @@ bool Group::marks(dev_t device) const {
   return std::strstr(text, mark) != nullptr;
 }
 
-void Envelope::answer(Verdict verdict) {
-  if (!file_) return;
+bool Envelope::answer(Verdict verdict) {
+  if (!file_) return false;
   const fanotify_response response{file_.get(), verdict == Verdict::kDeny ? uint32_t{FAN_DENY} : uint32_t{FAN_ALLOW}};
   // It fails only when the opener was killed meanwhile, and then nobody waits.
   [[maybe_unused]] const ssize_t written = write(group_->descriptor(), &response, sizeof response);
   file_.reset();
+  return true;
 }
 
 }  // namespace d4c

@@ -56,8 +56,8 @@ class Envelope {
   Envelope& operator=(Envelope&&) = delete;
   ~Envelope() { answer(Verdict::kAllow); }
 
-  /// Only the first call answers.
-  void answer(Verdict verdict);
+  /// Only the first call answers; later ones are false.
+  bool answer(Verdict verdict);
 
   /// The opened file, until the answer.
   int file() const { return file_.get(); }

@@ -3,11 +3,13 @@
 //   event ─▶ which container ─▶ is it known? ─ no ─▶ it waits
 //                                   │ yes
 //                                   ▼
-//            path ─▶ may a rule fire? ─▶ how is it opened? ─▶ decide ─▶ member? ─▶ facts ─▶ ANSWER ─▶ report
+//            read only? ─▶ path ─▶ may a rule fire? ─▶ decide ─▶ member? ─▶ facts ─▶ ANSWER ─▶ report
 //
 // The order is that of cost, and each step may end it with `allow`. Everything above the answer is done while the
 // task waits; nothing above it opens a file of a container or waits for anybody.
 #pragma once
+
+#include <sys/stat.h>
 
 #include <atomic>
 #include <functional>
@@ -15,6 +17,7 @@
 #include <string>
 
 #include "container.h"
+#include "processes.h"
 #include "reports.h"
 #include "syscalls.h"
 
@@ -33,6 +36,12 @@ struct Tallies {
   std::atomic<uint64_t> unknown{0};
 };
 
+/// What a thread judges with. Used again and again, so that most events allocate nothing.
+struct Desk {
+  Scratch scratch;
+  CallFiles calls;
+};
+
 class Judge {
  public:
   /// What the judge asks of the gate. Any thread calls them.
@@ -47,9 +56,9 @@ class Judge {
       : settings_(settings), reports_(reports), hooks_(std::move(hooks)), own_cgroups_(readCgroups(getpid())) {}
 
   /// Answers the event, or lets it wait.
-  void judge(Root& root, Envelope envelope, Scratch* scratch);
+  void judge(Root& root, Envelope envelope, Desk* desk);
   /// Answers an event that waited until something was published for its container.
-  void judgeWaited(Root& root, Container& container, Envelope envelope, Scratch* scratch);
+  void judgeWaited(Root& root, Container& container, Envelope envelope, Desk* desk);
   /// Answers an event that waited in vain.
   void answerUnknown(Container& container, Envelope envelope);
 
@@ -58,23 +67,39 @@ class Judge {
   const Tallies& tallies() const { return tallies_; }
 
  private:
-  struct Case;
+  /// One event of a container of which a table decides.
+  struct Case {
+    Root& root;
+    Container& container;
+    const Table& table;
+    uint64_t generation;
+    Envelope& envelope;
+    Desk* desk;
+    bool has_waited;
+    std::string path{};
+    struct stat file {};
+  };
   enum class Created : uint8_t { kNo, kYes, kPerhaps };
 
   std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits);
-  void judgeFor(Root& root, Container& container, Envelope envelope, Scratch* scratch, bool has_waited);
-  void letWait(Root& root, Container& container, Envelope envelope, Scratch* scratch);
+  std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, pid_t tid);
+  void judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk, bool has_waited);
+  void letWait(Root& root, Container& container, Envelope envelope, Desk* desk);
+  void answer(Envelope* envelope, Verdict verdict);
+
+  // By the rules of the table (judge_rules.cc).
   void judgeExec(Case* one);
   void judgeOpen(Case* one);
   void look(Case* one, Section section);
-  Created createdByThisOpen(const Case& one, const OpenIntent& intent, const struct stat& file);
+  Created createdByThisOpen(const Case& one, const OpenIntent& intent);
+  bool isOfOther(Case* one);
   void conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back);
-  void answer(Envelope* envelope, Verdict verdict);
 
   const Settings settings_;
   Reports* const reports_;
   const Hooks hooks_;
   const std::string own_cgroups_;
+  Parents parents_;
   Tallies tallies_;
 };
 

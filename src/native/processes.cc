@@ -7,12 +7,14 @@
 
 #include "arguments.h"
 #include "proc_file.h"
+#include "task.h"
 
 namespace d4c {
 
 namespace {
 
 constexpr size_t kNameBytes = 15;
+constexpr size_t kMaxParents = 1024;
 
 struct Stat {
   std::string name;
@@ -58,19 +60,33 @@ Interactive interactiveOf(pid_t pid, const Stat& own) {
   return readStat(own.session, &leader) ? ofTerminal(leader.terminal) : Interactive::kNo;
 }
 
+std::optional<TaskIds> readIds(pid_t tid) {
+  if (const auto ids = readTaskIds(tid)) return ids;
+  char status[4096];
+  uint32_t pid = 0;
+  uint32_t parent = 0;
+  TaskIds ids{};
+  if (readProcFile(tid, "status", status, sizeof status) == 0) return std::nullopt;
+  if (!readField(status, "\nTgid:", &pid, nullptr) || !readField(status, "\nPPid:", &parent, nullptr)) return std::nullopt;
+  readField(status, "\nUid:", &ids.uid, &ids.euid);
+  readField(status, "\nGid:", &ids.gid, &ids.egid);
+  ids.pid = static_cast<pid_t>(pid);
+  ids.parent = static_cast<pid_t>(parent);
+  return ids;
+}
+
 /// All but executable and arguments.
 bool readBasics(pid_t tid, Process* process) {
-  char status[4096];
-  if (readProcFile(tid, "status", status, sizeof status) == 0) return false;
-  uint32_t pid = 0;
-  if (!readField(status, "\nTgid:", &pid, nullptr)) return false;
-  readField(status, "\nUid:", &process->uid, &process->euid);
-  readField(status, "\nGid:", &process->gid, &process->egid);
-  process->pid = static_cast<pid_t>(pid);
+  const auto ids = readIds(tid);
   Stat stat;
-  if (!readStat(process->pid, &stat)) return false;
+  if (!ids || !readStat(ids->pid, &stat)) return false;
+  process->pid = ids->pid;
+  process->parent = ids->parent;
+  process->uid = ids->uid;
+  process->gid = ids->gid;
+  process->euid = ids->euid;
+  process->egid = ids->egid;
   process->name = stat.name;
-  process->parent = stat.parent;
   process->group = stat.group;
   process->session = stat.session;
   process->start_ticks = stat.start_ticks;
@@ -82,10 +98,8 @@ bool readBasics(pid_t tid, Process* process) {
 }  // namespace
 
 pid_t processOf(pid_t tid) {
-  char status[4096];
-  uint32_t pid = 0;
-  if (readProcFile(tid, "status", status, sizeof status) == 0) return 0;
-  return readField(status, "\nTgid:", &pid, nullptr) ? static_cast<pid_t>(pid) : 0;
+  const auto ids = readIds(tid);
+  return ids ? ids->pid : 0;
 }
 
 bool readProcess(pid_t tid, Process* process) {
@@ -95,11 +109,11 @@ bool readProcess(pid_t tid, Process* process) {
   return true;
 }
 
-bool readExecutingProcess(pid_t tid, const std::string& path, Process* process) {
+bool readExecutingProcess(pid_t tid, const std::string& path, CallFiles* files, Process* process) {
   if (!readBasics(tid, process)) return false;
   process->executable = path;
   process->name = path.substr(path.rfind('/') + 1).substr(0, kNameBytes);
-  process->args = newArguments(tid, &process->args_truncated);
+  process->args = newArguments(tid, files, &process->args_truncated);
   return true;
 }
 
@@ -107,6 +121,33 @@ Interactive readInteractive(pid_t tid) {
   const pid_t pid = processOf(tid);
   Stat stat;
   return pid != 0 && readStat(pid, &stat) ? interactiveOf(pid, stat) : Interactive::kUnknown;
+}
+
+bool Parents::read(pid_t pid, Process* process) {
+  Stat stat;
+  // Numbers are used again: only with the same start it is the same process. With another name it has executed
+  // something else.
+  if (!readStat(pid, &stat)) return false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = kept_.find(pid);
+    if (found != kept_.end() && found->second.start_ticks == stat.start_ticks &&
+        found->second.name == stat.name) {
+      *process = found->second;
+      process->parent = stat.parent;
+      return true;
+    }
+  }
+  if (!readProcess(pid, process)) return false;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (kept_.size() >= kMaxParents) kept_.clear();
+  kept_[pid] = *process;
+  return true;
+}
+
+void Parents::forget(pid_t tid) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  kept_.erase(tid);
 }
 
 }  // namespace d4c

@@ -4,9 +4,12 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
+#include "syscalls.h"
 #include "table.h"
 
 namespace d4c {
@@ -37,9 +40,22 @@ bool readProcess(pid_t tid, Process* process);
 
 /// As `readProcess`, of a task that is blocked while it executes the file at `path`: name, executable and
 /// arguments are those of the new program.
-bool readExecutingProcess(pid_t tid, const std::string& path, Process* process);
+bool readExecutingProcess(pid_t tid, const std::string& path, CallFiles* files, Process* process);
 
 /// Whether the task's session leader has a controlling terminal: major number 136 to 143, or 4.
 Interactive readInteractive(pid_t tid);
+
+/// Parents, which are asked for with each of their children. A process is kept until it executes something else.
+class Parents {
+ public:
+  /// As `readProcess`, from what is kept if the process is the same. Any thread.
+  bool read(pid_t pid, Process* process);
+  /// The task executes another program.
+  void forget(pid_t tid);
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<pid_t, Process> kept_;
+};
 
 }  // namespace d4c

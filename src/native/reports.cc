@@ -1,8 +1,16 @@
 #include "reports.h"
 
+#include <time.h>
+
 #include <utility>
 
 namespace d4c {
+
+int64_t nowUs() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1000000 + now.tv_nsec / 1000;
+}
 
 const char* nameOf(Failure failure) {
   switch (failure) {

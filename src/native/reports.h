@@ -41,6 +41,9 @@ struct ContainerGone {
   uint64_t key;
 };
 
+/// Microseconds since 1970.
+int64_t nowUs();
+
 /// An event that fired, or that was refused since nothing was published in time (then `fired` is empty).
 struct KernelEvent {
   uint64_t key = 0;

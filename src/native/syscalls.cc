@@ -4,13 +4,12 @@
 #include <sched.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-
-#include "proc_file.h"
 
 namespace d4c {
 
@@ -95,11 +94,27 @@ int64_t monotonicMs() {
 
 }  // namespace
 
-std::optional<BlockedCall> blockedCall(pid_t tid) {
+size_t CallFiles::read(pid_t tid, char* into, size_t capacity) {
+  Entry& entry = entries_[static_cast<size_t>(tid) % entries_.size()];
+  for (const bool is_fresh : {false, true}) {
+    if (is_fresh || entry.tid != tid) {
+      char path[32];
+      std::snprintf(path, sizeof path, "/proc/%d/syscall", tid);
+      entry = {tid, Descriptor(open(path, O_RDONLY | O_CLOEXEC))};
+    }
+    const ssize_t size = entry.file ? pread(entry.file.get(), into, capacity - 1, 0) : 0;
+    if (size <= 0) continue;
+    into[size] = '\0';
+    return static_cast<size_t>(size);
+  }
+  return 0;
+}
+
+std::optional<BlockedCall> blockedCall(pid_t tid, CallFiles* files) {
   char text[256];
   int64_t deadline = 0;
   for (int tries = 0;; ++tries) {
-    const size_t size = readProcFile(tid, "syscall", text, sizeof text);
+    const size_t size = files->read(tid, text, sizeof text);
     if (size == 0) return std::nullopt;
     if (text[0] != 'r') break;
     if (deadline == 0) deadline = monotonicMs() + kRestDeadlineMs;
@@ -120,9 +135,9 @@ std::optional<BlockedCall> blockedCall(pid_t tid) {
   return call;
 }
 
-OpenIntent openIntent(pid_t tid) {
+OpenIntent openIntent(pid_t tid, CallFiles* files) {
   OpenIntent intent;
-  const std::optional<BlockedCall> call = blockedCall(tid);
+  const std::optional<BlockedCall> call = blockedCall(tid, files);
   if (!call) return intent;
   const CallForm* form = formOf(call->number);
   if (form == nullptr) {
@@ -156,8 +171,8 @@ OpenIntent openIntent(pid_t tid) {
   return intent;
 }
 
-std::optional<ExecArguments> execArguments(pid_t tid) {
-  const std::optional<BlockedCall> call = blockedCall(tid);
+std::optional<ExecArguments> execArguments(pid_t tid, CallFiles* files) {
+  const std::optional<BlockedCall> call = blockedCall(tid, files);
   if (!call) return std::nullopt;
   const CallForm* form = formOf(call->number);
   if (form == nullptr || form->form != Form::kExec) return std::nullopt;

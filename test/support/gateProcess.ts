@@ -108,6 +108,7 @@ const commands: { [T in Command['type']]: (command: Extract<Command, { type: T }
 
 process.on('message', (command: Command) => {
   const answer = (commands[command.type] as (command: Command) => unknown)(command);
-  send('answer', answer);
-  if (command.type === 'close') process.disconnect();
+  const isLast = command.type === 'close';
+  // Disconnecting drops what has not been sent.
+  process.send?.({ type: 'answer', value: answer }, () => isLast && process.disconnect());
 });

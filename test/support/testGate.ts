@@ -65,7 +65,9 @@ export interface TestGate {
 export async function testGate(setUp: Partial<GateSetUp> = {}, wrapper: string[] = []): Promise<TestGate> {
   const command = [...wrapper, 'timeout', '-s', 'KILL', limitSeconds, process.execPath, program];
   const child = spawn(command[0] ?? '', command.slice(1), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const ended = new Promise<string>((resolve) =>
+    child.once('exit', (exitCode, signal) => resolve(`${signal ?? exitCode}`)),
+  );
   const lists = { container: [], firstExec: [], gone: [], event: [], failure: [] } as {
     container: Seen<FoundContainer>[];
     firstExec: Seen<FirstExec>[];
@@ -81,6 +83,7 @@ export async function testGate(setUp: Partial<GateSetUp> = {}, wrapper: string[]
   const ask = (sent: Command): Promise<unknown> =>
     new Promise((resolve, reject) => {
       answers.push(resolve);
+      void ended.then((how) => reject(new Error(`the gate's process ended: ${how}`)));
       child.send(sent, (error) => error && reject(error));
     });
   const pid = await pidOf(child, wrapper.length > 0);

@@ -1,0 +1,136 @@
+// The part of the judge that asks the table.
+
+#include <sys/stat.h>
+
+#include "creations.h"
+#include "judge.h"
+#include "proc_file.h"
+
+namespace d4c {
+
+namespace {
+
+/// What an open of the file is in policy terms.
+uint8_t operationsOf(const OpenIntent& how, const struct stat& file, bool may_be_created, bool is_created) {
+  const bool is_executable = (file.st_mode & 0111) != 0;
+  // A file with content or a further name may have been linked to this name by the same task.
+  const bool may_have_existed = !is_created || (!how.temporary && (file.st_size > 0 || file.st_nlink > 1));
+  uint8_t operations = 0;
+  if (may_be_created) operations |= kCreateFile | (is_executable ? kCreateExecutable : 0);
+  if (may_have_existed && how.writes) operations |= kModifyFile | (is_executable ? kModifyExecutable : 0);
+  return operations;
+}
+
+}  // namespace
+
+void Judge::look(Case* one, Section section) {
+  if (readPath(one->envelope.file(), &one->path)) {
+    one->table.look(section, one->path, &one->desk->scratch);
+  } else {
+    reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
+    one->table.lookUnknownPath(section, &one->desk->scratch);
+  }
+}
+
+void Judge::judgeExec(Case* one) {
+  const Table& table = one->table;
+  const pid_t tid = one->envelope.tid();
+  parents_.forget(tid);
+  if (table.operations() & kExec) {
+    const bool is_loader = one->container.loaders.isLoader(tid, one->envelope.file(), one->root.place);
+    look(one, Section::kProcess);
+    if (table.mayFire(Section::kProcess, kExec, one->desk->scratch)) {
+      Question question{Section::kProcess, kExec};
+      if (table.asksInteractive()) question.interactive = readInteractive(tid);
+      const Verdict verdict = table.decide(question, &one->desk->scratch);
+      const bool is_reported = !one->desk->scratch.fired.empty() && (!is_loader || verdict == Verdict::kDeny);
+      if (is_reported && !isOfOther(one)) conclude(one, verdict, kExec, false);
+    }
+  }
+  answer(&one->envelope, Verdict::kAllow);
+}
+
+void Judge::judgeOpen(Case* one) {
+  const Table& table = one->table;
+  const auto allow = [&] { answer(&one->envelope, Verdict::kAllow); };
+  if (!(table.operations() & kOpenOperations)) return allow();
+  const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls);
+  if (!read.was_read) reports_->fail(Failure::kIntentUnread, "the registers of a task that opens a file");
+  if (read.certain && read.readsOnly()) return allow();
+  if (fstat(one->envelope.file(), &one->file) != 0 || !S_ISREG(one->file.st_mode)) return allow();
+  look(one, Section::kFile);
+  if (!table.mayFire(Section::kFile, kOpenOperations, one->desk->scratch)) return allow();
+
+  // What is not certain may be changed after it was read: a block rule takes it as creating and writing.
+  const OpenIntent intent = read.certain ? read : OpenIntent{};
+  const Created created = createdByThisOpen(*one, intent);
+  const auto decide = [&](const OpenIntent& how, uint8_t* operations) {
+    *operations = operationsOf(how, one->file, created != Created::kNo, created == Created::kYes);
+    return table.decide({Section::kFile, *operations}, &one->desk->scratch);
+  };
+  uint8_t operations = 0;
+  Verdict verdict = decide(intent, &operations);
+  // For a report the best guess is better than the worst case.
+  if (verdict == Verdict::kAllow && !read.certain) verdict = decide(read, &operations);
+  if (one->desk->scratch.fired.empty()) return allow();
+  if (isOfOther(one)) return;
+  conclude(one, verdict, operations, created == Created::kYes && one->file.st_size == 0 && !intent.temporary);
+}
+
+/// Whether the task is of the host or of another container, and so was answered otherwise.
+bool Judge::isOfOther(Case* one) {
+  const bool admits = one->envelope.isExec() || one->root.may_run;
+  const auto owner = containerOf(one->root, one->envelope.tid(), admits);
+  if (owner.get() == &one->container) return false;
+  if (owner == nullptr) {
+    answer(&one->envelope, Verdict::kAllow);
+  } else {
+    judgeFor(one->root, *owner, std::move(one->envelope), one->desk, one->has_waited);
+  }
+  return true;
+}
+
+Judge::Created Judge::createdByThisOpen(const Case& one, const OpenIntent& intent) {
+  if (intent.temporary) return Created::kYes;
+  if (!intent.creates) return Created::kNo;
+  Creations* const creations = one.root.creations.load(std::memory_order_acquire);
+  const bool was_seen = creations != nullptr && creations->createdBy(one.envelope.tid(), one.file.st_ino);
+  if (was_seen || intent.exclusive) return Created::kYes;
+  // What has waited may have been created before anybody watched.
+  if (creations != nullptr && !one.has_waited) return Created::kNo;
+  reports_->fail(Failure::kCreationUnconfirmed, one.path);
+  return Created::kPerhaps;
+}
+
+void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back) {
+  Envelope& envelope = one->envelope;
+  KernelEvent event;
+  event.key = one->container.key;
+  event.time_us = nowUs();
+  event.generation = one->generation;
+  event.is_exec = envelope.isExec();
+  event.operations = event.is_exec ? uint8_t{0} : operations;
+  event.verdict = settings_.enforces ? verdict : Verdict::kAllow;
+  event.fired = one->desk->scratch.fired;
+  event.tid = envelope.tid();
+  if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;
+  if (event.is_exec) {
+    fstat(envelope.file(), &event.file);
+    readExecutingProcess(event.tid, one->path, &one->desk->calls, &event.process);
+  } else {
+    event.file = one->file;
+    readProcess(event.tid, &event.process);
+  }
+  if (takes_back && event.verdict == Verdict::kDeny) {
+    const bool is_removed = removeCreated(one->root.place, one->path, one->file);
+    event.rolled_back = is_removed ? KernelEvent::RolledBack::kYes : KernelEvent::RolledBack::kNo;
+    if (!is_removed) reports_->fail(Failure::kRollbackFailed, one->path);
+  }
+  answer(&envelope, event.verdict);
+  // The parent does not wait for anything here, and need not be read while somebody does.
+  event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
+  event.path = std::move(one->path);
+  reports_->add(std::move(event));
+}
+
+}  // namespace d4c
