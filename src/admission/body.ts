@@ -35,40 +35,39 @@ function checkHeaders({ headers }: IncomingMessage): void {
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
     throw new GateError('REVIEW_CONTENT_TYPE', 'the body must come without `content-encoding`');
   }
-  if (Number(headers['content-length'] ?? 0) > maxBodyBytes) throw tooLarge();
 }
 
+/**
+ * What is too large is read to its end and thrown away: whoever still sends when the connection closes gets a
+ * reset instead of the answer.
+ */
 function readBytes(request: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    let chunks: Buffer[] = [];
     let length = 0;
-    const settle = (finish: () => void): void => {
+    const settle = (error?: GateError): void => {
       clearTimeout(deadline);
-      request.off('data', take).off('end', end).off('close', abort).off('error', abort);
-      // An error that comes after the answer has nobody to tell.
-      request.on('error', () => undefined);
-      finish();
+      request.off('data', take).off('end', settle).off('close', abort);
+      if (length > maxBodyBytes) reject(tooLarge());
+      else if (error !== undefined) reject(error);
+      else resolve(Buffer.concat(chunks, length));
     };
     const take = (chunk: Buffer): void => {
       length += chunk.length;
-      if (length > maxBodyBytes) settle(() => reject(tooLarge()));
+      if (length > maxBodyBytes) chunks = [];
       else chunks.push(chunk);
     };
-    const end = (): void =>
-      settle(() => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length)));
-    const abort = (): void =>
-      settle(() => reject(new GateError('REVIEW_INCOMPLETE', 'the body ended too early')));
-    const deadline = setTimeout(
-      () =>
-        settle(() =>
-          reject(
-            new GateError('REVIEW_INCOMPLETE', `the body took longer than ${bodyDeadlineMs} milliseconds`),
-          ),
-        ),
-      bodyDeadlineMs,
-    );
-    request.on('data', take).once('end', end).once('close', abort).once('error', abort);
+    const abort = (): void => settle(incomplete('the body ended too early'));
+    const expire = (): void => settle(incomplete(`the body took longer than ${bodyDeadlineMs} milliseconds`));
+    const deadline = setTimeout(expire, bodyDeadlineMs);
+    request.on('data', take).once('end', settle).once('close', abort);
+    // The connection's end comes as `close` too, and after the answer there is nobody left to tell.
+    request.on('error', () => undefined);
   });
+}
+
+function incomplete(message: string): GateError {
+  return new GateError('REVIEW_INCOMPLETE', message);
 }
 
 function tooLarge(): GateError {

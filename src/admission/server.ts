@@ -127,7 +127,8 @@ function refuseMethod(allow: string): (request: unknown, response: ServerRespons
 function sendProblem(response: ServerResponse, uid: string | undefined, error: unknown): void {
   const status = error instanceof GateError ? statusOf[error.code] : undefined;
   if (error instanceof GateError && status !== undefined) {
-    if (status === 408) response.setHeader('connection', 'close');
+    // Nobody waits for the rest of a body that is late.
+    if (error.code === 'REVIEW_INCOMPLETE') response.setHeader('connection', 'close');
     log.debug({ code: error.code, uid }, 'request refused');
     send(response, status, formatProblem(uid, status, error.code, error.message));
     return;
