@@ -1,7 +1,5 @@
 #include "container.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -11,6 +9,7 @@ namespace {
 
 /// Each event that waits holds a descriptor. A listener without descriptors makes every opener fail.
 constexpr size_t kMaxWaiting = 512;
+constexpr size_t kMaxMounts = 16;
 
 Watch neededBy(const Binding& binding) {
   if (!binding.is_published) return Watch::kExecAndOpen;
@@ -64,16 +63,17 @@ bool Container::seat(const Cgroup& cgroup) {
   return cgroup_->hierarchy == cgroup.hierarchy && cgroup_->path == cgroup.path;
 }
 
-void Container::remember(PidSpace space) {
-  static const std::optional<PidSpace> own = PidSpace::of(getpid());
-  if (!own || space == *own) return;
+void Container::rememberMount(uint64_t mount) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!space_) space_ = std::move(space);
+  if (mount == 0 || std::find(mounts_.begin(), mounts_.end(), mount) != mounts_.end()) return;
+  // A container can make mounts without end; the oldest ones are asked about again.
+  if (mounts_.size() >= kMaxMounts) mounts_.erase(mounts_.begin() + 1);
+  mounts_.push_back(mount);
 }
 
-bool Container::hasSpace(const PidSpace& space) const {
+bool Container::hasMount(uint64_t mount) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return space_ && *space_ == space;
+  return std::find(mounts_.begin(), mounts_.end(), mount) != mounts_.end();
 }
 
 size_t Container::waiting() const {

@@ -10,16 +10,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "cgroup.h"
+#include "execs.h"
 #include "group.h"
 #include "in_container.h"
-#include "loaders.h"
 #include "table.h"
-#include "task.h"
 
 namespace d4c {
 
@@ -40,7 +38,7 @@ class Container {
   Container(uint64_t container_key, Clock::duration hold) : key(container_key), hold_(hold) {}
 
   const uint64_t key;
-  Loaders loaders;
+  Execs execs;
 
   std::shared_ptr<const Binding> binding() const;
 
@@ -69,10 +67,9 @@ class Container {
   /// Whether it is now known by this cgroup; false when it is by another one.
   bool seat(const Cgroup& cgroup);
 
-  /// Remembers the pid namespace of a member, unless it is that of this process.
-  void remember(PidSpace space);
-  /// Whether the namespace is the one remembered.
-  bool hasSpace(const PidSpace& space) const;
+  /// Remembers a mount that members use. It is in a mount namespace of the container.
+  void rememberMount(uint64_t mount);
+  bool hasMount(uint64_t mount) const;
 
   size_t waiting() const;
 
@@ -81,7 +78,7 @@ class Container {
   mutable std::mutex mutex_;
   std::shared_ptr<const Binding> binding_ = std::make_shared<Binding>();
   std::shared_ptr<const Cgroup> cgroup_;
-  std::optional<PidSpace> space_;
+  std::vector<uint64_t> mounts_;
   std::vector<Envelope> waiting_;
   bool was_waited_for_ = false;
   Clock::time_point deadline_{};

@@ -22,7 +22,7 @@ void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
     return;
   }
   if (envelope.isExec()) {
-    container = containerOfExec(root, *all, envelope.tid());
+    container = containerOfExec(root, *all, envelope);
   } else if (all->size() > 1) {
     // Where there is no choice, an open asks only when a rule fires: most end before.
     container = containerOf(root, envelope.tid(), root.may_run);
@@ -51,15 +51,15 @@ std::shared_ptr<Container> Judge::containerOf(Root& root, pid_t tid, bool admits
   return root.admit(cgroupOf(cgroups), [&] { return hooks_.make_container(root); });
 }
 
-/// An exec may be the first one of a further container, so it is always asked for. A pid namespace that is known to
-/// be of a container tells as much as its cgroup, and far more cheaply.
-std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& all, pid_t tid) {
-  auto space = PidSpace::of(tid);
+/// An exec may be the first one of a further container, so it is always asked for. A mount that is known to be of a
+/// container tells it as well as the cgroup, and far more cheaply.
+std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& all, const Envelope& envelope) {
+  const uint64_t mount = opened(envelope.file()).mount;
   for (const auto& container : all) {
-    if (space && container->hasSpace(*space)) return container;
+    if (mount != 0 && container->hasMount(mount)) return container;
   }
-  auto container = containerOf(root, tid, true);
-  if (container != nullptr && space) container->remember(std::move(*space));
+  auto container = containerOf(root, envelope.tid(), true);
+  if (container != nullptr) container->rememberMount(mount);
   return container;
 }
 

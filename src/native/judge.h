@@ -82,7 +82,7 @@ class Judge {
   enum class Created : uint8_t { kNo, kYes, kPerhaps };
 
   std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits);
-  std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, pid_t tid);
+  std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, const Envelope& envelope);
   void judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk, bool has_waited);
   void letWait(Root& root, Container& container, Envelope envelope, Desk* desk);
   void answer(Envelope* envelope, Verdict verdict);

@@ -36,8 +36,10 @@ void Judge::judgeExec(Case* one) {
   const Table& table = one->table;
   const pid_t tid = one->envelope.tid();
   parents_.forget(tid);
+  const bool opens_follow = (table.operations() & kOpenOperations) != 0;
+  const int file = one->envelope.file();
+  const bool is_loader = one->container.execs.begin(tid, file, opened(file), opens_follow, one->root.place);
   if (table.operations() & kExec) {
-    const bool is_loader = one->container.loaders.isLoader(tid, one->envelope.file(), one->root.place);
     look(one, Section::kProcess);
     if (table.mayFire(Section::kProcess, kExec, one->desk->scratch)) {
       Question question{Section::kProcess, kExec};
@@ -54,6 +56,7 @@ void Judge::judgeOpen(Case* one) {
   const Table& table = one->table;
   const auto allow = [&] { answer(&one->envelope, Verdict::kAllow); };
   if (!(table.operations() & kOpenOperations)) return allow();
+  if (one->container.execs.isOpenOfExec(one->envelope.tid(), opened(one->envelope.file()))) return allow();
   const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls);
   if (!read.was_read) reports_->fail(Failure::kIntentUnread, "the registers of a task that opens a file");
   if (read.certain && read.readsOnly()) return allow();

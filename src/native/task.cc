@@ -2,8 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
+
+#include "descriptor.h"
 
 namespace d4c {
 
@@ -20,28 +21,16 @@ struct PidfdInfo {
   int32_t exit_code;
 };
 constexpr unsigned long kGetInfo = _IOWR(0xFF, 11, PidfdInfo);
-constexpr unsigned long kGetPidSpace = _IO(0xFF, 5);
-
-Descriptor openTask(pid_t tid) { return Descriptor(static_cast<int>(syscall(SYS_pidfd_open, tid, kThread))); }
 
 }  // namespace
 
 std::optional<TaskIds> readTaskIds(pid_t tid) {
-  const Descriptor task = openTask(tid);
+  const Descriptor task(static_cast<int>(syscall(SYS_pidfd_open, tid, kThread)));
   PidfdInfo info{};
   info.mask = kPid | kCredentials;
   if (!task || ioctl(task.get(), kGetInfo, &info) != 0) return std::nullopt;
   if ((info.mask & (kPid | kCredentials)) != (kPid | kCredentials)) return std::nullopt;
   return TaskIds{static_cast<pid_t>(info.tgid), static_cast<pid_t>(info.ppid), info.ruid, info.rgid, info.euid, info.egid};
-}
-
-std::optional<PidSpace> PidSpace::of(pid_t tid) {
-  const Descriptor task = openTask(tid);
-  if (!task) return std::nullopt;
-  Descriptor space(ioctl(task.get(), kGetPidSpace, 0));
-  struct stat found {};
-  if (!space || fstat(space.get(), &found) != 0) return std::nullopt;
-  return PidSpace(std::move(space), found.st_ino);
 }
 
 }  // namespace d4c

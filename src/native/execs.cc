@@ -1,4 +1,4 @@
-#include "loaders.h"
+#include "execs.h"
 
 #include <elf.h>
 #include <limits.h>
@@ -11,8 +11,10 @@ namespace {
 
 /// Compilers put the program headers and the loader's name at the beginning of the file.
 constexpr size_t kHeadBytes = 1024;
-/// Tasks that die between the two events are forgotten all together beyond this many.
+/// Tasks that are remembered.
 constexpr size_t kMaxTasks = 4096;
+/// The second event of an exec follows the first one's answer at once.
+constexpr std::chrono::milliseconds kOpenFollows(5);
 
 template <typename Header, typename Segment>
 std::string loaderIn(const char* head, size_t size) {
@@ -42,33 +44,44 @@ std::string loaderOf(int file) {
                                       : loaderIn<Elf32_Ehdr, Elf32_Phdr>(head, static_cast<size_t>(size));
 }
 
+dev_t deviceOf(int file) {
+  struct stat found {};
+  return fstat(file, &found) == 0 ? found.st_dev : 0;
+}
+
 }  // namespace
 
-bool Loaders::isLoader(pid_t tid, int file, const OverlayPlace& place) {
+bool Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place) {
+  Task task;
+  task.executed = opened;
+  task.awaits_open = opens_follow;
+  task.since = std::chrono::steady_clock::now();
+  task.loader = loaderOf(file);
   std::string expected;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (const auto found = named_by_task_.find(tid); found != named_by_task_.end()) {
-      expected = std::move(found->second);
-      named_by_task_.erase(found);
-    }
+    // Tasks that end between two events are forgotten all together.
+    if (tasks_.size() >= kMaxTasks) tasks_.clear();
+    Task& known = tasks_[tid];
+    expected = std::move(known.loader);
+    known = std::move(task);
   }
-  if (!expected.empty()) {
-    // By inode, since the name leads through symlinks. A task that lies about its loader has it executed.
-    const Descriptor loader = openInContainer(place, expected);
-    struct stat named {};
-    struct stat opened {};
-    if (loader && fstat(loader.get(), &named) == 0 && fstat(file, &opened) == 0 && named.st_ino == opened.st_ino &&
-        named.st_dev == opened.st_dev) {
-      return true;
-    }
-  }
-  std::string named = loaderOf(file);
-  if (named.empty()) return false;
+  if (expected.empty()) return false;
+  // By inode, since the name leads through symlinks. A task that lies about its loader has it executed.
+  const Descriptor loader = openInContainer(place, expected);
+  struct stat named {};
+  return loader && fstat(loader.get(), &named) == 0 && named.st_ino == opened.inode && named.st_dev == deviceOf(file);
+}
+
+bool Execs::isOpenOfExec(pid_t tid, const Opened& opened) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (named_by_task_.size() >= kMaxTasks) named_by_task_.clear();
-  named_by_task_[tid] = std::move(named);
-  return false;
+  const auto found = tasks_.find(tid);
+  if (found == tasks_.end() || !found->second.awaits_open) return false;
+  Task& task = found->second;
+  task.awaits_open = false;
+  // The time keeps a task that was killed in between from lending its number to another one.
+  return task.executed.inode == opened.inode && task.executed.mount == opened.mount &&
+         std::chrono::steady_clock::now() - task.since < kOpenFollows;
 }
 
 }  // namespace d4c

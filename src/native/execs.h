@@ -1,0 +1,43 @@
+// What the kernel opens for one execve, so that each exec is reported once and decided cheaply.
+//
+// Executing a dynamic program raises four events of one task: the program is opened for execution, then opened; then
+// its loader (ld.so) is, twice as well. The loader is decided like any program, but it is no exec of its own to report.
+// The plain open of what was just opened for execution only reads, which need not be found out again. Executing a script
+// is two real execs, of the script and of its interpreter.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "in_container.h"
+#include "opened.h"
+
+namespace d4c {
+
+/// Any thread may call: the events of one task may come to different readers.
+class Execs {
+ public:
+  /// Takes in that the task opens this file for execution, before it is answered. `file` is the event's descriptor;
+  /// `opens_follow` says whether plain opens are watched, too. Whether the file is the loader that the last program of
+  /// the task named, in the container's root filesystem.
+  bool begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place);
+
+  /// Whether the task's plain open of this file is the second half of what `begin` took in. True once for each.
+  bool isOpenOfExec(pid_t tid, const Opened& opened);
+
+ private:
+  struct Task {
+    std::string loader;
+    Opened executed;
+    bool awaits_open = false;
+    std::chrono::steady_clock::time_point since;
+  };
+  std::mutex mutex_;
+  std::unordered_map<pid_t, Task> tasks_;
+};
+
+}  // namespace d4c

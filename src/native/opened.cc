@@ -1,0 +1,16 @@
+#include "opened.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+namespace d4c {
+
+Opened opened(int file) {
+  // As in linux/stat.h, which is newer than the headers this may be built with.
+  constexpr unsigned kUniqueMount = 0x4000;
+  struct statx found {};
+  if (statx(file, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | kUniqueMount, &found) != 0) return {};
+  return {found.stx_ino, found.stx_mask & kUniqueMount ? found.stx_mnt_id : 0};
+}
+
+}  // namespace d4c

@@ -1,0 +1,17 @@
+// An opened file by numbers that one cheap call gives.
+#pragma once
+
+#include <cstdint>
+
+namespace d4c {
+
+struct Opened {
+  uint64_t inode = 0;
+  /// Of the mount through which it was opened, in the mount namespace of the task that opened it. Never used again for
+  /// another mount. 0 when the kernel does not tell. KERNEL: 6.8
+  uint64_t mount = 0;
+};
+
+Opened opened(int file);
+
+}  // namespace d4c
