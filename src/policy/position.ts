@@ -40,7 +40,10 @@ export function scalarLocator(
 }
 
 function literalLocator(written: string, value: string, header: Place): Locate {
-  const indent = /\n( *)[^ \r\n]/.exec(written)?.[1]?.length ?? 0;
+  // Where the header names the indentation, lines of the value may begin with spaces of their own.
+  const firstLine = /\n( *)[^ \r\n]/;
+  const indent =
+    (firstLine.exec(written)?.[1] ?? '').length - (firstLine.exec(`\n${value}`)?.[1] ?? '').length;
   const locateLine = lineLocator(value);
   return (offset) => {
     const { line, column } = locateLine(offset);

@@ -123,6 +123,7 @@ test('what a covered selector matches, the covering one matches: workloads', () 
     selectors.map(
       ({ name, operation, targetFilePath, processExecutable, processName, ...workload }) => workload,
     );
+  let covered = 0;
   fc.assert(
     fc.property(policies, workloads, (policy, workload) => {
       const selectors = conditionsOf(policy.file ?? { selectors: [] });

@@ -175,11 +175,11 @@ test('the document, its sections, selectors and responses have the right shape',
 });
 
 test('paths quote keys that are no plain words', () => {
-  assert.deepEqual(found('"a b": 1\n"\\n": 2\nfile.x: 3\n'), [
+  assert.deepEqual(found('"a b": 1\n"\\n": 2\nx.y: 3\n'), [
     'UNKNOWN_KEY at ["a b"]',
     'EMPTY at ',
     'UNKNOWN_KEY at ["\\n"]',
-    'UNKNOWN_KEY at ["file.x"]',
+    'UNKNOWN_KEY at ["x.y"]',
   ]);
 });
 
