@@ -6,13 +6,13 @@ const maxCandidates = 128;
 
 /**
  * The candidate that was probably meant, or `undefined`: the nearest by insertions, deletions, replacements and
- * swaps of neighbours, within a third of the word's length (at least 1, at most 3), ignoring case.
+ * swaps of neighbours, within a third of the word's length and at most 3, ignoring case.
  */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length > maxLength) return undefined;
   const lower = word.toLowerCase();
   let nearest: string | undefined;
-  let limit = Math.min(3, Math.max(1, Math.floor(word.length / 3)));
+  let limit = Math.min(3, Math.floor(word.length / 3));
   let compared = 0;
   for (const candidate of candidates) {
     compared += 1;

@@ -23,6 +23,8 @@ test('suggests the nearest of the candidates', () => {
     ['mach', 'match', 'one missing'],
     ['lgo', 'log', 'short words may differ by one'],
     ['xyz', undefined, 'and by no more'],
+    ['ab', undefined, 'two letters say too little'],
+    ['LOG', 'log', 'but case may always differ'],
     ['processKind', undefined, 'four letters differ'],
     ['', undefined, 'nothing is like nothing'],
     ['match', undefined, 'the word itself is no suggestion'],
