@@ -44,8 +44,19 @@ export async function listen(
   server.headersTimeout = headersMs;
   server.requestTimeout = headersMs;
   let isDraining = false;
+  /** Connections that never carried a request: node takes them for busy ones, so `close` would wait for them. */
+  const unused = new Set<Duplex>();
+  server.on('secureConnection', (socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
   server.on('request', (request, response) => {
+    unused.delete(request.socket);
     if (isDraining) response.setHeader('connection', 'close');
+    // Began before the drain: its caller was not told that the connection ends with this answer.
+    response.once('close', () => {
+      if (!server.listening) setImmediate(() => server.closeIdleConnections());
+    });
     handle(request, response);
   });
   server.on('clientError', refuseGarbage);
@@ -68,9 +79,9 @@ export async function listen(
       isDraining = true;
       await setTimeout(lingerMs, undefined, { signal: lingering.signal }).catch(() => undefined);
       const closed = new Promise((resolve) => server.close(resolve));
-      const limit = globalThis.setTimeout(() => server.closeAllConnections(), hardMs);
-      await closed;
-      clearTimeout(limit);
+      for (const socket of unused) socket.destroy();
+      await Promise.race([closed, setTimeout(hardMs, undefined, { ref: false })]);
+      server.closeAllConnections();
     },
   };
 }
