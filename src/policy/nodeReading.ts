@@ -4,6 +4,9 @@ import type { FaultList } from './faultList.ts';
 import { quote } from './quote.ts';
 import type { ListNode, MapNode, TreeNode } from './tree.ts';
 
+/** Text that stands in YAML as it is, and is short enough to be repeated in a suggestion. */
+const plainWord = /^[\w./-]{1,64}$/;
+
 /** The mapping, or `undefined` with a fault added. */
 export function asMap(node: TreeNode, path: string, what: string, faults: FaultList): MapNode | undefined {
   if (node.kind === 'map') return node;
@@ -14,7 +17,7 @@ export function asMap(node: TreeNode, path: string, what: string, faults: FaultL
 /** The list, or `undefined` with a fault added. One value that stands alone is not taken for a list of one. */
 export function asList(node: TreeNode, path: string, what: string, faults: FaultList): ListNode | undefined {
   if (node.kind === 'list') return node;
-  const suggestion = node.kind === 'scalar' ? `[${node.source}]` : undefined;
+  const suggestion = node.kind === 'scalar' && plainWord.test(node.source) ? `[${node.source}]` : undefined;
   const hint = suggestion === undefined ? '' : `, for example ${quote(suggestion)}`;
   wrongType(node, path, `${what} is ${kindOf(node)}; it must be a list${hint}`, faults, suggestion);
   return undefined;
@@ -28,8 +31,9 @@ export function asText(node: TreeNode, path: string, what: string, faults: Fault
   }
   if (node.kind === 'scalar' && typeof node.value === 'string') return node.value;
   if (node.kind === 'scalar') {
-    const suggestion = `"${node.source}"`;
-    const message = `${what} ${quote(node.source)} is ${kindOf(node)}; to make it text, quote it: ${quote(suggestion)}`;
+    const suggestion = plainWord.test(node.source) ? `"${node.source}"` : undefined;
+    const hint = suggestion === undefined ? '' : `: ${quote(suggestion)}`;
+    const message = `${what} ${quote(node.source)} is ${kindOf(node)}; to make it text, quote it${hint}`;
     wrongType(node, path, message, faults, suggestion);
     return undefined;
   }
@@ -59,9 +63,9 @@ export function kindOf(node: TreeNode): string {
     case 'string':
       return 'text';
     case 'boolean':
-      return 'true or false';
+      return 'a truth value';
     case 'object':
-      return 'empty';
+      return node.source === '' ? 'empty' : 'null';
     default:
       return 'a number';
   }

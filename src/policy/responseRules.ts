@@ -97,7 +97,7 @@ function readActions(list: ListNode | undefined, path: string, faults: FaultList
       at: list.at,
       path,
       message,
-      suggestion: '[alert, block]',
+      suggestion: `[${allActions.filter((action) => action === 'alert' || found.has(action)).join(', ')}]`,
     });
   }
   return allActions.filter((action) => found.has(action));
