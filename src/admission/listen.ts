@@ -12,9 +12,9 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
+import type { CertificatePair } from '../certificates/pair.ts';
 import { type ErrorCode, GateError } from '../errors.ts';
 import { log } from '../log.ts';
-import type { TlsPair } from './tlsFiles.ts';
 
 /** Kubernetes' API server keeps idle connections for 90 s; whoever closes first must not be the server. */
 const keepAliveMs = 95_000;
@@ -24,7 +24,7 @@ const headersMs = 100_000;
 export interface Listener {
   readonly port: number;
   /** New connections get this certificate; those that exist go on. */
-  useCertificate(pair: TlsPair): void;
+  useCertificate(pair: CertificatePair): void;
   /**
    * Ends as described above: `lingerMs` milliseconds of answering as before, then at most `hardMs` for what is
    * in flight. Calling it again ends the first wait at once.
@@ -36,11 +36,11 @@ export interface Listener {
 export async function listen(
   host: string,
   port: number,
-  pair: TlsPair,
+  pair: CertificatePair,
   handle: RequestListener,
 ): Promise<Listener> {
   const tls = { minVersion: 'TLSv1.3' } as const;
-  const server = createServer({ ...tls, ...pair, keepAliveTimeout: keepAliveMs });
+  const server = createServer({ ...tls, cert: pair.cert, key: pair.key, keepAliveTimeout: keepAliveMs });
   server.headersTimeout = headersMs;
   server.requestTimeout = headersMs;
   let isDraining = false;
@@ -73,7 +73,7 @@ export async function listen(
   return {
     port: (server.address() as AddressInfo).port,
     // Without `minVersion` the new context would allow TLS 1.2 again.
-    useCertificate: (next) => server.setSecureContext({ ...tls, ...next }),
+    useCertificate: ({ cert, key }) => server.setSecureContext({ ...tls, cert, key }),
     async drain(lingerMs, hardMs) {
       if (isDraining) return lingering.abort();
       isDraining = true;

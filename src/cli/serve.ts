@@ -5,7 +5,8 @@ import { rememberGenerations } from '../admission/generations.ts';
 import { listen } from '../admission/listen.ts';
 import { policiesGauge } from '../admission/metrics.ts';
 import { createApp } from '../admission/server.ts';
-import { readTlsPair, type TlsFiles, watchTlsFiles } from '../admission/tlsFiles.ts';
+import { followTlsFiles, readTlsFiles, type TlsFiles } from '../admission/tlsFiles.ts';
+import { keepServed } from '../certificates/served.ts';
 import { parseCount, parseListen } from '../config.ts';
 import { GateError } from '../errors.ts';
 import { log } from '../log.ts';
@@ -73,9 +74,9 @@ async function serve(flags: ServeFlags): Promise<void> {
   let isReady = true;
   const app = createApp({ generations, cluster: { clusterId, clusterName }, isReady: () => isReady });
   const files = await tlsFilesOf(flags, host);
-  const pair = await readTlsPair(files);
+  const pair = await readTlsFiles(files);
   const listener = await listen(host, port, pair, app);
-  const tls = watchTlsFiles(files, pair, listener.useCertificate);
+  const tls = followTlsFiles(files, keepServed(listener.useCertificate, pair));
   say(`listening on https://${host.includes(':') ? `[${host}]` : host}:${listener.port}`);
 
   const signal = await stopSignal();

@@ -9,14 +9,14 @@ import { setTimeout } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
 import { ensureDevCertificates } from '../../src/admission/devCertificates.ts';
 import { type Listener, listen } from '../../src/admission/listen.ts';
-import { readTlsPair } from '../../src/admission/tlsFiles.ts';
+import { readTlsFiles } from '../../src/admission/tlsFiles.ts';
 import { appOf, generationFor, generationsOf, recorded } from './support.ts';
 
 const folder = await mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
 after(() => folder.remove());
 const files = await ensureDevCertificates(folder.path, '127.0.0.1');
 const ca = await readFile(files.caFile, 'utf8');
-const pair = await readTlsPair(files);
+const pair = await readTlsFiles(files);
 const app = appOf(generationsOf(generationFor({ a: 'team-b' })));
 
 const start = (): Promise<Listener> => listen('127.0.0.1', 0, pair, app);
@@ -85,7 +85,7 @@ test('a replaced certificate serves new connections', async (t) => {
   const next = await ensureDevCertificates(other.path, '127.0.0.1');
   const listener = await start();
   t.after(() => listener.drain(0, 0));
-  listener.useCertificate(await readTlsPair(next));
+  listener.useCertificate(await readTlsFiles(next));
   await assert.rejects(handshake(listener.port, {}), /verify|signature/);
   (await handshake(listener.port, { ca: await readFile(next.caFile, 'utf8') })).destroy();
 });

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ensureDevCertificates } from '../../src/admission/devCertificates.ts';
-import { readTlsPair, type TlsPair, watchTlsFiles } from '../../src/admission/tlsFiles.ts';
+import { followTlsFiles, readTlsFiles } from '../../src/admission/tlsFiles.ts';
+import type { CertificatePair } from '../../src/certificates/pair.ts';
+import { keepServed } from '../../src/certificates/served.ts';
 import { until } from '../support/wait.ts';
 
 const folder = await mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
@@ -15,20 +17,25 @@ await ensureDevCertificates(path('two'), 'localhost');
 
 const filesIn = (name: string) => ({ certFile: path(`${name}/tls.crt`), keyFile: path(`${name}/tls.key`) });
 
+const push = (pairs: CertificatePair[]) => (pair: CertificatePair) => void pairs.push(pair);
+
 test('a certificate and its key are read', async () => {
-  const { cert, key } = await readTlsPair(filesIn('one'));
+  const { cert, key } = await readTlsFiles(filesIn('one'));
   assert.match(cert, /^-----BEGIN CERTIFICATE/);
   assert.match(key, /PRIVATE KEY/);
 });
 
 test('a key of another certificate, a file without PEM, and a missing file are errors that name the files', async () => {
   const mixed = { certFile: path('one/tls.crt'), keyFile: path('two/tls.key') };
-  await assert.rejects(readTlsPair(mixed), { code: 'TLS_UNUSABLE', message: /one\/tls\.crt.*two\/tls\.key/ });
+  await assert.rejects(readTlsFiles(mixed), {
+    code: 'TLS_UNUSABLE',
+    message: /one\/tls\.crt.*two\/tls\.key/,
+  });
   await writeFile(path('empty'), '');
   const empty = { certFile: path('empty'), keyFile: path('empty') };
-  await assert.rejects(readTlsPair(empty), { code: 'TLS_UNUSABLE' });
+  await assert.rejects(readTlsFiles(empty), { code: 'TLS_UNUSABLE' });
   const missing = { certFile: path('none'), keyFile: path('none') };
-  await assert.rejects(readTlsPair(missing), { code: 'FILE_UNREADABLE', message: /none/ });
+  await assert.rejects(readTlsFiles(missing), { code: 'FILE_UNREADABLE', message: /none/ });
 });
 
 test('a renewed pair is handed over once both files are there, also by the swap of a mounted Secret', async (t) => {
@@ -37,21 +44,24 @@ test('a renewed pair is handed over once both files are there, also by the swap 
   await symlink('..1', path('mount/..data'));
   for (const name of ['tls.crt', 'tls.key']) await symlink(`..data/${name}`, path(`mount/${name}`));
   const files = filesIn('mount');
-  const pairs: TlsPair[] = [];
-  const watch = watchTlsFiles(files, await readTlsPair(files), (pair) => pairs.push(pair), 20);
+  const pairs: CertificatePair[] = [];
+  const watch = followTlsFiles(files, keepServed(push(pairs), await readTlsFiles(files)), 20);
   t.after(watch.close);
   await symlink('..2', path('mount/..next'));
   await rename(path('mount/..next'), path('mount/..data'));
   await until('the new pair is handed over', () => pairs.length > 0);
-  assert.deepEqual(pairs, [await readTlsPair(filesIn('two'))]);
+  assert.deepEqual(
+    pairs.map(({ cert }) => cert),
+    [(await readTlsFiles(filesIn('two'))).cert],
+  );
 });
 
 test('a certificate that does not fit its key is not handed over, and the next good pair is', async (t) => {
   await cp(path('one'), path('edited'), { recursive: true });
   const files = filesIn('edited');
-  const first = await readTlsPair(files);
-  const pairs: TlsPair[] = [];
-  const watch = watchTlsFiles(files, first, (pair) => pairs.push(pair), 20);
+  const first = await readTlsFiles(files);
+  const pairs: CertificatePair[] = [];
+  const watch = followTlsFiles(files, keepServed(push(pairs), first), 20);
   t.after(watch.close);
   await cp(path('two/tls.crt'), files.certFile);
   await new Promise((resolve) => setTimeout(resolve, 100));
