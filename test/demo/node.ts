@@ -39,13 +39,20 @@ export async function showNode(
   title('3. What was written for your SIEM');
   const alert = await firstLine(join(documents, 'logs-cloud_defend.alerts-default.ndjson'));
   say(`  ${alert.message}`);
-  const { event, cloud_defend, container: where, file, process: who } = alert;
   say(
-    JSON.stringify({ event, cloud_defend, container: where, file, process: who }, null, 2).replace(
-      /^/gm,
-      '  ',
-    ),
+    '  The document of the Elastic Common Schema, without what it also knows of the host and of other processes:',
   );
+  const { event, cloud_defend, d4c_gate, container: where, file, process: who } = alert;
+  const { name, executable, args: argv } = who as Record<string, unknown>;
+  const shown = {
+    event,
+    cloud_defend,
+    d4c_gate,
+    container: where,
+    file,
+    process: { name, executable, args: argv },
+  };
+  say(JSON.stringify(shown, null, 2).replace(/^/gm, '  '));
 }
 
 /** The first document of a stream, as soon as it is there. */

@@ -8,7 +8,7 @@ const allowed: Record<string, readonly string[]> = {
   sources: ['policy'],
   kubernetes: ['policy', 'sources'],
   events: ['policy'],
-  native: [],
+  native: ['policy'],
   certificates: [],
   admission: ['policy', 'sources', 'kubernetes', 'certificates'],
   controller: ['policy', 'sources', 'kubernetes', 'certificates'],
