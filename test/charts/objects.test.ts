@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { imageName } from '../../image/name.ts';
+import { run as runCommand } from '../../src/cli/program.ts';
+import type { Webhook } from '../../src/kubernetes/kinds.ts';
+import { mutatingConfiguration, validatingConfiguration } from '../../src/kubernetes/webhooks.ts';
+import { readPolicy } from '../../src/policy/read.ts';
+import {
+  chart,
+  helmRequirements,
+  helms,
+  mergeValues,
+  objectOf,
+  type Rendered,
+  releaseNamespace,
+  render,
+  valueAt,
+} from '../support/helm.ts';
+
+interface Rule {
+  readonly apiGroups: string[];
+  readonly resources: string[];
+  readonly resourceNames?: string[];
+  readonly verbs: string[];
+}
+
+interface PodSpec {
+  readonly hostPID?: boolean;
+  readonly containers: {
+    readonly args: string[];
+    readonly image: string;
+    readonly securityContext: Record<string, unknown>;
+  }[];
+  readonly securityContext: Record<string, unknown>;
+  readonly volumes?: Record<string, unknown>[];
+}
+
+const root = join(import.meta.dirname, '../..');
+
+describe('the chart with its default values', { skip: helmRequirements }, () => {
+  let objects: Rendered[] = [];
+  before(async () => {
+    const [helm] = helms;
+    assert.ok(helm !== undefined);
+    objects = await render(helm, {});
+  });
+  const podOf = (kindAndName: string) =>
+    valueAt(objectOf(objects, kindAndName), 'spec.template.spec') as PodSpec;
+
+  test('asks the API server for the same webhooks as `serve --install`', () => {
+    const service = { name: 'd4c-gate-webhook', namespace: releaseNamespace, port: 443 };
+    const options = { endpoint: { service }, ownNamespace: releaseNamespace };
+    for (const [kind, made] of [
+      ['MutatingWebhookConfiguration', mutatingConfiguration(options)],
+      ['ValidatingWebhookConfiguration', validatingConfiguration(options)],
+    ] as const) {
+      const { webhooks } = objectOf(objects, `${kind}/d4c-gate`) as unknown as { webhooks: Webhook[] };
+      assert.deepEqual(webhooks, made.webhooks);
+    }
+  });
+
+  test('renders neither certificates nor keys: the controller owns those fields', () => {
+    assert.equal(JSON.stringify(objects).includes('caBundle'), false);
+    const secret = objectOf(objects, 'Secret/d4c-gate-webhook-tls');
+    assert.deepEqual([secret.data, secret.stringData], [undefined, undefined]);
+  });
+
+  test('names the image that `npm run image` builds', () => {
+    for (const name of ['Deployment/d4c-gate-webhook', 'DaemonSet/d4c-gate-agent']) {
+      assert.deepEqual(
+        podOf(name).containers.map(({ image }) => image),
+        [imageName()],
+      );
+    }
+  });
+
+  test('grants no wildcard, no verb that deletes, and no Secret but its own', () => {
+    const roles = objects.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');
+    const rules = roles.flatMap((role) =>
+      (role.rules as Rule[]).map((rule) => ({ ...rule, role: `${role.kind}/${role.metadata.name}` })),
+    );
+    const secretRules = rules.filter(({ resources }) => resources.includes('secrets'));
+    assert.deepEqual(
+      secretRules.map(({ role, resourceNames }) => [role, resourceNames]),
+      [['Role/d4c-gate-webhook', ['d4c-gate-webhook-tls']]],
+    );
+    for (const { role, apiGroups, resources, verbs } of rules) {
+      assert.equal([...apiGroups, ...resources, ...verbs].includes('*'), false, role);
+      assert.deepEqual(
+        verbs.filter((verb) =>
+          ['delete', 'deletecollection', 'escalate', 'bind', 'impersonate'].includes(verb),
+        ),
+        [],
+        role,
+      );
+    }
+  });
+
+  test('gives the agent exactly the rights that kernel and container runtime want', () => {
+    const { containers, hostPID, volumes, ...pod } = podOf('DaemonSet/d4c-gate-agent');
+    assert.equal(hostPID, true);
+    assert.deepEqual(volumes, [{ name: 'host', hostPath: { path: '/', type: 'Directory' } }]);
+    assert.deepEqual(pod.securityContext, { seccompProfile: { type: 'RuntimeDefault' } });
+    assert.deepEqual(containers[0]?.securityContext, {
+      runAsUser: 0,
+      runAsGroup: 0,
+      privileged: false,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'], add: ['SYS_ADMIN', 'SYS_PTRACE'] },
+    });
+  });
+
+  test('opens no port on the host, so that two agents can be on a node during an upgrade', () => {
+    const text = JSON.stringify(podOf('DaemonSet/d4c-gate-agent'));
+    assert.equal(/hostPort|containerPort/.test(text), false);
+  });
+
+  test('gives both components only flags that they know', { todo: 'serve in a cluster' }, async () => {
+    const known = async (subcommand: string) => {
+      const written: string[] = [];
+      const { write } = process.stdout;
+      process.stdout.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
+      await runCommand([subcommand, '--help']).finally(() => {
+        process.stdout.write = write;
+      });
+      return new Set(written.join('').match(/--[a-z][a-z-]*/g));
+    };
+    const [helm] = helms;
+    assert.ok(helm !== undefined);
+    const values = { clusterName: 'blue', policies: { defaults: ['default'] } };
+    const full = await render(
+      helm,
+      mergeValues(values, { agent: { containerdSockets: ['/run/containerd/containerd.sock'] } }),
+    );
+    for (const name of ['Deployment/d4c-gate-webhook', 'DaemonSet/d4c-gate-agent']) {
+      const spec = valueAt(objectOf(full, name), 'spec.template.spec') as PodSpec;
+      const [subcommand = '', ...args] = spec.containers[0]?.args ?? [];
+      const flags = await known(subcommand);
+      assert.deepEqual(
+        args.map((argument) => argument.split('=')[0] ?? '').filter((flag) => !flags.has(flag)),
+        [],
+        `flags that \`${subcommand}\` does not have`,
+      );
+    }
+  });
+});
+
+test('the policies of the chart are valid, and values.schema.json offers exactly them', () => {
+  const files = globSync('*.yaml', { cwd: join(chart, 'policies') }).sort();
+  for (const file of files) {
+    const { faults } = readPolicy(readFileSync(join(chart, 'policies', file), 'utf8'), { mode: 'strict' });
+    assert.deepEqual(
+      faults.filter(({ severity }) => severity === 'error'),
+      [],
+      file,
+    );
+  }
+  const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8'));
+  assert.deepEqual(
+    [...(valueAt(schema, 'properties.policies.properties.defaults.items.enum') as string[])].sort(),
+    files.map((file) => file.replace('.yaml', '')),
+  );
+});
+
+test('alerts and dashboard only use metrics that exist', { todo: 'serve in a cluster' }, () => {
+  const source = globSync('src/**/*.ts', { cwd: root })
+    .map((file) => readFileSync(join(root, file), 'utf8'))
+    .join('\n');
+  for (const file of ['alerts.yaml', 'dashboard.json']) {
+    const text = readFileSync(join(chart, 'files', file), 'utf8');
+    const used = new Set(text.match(/\bd4c_gate_[a-z_]+/g));
+    const missing = [...used].filter((name) => !source.includes(name.replace(/_(bucket|sum|count)$/, '')));
+    assert.deepEqual(missing, [], file);
+  }
+});
