@@ -46,18 +46,20 @@ bool showsInodes(int directory) {
   return inodeOf(handle->handle_type, handle->f_handle, handle->handle_bytes) == known.st_ino;
 }
 
-/// The created file's inode in one event, or 0.
-uint64_t targetOf(const fanotify_event_metadata* event) {
-  const auto* at = reinterpret_cast<const uint8_t*>(event) + event->metadata_len;
-  const auto* end = reinterpret_cast<const uint8_t*>(event) + event->event_len;
+/// The created file's inode in the records that follow one event's head, or 0.
+uint64_t targetIn(const uint8_t* at, const uint8_t* end) {
   while (static_cast<size_t>(end - at) >= sizeof(fanotify_event_info_fid) + sizeof(file_handle)) {
-    const auto* info = reinterpret_cast<const fanotify_event_info_fid*>(at);
-    if (info->hdr.info_type == FAN_EVENT_INFO_TYPE_FID) {
-      const auto* handle = reinterpret_cast<const file_handle*>(info->handle);
-      return inodeOf(handle->handle_type, handle->f_handle, handle->handle_bytes);
+    fanotify_event_info_header header;
+    std::memcpy(&header, at, sizeof header);
+    if (header.len < sizeof header || header.len > end - at) return 0;
+    if (header.info_type == FAN_EVENT_INFO_TYPE_FID) {
+      file_handle handle;
+      const uint8_t* bytes = at + sizeof(fanotify_event_info_fid);
+      std::memcpy(&handle, bytes, sizeof handle);
+      bytes += sizeof handle;
+      return handle.handle_bytes <= end - bytes ? inodeOf(handle.handle_type, bytes, handle.handle_bytes) : 0;
     }
-    if (info->hdr.len == 0) break;
-    at += info->hdr.len;
+    at += header.len;
   }
   return 0;
 }
@@ -109,13 +111,17 @@ bool Creations::createdBy(pid_t tid, uint64_t inode) {
 }
 
 void Creations::drainLocked() {
-  alignas(fanotify_event_metadata) char events[kReadBytes];
+  uint8_t events[kReadBytes];
   ssize_t size = 0;
   while ((size = read(group_.get(), events, sizeof events)) > 0) {
-    const auto* event = reinterpret_cast<const fanotify_event_metadata*>(events);
-    for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size)) {
-      const uint64_t inode = targetOf(event);
-      if (inode != 0) last_by_task_[event->pid] = inode;
+    const uint8_t* const end = events + size;
+    fanotify_event_metadata event;
+    // KERNEL: these events are as long as their names, so that they are not aligned.
+    for (const uint8_t* at = events; end - at >= static_cast<ptrdiff_t>(sizeof event); at += event.event_len) {
+      std::memcpy(&event, at, sizeof event);
+      if (event.event_len < sizeof event || event.event_len > end - at) break;
+      const uint64_t inode = targetIn(at + event.metadata_len, at + event.event_len);
+      if (inode != 0) last_by_task_[event.pid] = inode;
     }
     if (last_by_task_.size() > sweep_at_) forgetTheDead();
   }

@@ -15,7 +15,7 @@ namespace d4c {
 
 namespace {
 
-constexpr int kRestDeadlineMs = 20;
+constexpr int kRestDeadlineMs = 100;
 
 enum class Form : uint8_t { kFlags, kCreat, kHow, kExec };
 
