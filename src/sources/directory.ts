@@ -67,7 +67,8 @@ export async function loadDirectory(path: string, options: LoadOptions = {}): Pr
 
 /**
  * Loads the directory and follows its changes: edits in place, renames, the `..data` swap of a mounted
- * ConfigMap, the directory removed and made again. The same contents never make a second generation.
+ * ConfigMap, the directory removed and made again. Contents that stay the same make no generation; the end of a
+ * bad state always does, so that whoever was told of the one learns of the other.
  * @throws FILE_UNREADABLE
  * @throws POLICIES_INVALID when the first state has a fault; every fault is in the log by then
  */

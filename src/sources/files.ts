@@ -53,12 +53,13 @@ export function digestOf(files: readonly PolicyFile[]): string {
 }
 
 async function readWhileStill(directory: string): Promise<readonly PolicyFile[]> {
-  const attempts = 5;
+  const attempts = 10;
   for (let attempt = 1; ; attempt++) {
-    const before = await configMapState(directory);
     try {
-      const files = await readDirectory(directory);
-      if (before === (await configMapState(directory)) || attempt === attempts) return files;
+      const state = await stateOf(directory);
+      const files = await readDirectory(directory, state);
+      if (state === (await stateOf(directory))) return files;
+      if (attempt === attempts) throw new Error('it changes faster than it can be read');
     } catch (error) {
       // A file may vanish between the listing and the reading: editors replace files by rename.
       if (attempt === attempts || !hasCode(error, 'ENOENT')) throw error;
@@ -66,17 +67,21 @@ async function readWhileStill(directory: string): Promise<readonly PolicyFile[]>
   }
 }
 
-/** Where `..data` points, with which the kubelet swaps all files of a ConfigMap at once; '' elsewhere. */
-async function configMapState(directory: string): Promise<string> {
-  return realpath(join(directory, '..data')).catch(() => '');
+/**
+ * Where the files are. The kubelet keeps those of a ConfigMap in a folder that `..data` leads to, moves that
+ * link to a new folder, and only then removes the old one file by file: so a state is whole while `..data` stays.
+ */
+async function stateOf(directory: string): Promise<string> {
+  return realpath(join(directory, '..data')).catch(() => directory);
 }
 
-async function readDirectory(directory: string): Promise<readonly PolicyFile[]> {
+async function readDirectory(directory: string, state: string): Promise<readonly PolicyFile[]> {
   const files: PolicyFile[] = [];
-  for (const name of (await readdir(directory)).sort()) {
-    const file = join(directory, name);
-    if (name.startsWith('.') || !extensions.has(extname(name)) || (await stat(file)).isDirectory()) continue;
-    files.push(await readPolicyFile(file));
+  for (const name of (await readdir(state)).sort()) {
+    if (name.startsWith('.') || !extensions.has(extname(name))) continue;
+    const file = join(state, name);
+    if (!(await stat(file)).isDirectory())
+      files.push({ ...(await readPolicyFile(file)), file: join(directory, name) });
   }
   return files;
 }
