@@ -93,7 +93,8 @@ void Root::add(std::shared_ptr<Container> container) {
   containers_ = std::move(more);
 }
 
-std::shared_ptr<Container> Root::admit(const Cgroup& cgroup, const std::function<std::shared_ptr<Container>()>& make) {
+std::shared_ptr<Container> Root::admit(const Cgroup& cgroup, const std::function<std::shared_ptr<Container>()>& make,
+                                       const std::function<void(const Container&)>& announce) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const auto& container : *containers_) {
     if (container->seat(cgroup)) return container;
@@ -102,6 +103,7 @@ std::shared_ptr<Container> Root::admit(const Cgroup& cgroup, const std::function
   more->push_back(make());
   more->back()->seat(cgroup);
   containers_ = std::move(more);
+  announce(*containers_->back());
   return containers_->back();
 }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -103,8 +104,10 @@ class Root {
   /// The first is there from the beginning; further ones are those of other cgroups that execute here.
   std::shared_ptr<const Containers> containers() const;
   void add(std::shared_ptr<Container> container);
-  /// The container with this cgroup: one that has it, or the first one if it has none yet, or what `make` makes.
-  std::shared_ptr<Container> admit(const Cgroup& cgroup, const std::function<std::shared_ptr<Container>()>& make);
+  /// The container with this cgroup: one that has it, or the first one if it has none yet, or what `make` makes. The
+  /// new one is announced before any other thread can find it.
+  std::shared_ptr<Container> admit(const Cgroup& cgroup, const std::function<std::shared_ptr<Container>()>& make,
+                                   const std::function<void(const Container&)>& announce);
 
   /// What watches where `upper_dir` is; null while nothing does. Outlives the readers.
   std::atomic<Creations*> creations{nullptr};
@@ -116,7 +119,7 @@ class Root {
   mutable std::mutex mutex_;
   std::shared_ptr<const Containers> containers_ = std::make_shared<Containers>();
   std::mutex watch_mutex_;
-  Watch watched_ = Watch::kExecAndOpen;
+  std::optional<Watch> watched_;
 };
 
 }  // namespace d4c

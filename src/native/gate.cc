@@ -63,7 +63,9 @@ Gate::Gate(GateOptions options)
     : options_(std::move(options)),
       reports_(options_.max_events, options_.wake),
       judge_(options_.settings, &reports_,
-             {[this](Root& root) { return makeContainer(root, false); }, [this] { armTimer(); }}),
+             {[this](Root& root) { return makeContainer(root); },
+              [this](const Root& root, const Container& container) { announce(root, container, false); },
+              [this] { armTimer(); }}),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
       changed_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
@@ -114,15 +116,19 @@ bool Gate::start(GateFault* fault) {
   return true;
 }
 
-std::shared_ptr<Container> Gate::makeContainer(Root& root, bool is_first) {
+std::shared_ptr<Container> Gate::makeContainer(Root& root) {
   auto container = std::make_shared<Container>(++last_key_, options_.settings.hold);
-  reports_.add(Report(FoundContainer{container->key, root.place.mount_point, root.place.device, root.upper_dir,
-                                     root.may_run, is_first}));
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   if (const auto found = roots_.find(root.place.device); found != roots_.end() && found->second.get() == &root) {
     known_.emplace(container->key, Known{found->second, container});
   }
   return container;
+}
+
+/// Whoever is told of a container may publish for it at once, so it must be known and on its root by then.
+void Gate::announce(const Root& root, const Container& container, bool is_first) {
+  reports_.add(Report(FoundContainer{container.key, root.place.mount_point, root.place.device, root.upper_dir,
+                                     root.may_run, is_first}));
 }
 
 void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation) {

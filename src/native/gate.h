@@ -109,7 +109,8 @@ class Gate {
   void readEvents(int poll);
   void serve(uint64_t lane, Desk* desk);
   static std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid);
-  std::shared_ptr<Container> makeContainer(Root& root, bool is_first);
+  std::shared_ptr<Container> makeContainer(Root& root);
+  void announce(const Root& root, const Container& container, bool is_first);
   void expire();
   void armTimer();
 

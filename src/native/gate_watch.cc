@@ -105,8 +105,10 @@ void Gate::addRoot(const OverlayMount& mount, bool may_run) {
     lanes_[*name] = std::move(lane);
     roots_[mount.device] = root;
   }
-  root->add(makeContainer(*root, true));
-  const int error = root->group->watch(place, Watch::kExecAndOpen);
+  const auto container = makeContainer(*root);
+  root->add(container);
+  announce(*root, *container, true);
+  const int error = root->watchWhatIsNeeded();
   if (error == 0) return;
   retire(root);
   // ESTALE: it is gone again, and so is what should have been watched.

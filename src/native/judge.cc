@@ -48,7 +48,9 @@ std::shared_ptr<Container> Judge::containerOf(Root& root, pid_t tid, bool admits
     if (cgroup->path.empty() ? livesOn(tid, root.place.device) : cgroup->contains(cgroups)) return container;
   }
   if (!admits || !livesOn(tid, root.place.device)) return nullptr;
-  return root.admit(cgroupOf(cgroups), [&] { return hooks_.make_container(root); });
+  return root.admit(
+      cgroupOf(cgroups), [&] { return hooks_.make_container(root); },
+      [&](const Container& container) { hooks_.announce(root, container); });
 }
 
 /// An exec may be the first one of a further container, so it is always asked for. A mount that is known to be of a

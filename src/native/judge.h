@@ -48,6 +48,8 @@ class Judge {
   struct Hooks {
     /// A further container on the root filesystem, with a key that was never used.
     std::function<std::shared_ptr<Container>(Root&)> make_container;
+    /// The container is on the root filesystem now.
+    std::function<void(const Root&, const Container&)> announce;
     /// An event waits, for at most as long as the settings say.
     std::function<void()> on_wait;
   };
