@@ -7,7 +7,7 @@ import { ensureDevCertificates } from '../../src/admission/devCertificates.ts';
 import { followTlsFiles, readTlsFiles } from '../../src/admission/tlsFiles.ts';
 import type { CertificatePair } from '../../src/certificates/pair.ts';
 import { keepServed } from '../../src/certificates/served.ts';
-import { until } from '../support/wait.ts';
+import { eventually } from '../support/programs.ts';
 
 const folder = await mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
 after(() => folder.remove());
@@ -49,7 +49,7 @@ test('a renewed pair is handed over once both files are there, also by the swap 
   t.after(watch.close);
   await symlink('..2', path('mount/..next'));
   await rename(path('mount/..next'), path('mount/..data'));
-  await until('the new pair is handed over', () => pairs.length > 0);
+  await eventually('the new pair is handed over', () => pairs.length > 0);
   assert.deepEqual(
     pairs.map(({ cert }) => cert),
     [(await readTlsFiles(filesIn('two'))).cert],
@@ -68,6 +68,6 @@ test('a certificate that does not fit its key is not handed over, and the next g
   assert.deepEqual(pairs, []);
   await rm(files.keyFile);
   await cp(path('two/tls.key'), files.keyFile);
-  await until('the new pair is handed over', () => pairs.length > 0);
+  await eventually('the new pair is handed over', () => pairs.length > 0);
   assert.equal(pairs.length, 1);
 });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, type TestContext, test } from 'node:test';
 import { recorded } from '../admission/support.ts';
-import { until } from '../support/wait.ts';
+import { eventually } from '../support/programs.ts';
 
 const main = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
 const folder = await mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
@@ -101,16 +101,19 @@ test('a pod is annotated, a changed policy is followed, and SIGTERM ends it in o
   assert.equal(policiesGiven(await ask(served, '/mutate', { body: pod })), 'one');
 
   await writeFile(policies, policy('team-a'));
-  await until('the change', async () => policiesGiven(await ask(served, '/mutate', { body: pod })) === '');
+  await eventually(
+    'the change',
+    async () => policiesGiven(await ask(served, '/mutate', { body: pod })) === '',
+  );
 
   const proceed = Promise.withResolvers<void>();
   const inFlight = ask(served, '/mutate', { body: pod, proceed: proceed.promise });
   await ask(served, '/healthz');
   const exited = once(served.child, 'exit');
   served.child.kill('SIGTERM');
-  await until('/readyz fails', async () => (await ask(served, '/readyz')).status === 503);
+  await eventually('/readyz fails', async () => (await ask(served, '/readyz')).status === 503);
   assert.equal((await ask(served, '/mutate', { body: pod })).status, 200, 'it still answers');
-  await until('it accepts no more', () =>
+  await eventually('it accepts no more', () =>
     ask(served, '/healthz').then(
       () => false,
       () => true,
@@ -126,7 +129,7 @@ test('a second signal ends the wait', async (t) => {
   const served = await serve(t, policies, '--drain-ms', '600000');
   const exited = once(served.child, 'exit');
   served.child.kill('SIGINT');
-  await until('/readyz fails', async () => (await ask(served, '/readyz')).status === 503);
+  await eventually('/readyz fails', async () => (await ask(served, '/readyz')).status === 503);
   served.child.kill('SIGTERM');
   assert.deepEqual(await exited, [0, null]);
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { notifyOfChanges } from '../../src/sources/changes.ts';
-import { until } from '../support/wait.ts';
+import { eventually } from '../support/programs.ts';
 
 const newFolder = () => mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
 const never = 3_600_000;
@@ -21,7 +21,7 @@ test('a burst of changes makes few checks, the last after the last change', asyn
   t.after(changes.close);
   for (let turn = 0; turn < 30; turn++) await writeFile(join(folder.path, 'a'), String(turn));
   const lastChange = performance.now();
-  await until('a check after the last change', () => lastCheck > lastChange);
+  await eventually('a check after the last change', () => lastCheck > lastChange);
   assert.ok(checks < 10, `${checks} checks`);
 });
 
@@ -29,7 +29,7 @@ test('without any notice it checks at every interval, also a path that is not th
   let checks = 0;
   const changes = notifyOfChanges('/nonexistent/path', 10, async () => void checks++);
   t.after(changes.close);
-  await until('three checks', () => checks >= 3);
+  await eventually('three checks', () => checks >= 3);
 });
 
 test('checks never overlap, and whoever asks meanwhile waits for one that begins after', async (t) => {

@@ -12,7 +12,7 @@ import {
   watchDirectory,
 } from '../../src/sources/directory.ts';
 import { formatFault } from '../../src/sources/faults.ts';
-import { until } from '../support/wait.ts';
+import { eventually } from '../support/programs.ts';
 
 const newFolder = () => mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
 
@@ -98,19 +98,19 @@ test('edits, new files, atomic renames and removals each make a generation', asy
   const first = watch.current();
 
   await writeFile(file, policy('/usr/bin/bash'));
-  await until('the edit', () => watch.current().number === 2);
+  await eventually('the edit', () => watch.current().number === 2);
   assert.notEqual(watch.current(), first);
   assert.equal(first.policies.length, 1, 'whoever holds the first generation keeps it');
 
   await writeFile(join(folder.path, 'b.yaml'), policy());
-  await until('the new file', () => ids().join() === 'a,b');
+  await eventually('the new file', () => ids().join() === 'a,b');
 
   await writeFile(join(folder.path, '.a.yaml.swp'), policy('/usr/bin/dash'));
   await rename(join(folder.path, '.a.yaml.swp'), file);
-  await until('the rename', () => watch.current().number === 4);
+  await eventually('the rename', () => watch.current().number === 4);
 
   await unlink(file);
-  await until('the removal', () => ids().join() === 'b');
+  await eventually('the removal', () => ids().join() === 'b');
   assert.deepEqual(
     published.map(({ number }) => number),
     [2, 3, 4, 5],
@@ -134,7 +134,7 @@ test('the ..data swap of a mounted ConfigMap is one new generation', async (t) =
   await symlink('..2', at('..data_tmp'));
   await rename(at('..data_tmp'), at('..data'));
   await rm(at('..1'), { recursive: true });
-  await until('the swap', () => watch.current().number === 2);
+  await eventually('the swap', () => watch.current().number === 2);
   const executables = watch
     .current()
     .policies.map(({ process }) => process.selectors[0]?.selector.processExecutable);
@@ -150,7 +150,7 @@ test('a bad state is reported with every fault, once, and the last good generati
   const failuresBefore = await failureCount();
   await writeFile(file, invalid);
   await writeFile(join(folder.path, 'b.yaml'), invalid);
-  await until('the refusal', () => refused.length > 0);
+  await eventually('the refusal', () => refused.length > 0);
   await watch.refresh();
   await watch.refresh();
   assert.equal(watch.current().number, 1);
@@ -160,7 +160,7 @@ test('a bad state is reported with every fault, once, and the last good generati
 
   await rm(join(folder.path, 'b.yaml'));
   await writeFile(file, policy('/usr/bin/bash'));
-  await until('the repair', () => published.length > 0);
+  await eventually('the repair', () => published.length > 0);
   assert.equal(watch.current().number, 2);
 });
 
@@ -180,18 +180,18 @@ test('a directory that is removed keeps its last generation, and is followed aga
   await make('/usr/bin/sh');
   const { watch, refused } = await watched(t, path, { recheckMs: 50 });
   await rm(path, { recursive: true });
-  await until('the refusal', () => refused.some((reasons) => /no such file/.test(reasons[0] ?? '')));
+  await eventually('the refusal', () => refused.some((reasons) => /no such file/.test(reasons[0] ?? '')));
   await setTimeout(200);
   assert.equal(refused.filter((reasons) => /no such file/.test(reasons[0] ?? '')).length, 1, 'told once');
   await make('/usr/bin/bash');
-  await until(
+  await eventually(
     'the new directory',
     () =>
       watch.current().policies[0]?.process.selectors[0]?.selector.processExecutable?.[0] === '/usr/bin/bash',
   );
   const { number } = watch.current();
   await writeFile(join(path, 'a.yaml'), policy('/usr/bin/dash'));
-  await until('a change of the new directory', () => watch.current().number > number);
+  await eventually('a change of the new directory', () => watch.current().number > number);
 });
 
 test('the same contents make no generation, but the end of a bad state does', async (t) => {
@@ -224,7 +224,7 @@ test('a file that is being written is taken when it is whole', async (t) => {
     await setTimeout(30);
   }
   await writeFile(file, long);
-  await until('the whole file', () => watch.current().number === 2);
+  await eventually('the whole file', () => watch.current().number === 2);
   assert.equal(published.length, 1);
   assert.deepEqual(refused, []);
 });
@@ -238,5 +238,5 @@ test('without any notice the timer finds a change, also one with the same size a
   await symlink(target, join(folder.path, 'a.yaml'));
   const { watch } = await watched(t, folder.path, { recheckMs: 50 });
   await writeFile(target, policy('/usr/bin/bbbb'));
-  await until('the change behind the link', () => watch.current().number === 2);
+  await eventually('the change behind the link', () => watch.current().number === 2);
 });
