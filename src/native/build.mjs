@@ -22,7 +22,9 @@ if (process.platform !== 'linux') {
   const prefix = prefixes.find(hasHeaders);
   // Without a directory node-gyp downloads the headers.
   const headers = prefix === undefined ? [] : [`--nodedir=${prefix}`];
-  const build = spawnSync('node-gyp', ['rebuild', '--loglevel=error', ...headers], {
+  // Warnings are errors for us, not for users whose compiler is newer than ours.
+  const strict = process.argv.includes('--strict') ? ['--', '-Dstrict=true'] : [];
+  const build = spawnSync('node-gyp', ['rebuild', '--loglevel=error', ...headers, ...strict], {
     cwd: root,
     stdio: 'inherit',
   });
