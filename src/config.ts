@@ -12,6 +12,10 @@ export const environment = Object.freeze({
     : 'info',
   /** `NO_COLOR`: any value that is not empty turns colours off. */
   noColor: (process.env.NO_COLOR ?? '') !== '',
+  /** `KUBERNETES_SERVICE_HOST`, which the kubelet sets in every pod. */
+  isInCluster: (process.env.KUBERNETES_SERVICE_HOST ?? '') !== '',
+  /** `POD_NAME`, which the chart sets, or `undefined`. */
+  podName: process.env.POD_NAME || undefined,
 });
 
 /** Refuses environment variables with values that mean nothing. @throws USAGE */

@@ -39,7 +39,7 @@ export type FaultCode = keyof typeof faultCodes;
 
 /** Faults of a file rather than of what it says. All are errors in both modes. */
 export const sourceFaultCodes = {
-  POLICY_ID_DUPLICATE: 'two files of a directory make the same policy ID',
+  POLICY_ID_DUPLICATE: 'two files of a directory, or a file and a ContainerPolicy, have the same policy ID',
   POLICY_ID_FORM: 'the file name cannot be a policy ID',
 } as const;
 
@@ -53,6 +53,7 @@ export const errorCodes = {
   KUBERNETES_CONFIG: 'there is no kubeconfig or service account that can be used',
   KUBERNETES_UNREACHABLE: 'the API server gave no answer',
   KUBERNETES_REFUSED: 'the API server answered with an error',
+  OVERLOADED: 'an admission request came while too many others were worked on',
   OUTPUT_UNUSABLE: 'documents cannot be written where they should go',
   ADMISSION_FAILED: 'an admission request could not be judged because of an error in d4c-gate',
   HTTP_FORM: 'a request is not HTTP/1.1',

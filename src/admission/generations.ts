@@ -34,7 +34,8 @@ export function rememberGenerations(
     refresh,
     publish(generation) {
       forget();
-      replaced.unshift({ generation: current, at: performance.now() });
+      // Number 0 stands for policies that nobody had read yet: what it gives was never right.
+      if (current.number > 0) replaced.unshift({ generation: current, at: performance.now() });
       current = generation;
     },
   };

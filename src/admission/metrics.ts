@@ -12,6 +12,7 @@ const resources = new Set([
   'pods/exec',
   'pods/resize',
   'namespaces',
+  'containerpolicies.d4c-gate.io',
   'cronjobs.batch',
   'daemonsets.apps',
   'deployments.apps',

@@ -29,9 +29,14 @@ export interface PatchOperation {
 /** Small facts for the API server's audit log, which puts the webhook's name in front of each key. */
 export type AuditAnnotations = Readonly<Record<string, string>>;
 
-export type ReviewAnswer =
-  | { readonly allowed: true; readonly patch?: readonly PatchOperation[]; readonly audit?: AuditAnnotations }
-  | { readonly allowed: false; readonly message: string; readonly audit?: AuditAnnotations };
+export type ReviewAnswer = {
+  readonly audit?: AuditAnnotations;
+  /** What whoever asked should know, whatever the answer is. */
+  readonly warnings?: readonly string[];
+} & (
+  | { readonly allowed: true; readonly patch?: readonly PatchOperation[] }
+  | { readonly allowed: false; readonly message: string }
+);
 
 const version = 'admission.k8s.io/v1';
 /** Kubernetes UIDs have 36 characters; whatever is longer is not one and is not sent back. */
@@ -88,6 +93,7 @@ export function formatAnswer(uid: string, answer: ReviewAnswer): string {
     allowed: answer.allowed,
     ...(answer.allowed ? patchOf(answer.patch) : statusOf(403, 'Forbidden', answer.message)),
     ...(answer.audit === undefined ? {} : { auditAnnotations: answer.audit }),
+    ...(answer.warnings === undefined || answer.warnings.length === 0 ? {} : { warnings: answer.warnings }),
   });
 }
 

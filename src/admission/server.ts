@@ -18,7 +18,9 @@ import { readJson } from './body.ts';
 import type { Generations } from './generations.ts';
 import { countRequest, decisionOf } from './metrics.ts';
 import { mutate } from './mutate.ts';
+import { type Authoring, judgePolicy } from './policies.ts';
 import { formatAnswer, formatProblem, type Review, type ReviewAnswer, readReview, uidOf } from './review.ts';
+import { shedder } from './shed.ts';
 import { verify } from './verify.ts';
 
 /** What the application decides from. */
@@ -27,15 +29,33 @@ export interface Admission {
   readonly cluster: Cluster;
   /** Whether new requests should be sent here; false once the server drains. */
   readonly isReady: () => boolean;
+  /** What new policies are held to (default: the strict language). */
+  readonly authoring?: Authoring;
+  /** What pods are answered while the generation has number 0, since no policy has been read yet (default: allow). */
+  readonly beforeSync?: BeforeSync;
+  /** Requests that are worked on at a time; more are answered with `OVERLOADED` (default: 512). */
+  readonly maxInFlight?: number;
 }
+
+export const beforeSyncs = ['allow', 'deny'] as const;
+export type BeforeSync = (typeof beforeSyncs)[number];
 
 type Judge = (review: Review, admission: Admission) => ReviewAnswer | Promise<ReviewAnswer>;
 
 /** What judges the reviews of each path. */
 const hooks: Readonly<Record<string, Judge>> = {
-  '/mutate': (review, { generations, cluster }) => mutate(review, generations, cluster),
-  '/validate': (review, { generations, cluster }) => verify(review, generations, cluster),
+  '/mutate': (review, admission) =>
+    answerBeforeSync(admission) ?? mutate(review, admission.generations, admission.cluster),
+  '/validate': (review, admission) =>
+    answerBeforeSync(admission) ?? verify(review, admission.generations, admission.cluster),
+  '/policies': (review, { authoring = {} }) => judgePolicy(review, authoring),
 };
+
+function answerBeforeSync({ generations, beforeSync = 'allow' }: Admission): ReviewAnswer | undefined {
+  if (generations.current().number > 0) return undefined;
+  if (beforeSync === 'allow') return { allowed: true };
+  return { allowed: false, message: 'd4c-gate has not read the policies yet; try again in a moment' };
+}
 
 /** The HTTP status of each error that a request can cause; all others are 500 and answered without detail. */
 const statusOf: Partial<Record<ErrorCode, number>> = {
@@ -48,22 +68,26 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
   REVIEW_VERSION: 400,
   HTTP_METHOD: 405,
   HTTP_PATH: 404,
+  OVERLOADED: 503,
 };
 
 export function createApp(admission: Admission): Express {
   const app = express().disable('x-powered-by');
+  const shed = shedder(admission.maxInFlight);
   for (const [path, judge] of Object.entries(hooks)) {
-    app.post(path, (request, response) => answerReview(request, response, path.slice(1), judge, admission));
+    app.post(path, shed, (request, response) =>
+      answerReview(request, response, path.slice(1), judge, admission),
+    );
     app.all(path, refuseMethod('POST'));
   }
   app.get('/healthz', (_request, response) => send(response, 200, JSON.stringify({ status: 'ok' })));
   app.get('/readyz', (_request, response) => {
-    const ready = admission.isReady();
     const { number } = admission.generations.current();
+    const ready = admission.isReady() && number > 0;
     send(
       response,
       ready ? 200 : 503,
-      JSON.stringify({ status: ready ? 'ready' : 'draining', generation: number }),
+      JSON.stringify({ status: ready ? 'ready' : number === 0 ? 'syncing' : 'draining', generation: number }),
     );
   });
   app.get('/metrics', async (_request, response) => {

@@ -1,51 +1,48 @@
 /** `d4c-gate serve`: the admission webhook, from flags to the last answer. */
 
-import { ensureDevCertificates } from '../admission/devCertificates.ts';
-import { rememberGenerations } from '../admission/generations.ts';
 import { listen } from '../admission/listen.ts';
-import { policiesGauge } from '../admission/metrics.ts';
-import { createApp } from '../admission/server.ts';
-import { followTlsFiles, readTlsFiles, type TlsFiles } from '../admission/tlsFiles.ts';
-import { keepServed } from '../certificates/served.ts';
-import { parseCount, parseListen } from '../config.ts';
+import { type BeforeSync, beforeSyncs, createApp } from '../admission/server.ts';
+import { environment, parseCount, parseListen } from '../config.ts';
 import { GateError } from '../errors.ts';
 import { log } from '../log.ts';
-import { type Generation, watchDirectory } from '../sources/directory.ts';
 import type { AddCommand } from './program.ts';
+import { openInputsOfCluster } from './serveCluster.ts';
+import { openFiles } from './serveFiles.ts';
+import { type ServeFlags, type ServeInputs, say } from './serveInputs.ts';
 
 /** The hard limit after the linger; together they stay below Kubernetes' grace period of 30 s. */
 const hardMs = 20_000;
-
-interface ServeFlags {
-  policies: string;
-  listen: string;
-  tlsCert?: string;
-  tlsKey?: string;
-  devCerts?: boolean;
-  certsDir: string;
-  clusterName?: string;
-  clusterId?: string;
-  lenient?: boolean;
-  drainMs: string;
-}
 
 export const serveCommand: AddCommand = (program, done) => {
   program
     .command('serve')
     .description('run the admission webhook')
-    .requiredOption('--policies <directory>', 'policies to enforce, one YAML file each; changes are followed')
+    .option('--policies <directory>', 'policies to enforce, one YAML file each; changes are followed')
     .option('--listen <host:port>', 'where to listen', ':8443')
     .option('--tls-cert <file>', 'serving certificate (PEM); followed when it changes')
     .option('--tls-key <file>', 'key of the serving certificate (PEM)')
     .option('--dev-certs', 'make a CA and a serving certificate for trying out')
     .option('--certs-dir <directory>', 'where --dev-certs keeps them', 'certs')
+    .option('--kubeconfig <file>', 'serve this cluster (default: the one that this pod runs in, if any)')
+    .option('--webhook-url <url>', 'where the API server finds this webhook, if not by its Service')
+    .option('--install', 'put the custom resource and the webhook configurations into the cluster first')
+    .option('--certificates <mode>', 'who makes the certificate: self, cert-manager or provided', 'self')
+    .option('--secret <name>', 'the Secret that holds the certificate', 'd4c-gate-webhook-tls')
+    .option('--namespace <name>', "where the Secret and the Lease are (default: this pod's, else d4c-gate)")
     .option('--cluster-name <name>', 'the name that kubernetesClusterName is compared with')
     .option(
       '--cluster-id <uid>',
-      'UID of the namespace kube-system, which kubernetesClusterId is compared with',
+      'UID of the namespace kube-system, which kubernetesClusterId is compared with (default: read there)',
     )
     .option('--lenient', "accept what Elastic's policy editor accepts")
+    .option('--before-sync <answer>', 'what pods are answered before policies are read', 'allow')
+    .option('--max-in-flight <requests>', 'how many are worked on at a time; more are refused at once', '512')
     .option('--drain-ms <milliseconds>', 'how long to go on answering after SIGTERM', '3000')
+    .addHelpText(
+      'after',
+      '\nWith files (`--policies` and `--tls-cert` or `--dev-certs`) no cluster is asked. Otherwise policies and' +
+        '\ncertificate come from the cluster, and `--policies` adds further policies.',
+    )
     .action(async (flags: ServeFlags) => {
       await serve(flags);
       done(0);
@@ -55,56 +52,63 @@ export const serveCommand: AddCommand = (program, done) => {
 async function serve(flags: ServeFlags): Promise<void> {
   const { host, port } = parseListen(flags.listen);
   const drainMs = parseCount('--drain-ms', flags.drainMs, 0, 3_600_000);
-  const { clusterName, clusterId, lenient } = flags;
+  const maxInFlight = parseCount('--max-in-flight', flags.maxInFlight, 1, 10_000);
+  const beforeSync = parseBeforeSync(flags.beforeSync);
+  const ending = new AbortController();
+  const stopped = stopSignal();
+  void stopped.then(() => ending.abort());
 
-  const policies = await watchDirectory(flags.policies, {
-    mode: lenient ? 'lenient' : 'strict',
-    clusterName,
-    onGeneration(generation) {
-      generations.publish(generation);
-      countPolicies(generation);
-    },
-    onRefused(faults) {
-      policiesGauge.set({ state: 'refused' }, new Set(faults.map(({ file }) => file)).size);
-    },
-  });
-  const generations = rememberGenerations(policies.current(), policies.refresh);
-  countPolicies(generations.current());
+  let inputs: ServeInputs | undefined;
+  try {
+    inputs = await openInputs(flags, host, ending.signal);
+    let isReady = true;
+    const app = createApp({ ...inputs.admission, beforeSync, maxInFlight, isReady: () => isReady });
+    const pair = await inputs.certificate((renewed) => listener.useCertificate(renewed));
+    const listener = await listen(host, port, pair, app);
+    say(`listening on https://${host.includes(':') ? `[${host}]` : host}:${listener.port}`);
 
-  let isReady = true;
-  const app = createApp({ generations, cluster: { clusterId, clusterName }, isReady: () => isReady });
-  const files = await tlsFilesOf(flags, host);
-  const pair = await readTlsFiles(files);
-  const listener = await listen(host, port, pair, app);
-  const tls = followTlsFiles(files, keepServed(listener.useCertificate, pair));
-  say(`listening on https://${host.includes(':') ? `[${host}]` : host}:${listener.port}`);
-
-  const signal = await stopSignal();
-  log.info({ signal }, 'draining');
-  isReady = false;
-  const drained = listener.drain(drainMs, hardMs);
-  void stopSignal().then(() => listener.drain(0, 0));
-  await drained;
-  policies.close();
-  tls.close();
+    const signal = await stopped;
+    log.info({ signal }, 'draining');
+    isReady = false;
+    const drained = listener.drain(drainMs, hardMs);
+    void stopSignal().then(() => listener.drain(0, 0));
+    await drained;
+  } catch (error) {
+    // Told to stop while it waited for the cluster: nothing went wrong.
+    if (!ending.signal.aborted) throw error;
+  } finally {
+    await inputs?.close();
+  }
 }
 
-async function tlsFilesOf(flags: ServeFlags, host: string): Promise<TlsFiles> {
-  const { tlsCert: certFile, tlsKey: keyFile, devCerts, certsDir } = flags;
-  if (devCerts && certFile === undefined && keyFile === undefined) {
-    const made = await ensureDevCertificates(certsDir, host);
-    say(`CA certificate: ${made.caFile}`);
-    return made;
+/** Files on the command line mean files, wherever the process runs. */
+async function openInputs(flags: ServeFlags, host: string, ended: AbortSignal): Promise<ServeInputs> {
+  const { policies, kubeconfig } = flags;
+  const hasTlsFlag = flags.devCerts || flags.tlsCert !== undefined || flags.tlsKey !== undefined;
+  if (kubeconfig !== undefined || (environment.isInCluster && !hasTlsFlag)) {
+    if (!hasTlsFlag) return openInputsOfCluster(flags, ended);
+    throw new GateError(
+      'USAGE',
+      'with `--kubeconfig` the certificate comes from a Secret; leave out `--tls-cert`, `--tls-key` and `--dev-certs`',
+    );
   }
-  if (devCerts || certFile === undefined || keyFile === undefined) {
-    throw new GateError('USAGE', 'give either `--tls-cert` with `--tls-key`, or `--dev-certs`');
+  if (flags.install || flags.webhookUrl !== undefined) {
+    throw new GateError(
+      'USAGE',
+      '`--install` and `--webhook-url` need a cluster: name it with `--kubeconfig FILE`',
+    );
   }
-  return { certFile, keyFile };
+  if (policies !== undefined) return openFiles(flags, policies, host);
+  throw new GateError(
+    'USAGE',
+    'there are no policies: name a directory with `--policies`, or a cluster with `--kubeconfig`',
+  );
 }
 
-function countPolicies(generation: Generation): void {
-  policiesGauge.set({ state: 'published' }, generation.policies.length);
-  policiesGauge.set({ state: 'refused' }, 0);
+function parseBeforeSync(text: string): BeforeSync {
+  const answer = beforeSyncs.find((one) => one === text);
+  if (answer !== undefined) return answer;
+  throw new GateError('USAGE', `\`--before-sync ${text}\` must be one of ${beforeSyncs.join(', ')}`);
 }
 
 /** The first SIGTERM or SIGINT from now on. */
@@ -112,8 +116,4 @@ function stopSignal(): Promise<string> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => resolve(signal));
   });
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
 }

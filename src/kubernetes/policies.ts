@@ -38,6 +38,8 @@ export interface WatchedPolicies {
   get(id: string): ClusterPolicy | undefined;
   /** Sorted by ID. */
   list(): ClusterPolicy[];
+  /** Asks the API server now, without waiting for its notice. What cannot be asked stays as it is. Never rejects. */
+  refresh(): Promise<void>;
   stalenessMs(): number;
   close(): Promise<void>;
 }
@@ -51,6 +53,8 @@ interface Pending {
 
 /** How long reading may hold up requests before it lets them through. */
 const sliceMs = 5;
+/** For each page of a list that a request waits for. */
+const refreshMs = 1_000;
 
 /** Starts at once and never throws. */
 export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}): WatchedPolicies {
@@ -103,6 +107,31 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
     }
   }
 
+  async function refresh(): Promise<void> {
+    const known = new Map(policies);
+    const listed = new Set<string>();
+    try {
+      for await (const { items } of cluster.pages('containerpolicies', { deadlineMs: refreshMs })) {
+        for (const { id, pending } of items.map(pendingOf)) {
+          listed.add(id);
+          const newest = queue.get(id) ?? policies.get(id);
+          // The watch may have been quicker than this list.
+          if (newest?.uid === pending.uid && newest.generation >= pending.generation) continue;
+          queue.set(id, pending);
+        }
+      }
+    } catch (error) {
+      reportFailure('watch_interrupted', { kind: 'containerpolicies', reason: String(error) });
+      return;
+    }
+    for (const [id, { uid }] of known) {
+      if (!listed.has(id) && policies.get(id)?.uid === uid && !queue.has(id)) queue.set(id, undefined);
+    }
+    if (queue.size > 0) reading ??= readQueue();
+    await reading;
+  }
+
+  let refreshing: Promise<void> | undefined;
   const watched: Watched<{ id: string; pending: Pending }> = watch(cluster, 'containerpolicies', {
     project: pendingOf,
     ...(options.times && { times: options.times }),
@@ -120,6 +149,12 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
     ready,
     get: (id) => policies.get(id),
     list: () => [...policies.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    refresh() {
+      // Whoever comes while a list is under way needs one that begins later.
+      const next = (refreshing ?? Promise.resolve()).then(refresh);
+      refreshing = next;
+      return next;
+    },
     stalenessMs: () => watched.stalenessMs(),
     async close() {
       closed = true;

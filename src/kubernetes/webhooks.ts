@@ -1,9 +1,8 @@
 /**
  * What the API server asks d4c-gate about: the table of webhooks, and the two configurations made of it.
  *
- * What happens to requests while nobody answers is `failurePolicy` for the two hooks on pods. The others are fixed:
- * `/policies` fails closed, since an unchecked policy could widen a block and only authors of policies wait; `/advise`
- * only warns; `/guard` fails open, so that opting a namespace out stays possible when the webhook is down for good.
+ * What happens to requests while nobody answers is `failurePolicy` for the two hooks on pods. `/policies` fails closed,
+ * since an unchecked policy could widen a block and only authors of policies wait.
  */
 
 import { GateError } from '../errors.ts';
@@ -36,15 +35,11 @@ interface Hook {
   /** `GROUP: RESOURCE, ...`, with `core` for the group without a name. */
   readonly rules: readonly Rule[];
   /** `pods`: as the operator set it. */
-  readonly failurePolicy: 'Ignore' | 'Fail' | 'pods';
+  readonly failurePolicy: 'Fail' | 'pods';
   /** Only where the namespace has opted in. Cluster-scoped objects are asked about in any case. */
   readonly onlyOptedIn: boolean;
   readonly sideEffects: Webhook['sideEffects'];
-  readonly conditions?: readonly { readonly name: string; readonly expression: string }[];
 }
-
-const mode = (object: string) =>
-  `(has(${object}.metadata.labels) && '${modeLabel}' in ${object}.metadata.labels ? ${object}.metadata.labels['${modeLabel}'] : '')`;
 
 const mutating: readonly Hook[] = [
   {
@@ -75,27 +70,6 @@ const validating: readonly Hook[] = [
     failurePolicy: 'Fail',
     onlyOptedIn: false,
     sideEffects: 'None',
-  },
-  {
-    path: '/advise',
-    rules: [
-      ['CREATE UPDATE', 'apps: deployments, statefulsets, daemonsets, replicasets'],
-      ['CREATE UPDATE', 'batch: jobs, cronjobs'],
-    ],
-    failurePolicy: 'Ignore',
-    onlyOptedIn: true,
-    sideEffects: 'None',
-    // What a controller makes of a template has nobody to read a warning.
-    conditions: [{ name: 'made-by-a-person', expression: '!has(object.metadata.ownerReferences)' }],
-  },
-  {
-    path: '/guard',
-    rules: [['UPDATE', 'core: namespaces']],
-    failurePolicy: 'Ignore',
-    // Opting out takes the label away, so a selector on it would not see that.
-    onlyOptedIn: false,
-    sideEffects: 'None',
-    conditions: [{ name: 'mode-changes', expression: `${mode('object')} != ${mode('oldObject')}` }],
   },
 ];
 
@@ -137,7 +111,6 @@ function webhook(hook: Hook, options: WebhookOptions): Webhook {
     timeoutSeconds,
     admissionReviewVersions: ['v1'],
     ...(hook.onlyOptedIn && { namespaceSelector: optedIn(options.ownNamespace) }),
-    ...(hook.conditions && { matchConditions: hook.conditions.map((condition) => ({ ...condition })) }),
   };
 }
 

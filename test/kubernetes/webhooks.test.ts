@@ -16,7 +16,7 @@ function webhooksOf(
   return new Map(webhooks.map((webhook) => [webhook.name.replace('.d4c-gate.io', ''), webhook]));
 }
 
-test('asks about exactly what the design lists', () => {
+test('asks about exactly what the webhook answers', () => {
   const asked = [...webhooksOf()].map(([name, { rules = [] }]) => [
     name,
     rules.map((rule) => `${rule.operations.join()} ${rule.apiGroups.join()}/${rule.resources.join()}`),
@@ -29,16 +29,11 @@ test('asks about exactly what the design lists', () => {
       'CONNECT /pods/exec,pods/attach',
     ],
     policies: ['CREATE,UPDATE d4c-gate.io/containerpolicies'],
-    advise: [
-      'CREATE,UPDATE apps/deployments,statefulsets,daemonsets,replicasets',
-      'CREATE,UPDATE batch/jobs,cronjobs',
-    ],
-    guard: ['UPDATE /namespaces'],
   });
 });
 
 test('never asks about pods of its own namespace, of kube-system, or without the label', () => {
-  for (const name of ['mutate', 'validate', 'advise']) {
+  for (const name of ['mutate', 'validate']) {
     assert.deepEqual(webhooksOf({ ownNamespace: 'gate-system' }).get(name)?.namespaceSelector, {
       matchExpressions: [
         { key: 'd4c-gate.io/mode', operator: 'In', values: ['observe', 'enforce'] },
@@ -51,15 +46,15 @@ test('never asks about pods of its own namespace, of kube-system, or without the
 test('what the operator sets for pods leaves the other hooks as they are', () => {
   const failurePolicies = (failurePolicy: 'Ignore' | 'Fail') =>
     [...webhooksOf({ failurePolicy })].map(([name, webhook]) => `${name} ${webhook.failurePolicy}`);
-  const others = ['policies Fail', 'advise Ignore', 'guard Ignore'];
+  const others = ['policies Fail'];
   assert.deepEqual(failurePolicies('Ignore'), ['mutate Ignore', 'validate Ignore', ...others]);
   assert.deepEqual(failurePolicies('Fail'), ['mutate Fail', 'validate Fail', ...others]);
 });
 
 test('names a Service or a URL, and leaves `caBundle` out unless it is given', () => {
   const service = { name: 'gate', namespace: 'gate-system' };
-  assert.deepEqual(webhooksOf({ endpoint: { service } }).get('guard')?.clientConfig, {
-    service: { ...service, port: 443, path: '/guard' },
+  assert.deepEqual(webhooksOf({ endpoint: { service } }).get('policies')?.clientConfig, {
+    service: { ...service, port: 443, path: '/policies' },
   });
   assert.deepEqual(webhooksOf({ caBundle: 'PEM' }).get('mutate')?.clientConfig, {
     url: 'https://127.0.0.1:8443/mutate',

@@ -51,9 +51,3 @@ service:
 caBundle: {{ .root.Values.certificates.provided.caBundle | b64enc }}
 {{- end }}
 {{- end }}
-
-
-{{/* CEL: the mode of a namespace, or the empty string. */}}
-{{- define "d4c-gate.modeOf" -}}
-(has({{ . }}.metadata.labels) && 'd4c-gate.io/mode' in {{ . }}.metadata.labels ? {{ . }}.metadata.labels['d4c-gate.io/mode'] : '')
-{{- end }}

@@ -1,0 +1,135 @@
+/**
+ * One generation after another from both places that hold policies: the cluster's ContainerPolicies and, where one is
+ * given, a directory.
+ *
+ *   watchPolicies + watchDirectory -> compile what is new -> publish
+ *
+ * A policy ID belongs to the file that makes it: an object of the same name is not used, and counts as refused. Files
+ * come with the installation and cannot be changed by an author of objects, so no object can put itself in their place.
+ */
+
+import { reportFailure } from '../failures.ts';
+import { log } from '../log.ts';
+import { type CompiledPolicy, compile } from '../policy/compile.ts';
+import type { Policy } from '../policy/types.ts';
+import { type Generation, type WatchedDirectory, watchDirectory } from '../sources/directory.ts';
+import type { Cluster } from './client.ts';
+import { type ClusterPolicy, watchPolicies } from './policies.ts';
+
+export interface PolicySourceOptions {
+  /** Policies besides those of the cluster. */
+  readonly directory?: string;
+  /** Default: strict. */
+  readonly mode?: 'strict' | 'lenient';
+  readonly clusterName?: string;
+  /** Called for each generation that differs from the one before; the first one has number 1. */
+  readonly onGeneration?: (generation: Generation) => void;
+  /** Called after every change with how many files and objects are not used as they are now. */
+  readonly onRefused?: (count: number) => void;
+}
+
+export interface PolicySource {
+  /** Number 0, without policies, until both places have been read. */
+  current(): Generation;
+  /** `true` once the first generation is published; `false` when the source was closed before. Never rejects. */
+  readonly ready: Promise<boolean>;
+  /** Whether a file makes this ID, so that no object can have it. */
+  hasFile(id: string): boolean;
+  /** Looks at both places now; resolves when their state is published or refused. Never rejects. */
+  refresh(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Reads the directory at once, the cluster as soon as it answers.
+ * @throws FILE_UNREADABLE @throws POLICIES_INVALID as `watchDirectory` does
+ */
+export async function followPolicies(
+  cluster: Cluster,
+  options: PolicySourceOptions = {},
+): Promise<PolicySource> {
+  const { directory: path, mode, clusterName } = options;
+  const language = { ...(mode && { mode }), ...(clusterName !== undefined && { clusterName }) };
+  const compiled = new WeakMap<Policy, CompiledPolicy>();
+  let generation: Generation = { number: 0, policies: [] };
+  let synced = false;
+  let refusedFiles = 0;
+  let clashing = new Set<string>();
+
+  const directory: WatchedDirectory | undefined =
+    path === undefined
+      ? undefined
+      : await watchDirectory(path, {
+          ...language,
+          onGeneration: () => {
+            refusedFiles = 0;
+            combine();
+          },
+          onRefused: (faults) => {
+            refusedFiles = new Set(faults.map(({ file }) => file)).size;
+            combine();
+          },
+        });
+  const objects = watchPolicies(cluster, { ...language, onChange: () => combine() });
+
+  const hasFile = (id: string) => directory?.current().policies.some((policy) => policy.id === id) ?? false;
+
+  /** A version of a policy is compiled once, however often something else changes. */
+  function compiledOf({ id, good }: ClusterPolicy): CompiledPolicy[] {
+    if (good === undefined) return [];
+    const policy = compiled.get(good.policy) ?? compile(id, good.policy);
+    compiled.set(good.policy, policy);
+    return [policy];
+  }
+
+  function combine(): void {
+    if (!synced) return;
+    const files = directory?.current().policies ?? [];
+    const fileIds = new Set(files.map(({ id }) => id));
+    const all = objects.list();
+    reportClashes(all.filter(({ id }) => fileIds.has(id)));
+    const policies = [...files, ...all.filter(({ id }) => !fileIds.has(id)).flatMap(compiledOf)];
+    if (generation.number === 0 || !areSame(policies, generation.policies)) {
+      generation = { number: generation.number + 1, policies };
+      log.info({ generation: generation.number, policies: policies.length }, 'policies published');
+      options.onGeneration?.(generation);
+    }
+    const refused = all.filter(
+      ({ id, faults }) => fileIds.has(id) || faults.some(({ severity }) => severity === 'error'),
+    );
+    options.onRefused?.(refused.length + refusedFiles);
+  }
+
+  /** Each once, for as long as it lasts. */
+  function reportClashes(clashes: readonly ClusterPolicy[]): void {
+    for (const { id } of clashes) {
+      if (clashing.has(id)) continue;
+      const reasons = [
+        `the policy ID \`${id}\` is already taken by a file; rename the ContainerPolicy (POLICY_ID_DUPLICATE)`,
+      ];
+      reportFailure('policy_reload_refused', { policy: id, reasons });
+    }
+    clashing = new Set(clashes.map(({ id }) => id));
+  }
+
+  return {
+    current: () => generation,
+    ready: objects.ready.then((isReady) => {
+      synced = isReady;
+      combine();
+      return isReady;
+    }),
+    hasFile,
+    async refresh() {
+      await Promise.all([directory?.refresh(), objects.refresh()]);
+    },
+    async close() {
+      directory?.close();
+      await objects.close();
+    },
+  };
+}
+
+function areSame(some: readonly CompiledPolicy[], others: readonly CompiledPolicy[]): boolean {
+  return some.length === others.length && some.every((policy, index) => policy === others[index]);
+}
