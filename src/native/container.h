@@ -22,8 +22,6 @@
 
 namespace d4c {
 
-using Clock = std::chrono::steady_clock;
-
 /// What decides for a container. Never changes; a new one takes its place.
 struct Binding {
   /// False until the first `publish`.
@@ -90,7 +88,7 @@ using Containers = std::vector<std::shared_ptr<Container>>;
 class Creations;
 
 /// One overlay superblock with its group.
-class Root {
+class Root : public std::enable_shared_from_this<Root> {
  public:
   Root(OverlayPlace root_place, std::string upper, bool runs, std::shared_ptr<const Group> its_group)
       : place(std::move(root_place)), upper_dir(std::move(upper)), may_run(runs), group(std::move(its_group)) {}

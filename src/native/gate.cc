@@ -65,9 +65,11 @@ Gate::Gate(GateOptions options)
       judge_(options_.settings, &reports_,
              {[this](Root& root) { return makeContainer(root); },
               [this](const Root& root, const Container& container) { announce(root, container, false); },
-              [this] { armTimer(); }}),
+              [this] { armTimer(); },
+              [this](Root& root, Envelope envelope) { putOff(root, std::move(envelope)); }}),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
+      put_off_timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
       changed_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 std::unique_ptr<Gate> Gate::open(GateOptions options, GateFault* fault) {
@@ -77,7 +79,7 @@ std::unique_ptr<Gate> Gate::open(GateOptions options, GateFault* fault) {
 
 bool Gate::start(GateFault* fault) {
   if (!probe(fault)) return false;
-  if (!mounts_.open() || !stop_ || !timer_ || !changed_) {
+  if (!mounts_.open() || !stop_ || !timer_ || !put_off_timer_ || !changed_) {
     *fault = faultOf("cannot open `/proc/self/mountinfo`", "open", errno);
     return false;
   }
@@ -93,7 +95,8 @@ bool Gate::start(GateFault* fault) {
   for (size_t i = 0; i < processors.size(); ++i) {
     polls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
     const int poll = polls_.back().get();
-    if (!addToPoll(poll, stop_.get(), kStopName) || !addToPoll(poll, timer_.get(), kTimerName)) {
+    if (!addToPoll(poll, stop_.get(), kStopName) || !addToPoll(poll, timer_.get(), kTimerName) ||
+        !addToPoll(poll, put_off_timer_.get(), kPutOffName)) {
       *fault = faultOf("cannot wait for events", "epoll_ctl", errno);
       return false;
     }
@@ -185,6 +188,7 @@ void Gate::close() {
   threads_.clear();
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   // Each envelope that waits is answered as it goes, and the groups are closed with the last of them.
+  put_off_.clear();
   known_.clear();
   roots_.clear();
   lanes_.clear();

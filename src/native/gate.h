@@ -66,6 +66,7 @@ struct GateStats {
 /// What a reader's poll calls the descriptors that are no lane. Lanes count from 1.
 constexpr uint64_t kStopName = UINT64_MAX;
 constexpr uint64_t kTimerName = UINT64_MAX - 1;
+constexpr uint64_t kPutOffName = UINT64_MAX - 2;
 bool addToPoll(int poll, int descriptor, uint64_t name);
 
 class Gate {
@@ -113,6 +114,8 @@ class Gate {
   void announce(const Root& root, const Container& container, bool is_first);
   void expire();
   void armTimer();
+  void putOff(Root& root, Envelope envelope);
+  void judgePutOff(Desk* desk);
 
   std::vector<Known> allKnown() const;
 
@@ -128,6 +131,7 @@ class Gate {
   MountTable mounts_;
   Descriptor stop_;
   Descriptor timer_;
+  Descriptor put_off_timer_;
   Descriptor changed_;
 
   mutable std::shared_mutex mutex_;
@@ -136,6 +140,10 @@ class Gate {
   std::unordered_map<uint64_t, Known> known_;
   std::map<dev_t, std::unique_ptr<Creations>> creations_;
   uint64_t last_lane_ = 0;
+
+  std::mutex put_off_mutex_;
+  /// Events whose tasks have not come to rest.
+  std::vector<std::pair<std::shared_ptr<Root>, Envelope>> put_off_;
 
   std::vector<Descriptor> polls_;
   std::vector<std::thread> threads_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "gate.h"
 
@@ -29,6 +30,8 @@ void Gate::readEvents(int poll) {
       if (name == kStopName) return;
       if (name == kTimerName) {
         expire();
+      } else if (name == kPutOffName) {
+        judgePutOff(&desk);
       } else {
         serve(name, &desk);
       }
@@ -89,6 +92,24 @@ void Gate::armTimer() {
   const auto left = std::max<int64_t>(std::chrono::nanoseconds(due - Clock::now()).count(), 1);
   const itimerspec time{{0, 0}, {left / 1000000000, left % 1000000000}};
   timerfd_settime(timer_.get(), 0, &time, nullptr);
+}
+
+void Gate::putOff(Root& root, Envelope envelope) {
+  const std::lock_guard<std::mutex> lock(put_off_mutex_);
+  put_off_.emplace_back(root.shared_from_this(), std::move(envelope));
+  const itimerspec time{{0, 0}, {0, 1000000}};
+  if (put_off_.size() == 1) timerfd_settime(put_off_timer_.get(), 0, &time, nullptr);
+}
+
+void Gate::judgePutOff(Desk* desk) {
+  uint64_t times = 0;
+  if (read(put_off_timer_.get(), &times, sizeof times) != sizeof times) return;
+  std::vector<std::pair<std::shared_ptr<Root>, Envelope>> events;
+  {
+    const std::lock_guard<std::mutex> lock(put_off_mutex_);
+    events = std::exchange(put_off_, {});
+  }
+  for (auto& [root, envelope] : events) judge_.judge(*root, std::move(envelope), desk);
 }
 
 }  // namespace d4c

@@ -4,8 +4,10 @@
 #include <sys/fanotify.h>
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "descriptor.h"
@@ -44,6 +46,19 @@ class Group {
   const Descriptor group_;
 };
 
+using Clock = std::chrono::steady_clock;
+
+/// What was found out of an event before it was put off.
+struct EventNotes {
+  /// Since it was read.
+  Clock::time_point since = Clock::now();
+  /// It waited for its container's first table.
+  bool has_waited = false;
+  std::optional<bool> is_loader;
+  /// The filesystem says that its task created the file.
+  std::optional<bool> was_created;
+};
+
 /// One permission event. Exactly one answer: by `answer`, or allow when it is dropped without one.
 ///
 /// Owns the event's descriptor, by whose number the kernel knows the event, and a share of the group, so that
@@ -64,6 +79,8 @@ class Envelope {
   /// The task that waits; 0 when it is not visible in this process's pid namespace.
   pid_t tid() const { return tid_; }
   bool isExec() const { return (mask_ & FAN_OPEN_EXEC_PERM) != 0; }
+
+  EventNotes notes;
 
  private:
   std::shared_ptr<const Group> group_;

@@ -31,11 +31,12 @@ void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
     answer(&envelope, Verdict::kAllow);
     return;
   }
-  judgeFor(root, *container, std::move(envelope), desk, false);
+  judgeFor(root, *container, std::move(envelope), desk);
 }
 
 void Judge::judgeWaited(Root& root, Container& container, Envelope envelope, Desk* desk) {
-  judgeFor(root, container, std::move(envelope), desk, true);
+  envelope.notes.has_waited = true;
+  judgeFor(root, container, std::move(envelope), desk);
 }
 
 /// The container of which the task is, or null for one of the host.
@@ -65,7 +66,7 @@ std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& 
   return container;
 }
 
-void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk, bool has_waited) {
+void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk) {
   // The binding is kept to the end: a table that is replaced meanwhile lives on until then.
   const std::shared_ptr<const Binding> binding = container.binding();
   if (!binding->is_published) {
@@ -76,7 +77,7 @@ void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* 
     answer(&envelope, Verdict::kAllow);
     return;
   }
-  Case one{root, container, *binding->table, binding->generation, envelope, desk, has_waited};
+  Case one{root, container, *binding->table, binding->generation, envelope, desk};
   if (envelope.isExec()) {
     judgeExec(&one);
   } else {
@@ -96,7 +97,7 @@ void Judge::letWait(Root& root, Container& container, Envelope envelope, Desk* d
       return;
     }
     if (owner.get() != &container) {
-      judgeFor(root, *owner, std::move(envelope), desk, false);
+      judgeFor(root, *owner, std::move(envelope), desk);
       return;
     }
   }
@@ -111,7 +112,7 @@ void Judge::letWait(Root& root, Container& container, Envelope envelope, Desk* d
     case Container::Wait::kFurther:
       break;
     case Container::Wait::kPublished:
-      judgeFor(root, container, std::move(envelope), desk, false);
+      judgeFor(root, container, std::move(envelope), desk);
       break;
     case Container::Wait::kInVain:
       answerUnknown(container, std::move(envelope));

@@ -52,6 +52,8 @@ class Judge {
     std::function<void(const Root&, const Container&)> announce;
     /// An event waits, for at most as long as the settings say.
     std::function<void()> on_wait;
+    /// Judge the event again in a millisecond: its task has not come to rest.
+    std::function<void(Root&, Envelope)> put_off;
   };
 
   Judge(const Settings& settings, Reports* reports, Hooks hooks)
@@ -77,7 +79,6 @@ class Judge {
     uint64_t generation;
     Envelope& envelope;
     Desk* desk;
-    bool has_waited;
     std::string path{};
     struct stat file {};
   };
@@ -85,7 +86,7 @@ class Judge {
 
   std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits);
   std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, const Envelope& envelope);
-  void judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk, bool has_waited);
+  void judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk);
   void letWait(Root& root, Container& container, Envelope envelope, Desk* desk);
   void answer(Envelope* envelope, Verdict verdict);
 
@@ -95,6 +96,7 @@ class Judge {
   void look(Case* one, Section section);
   Created createdByThisOpen(const Case& one, const OpenIntent& intent);
   bool isOfOther(Case* one);
+  bool isPutOff(Case* one, BlockedCall::Rest rest);
   void conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back);
 
   const Settings settings_;

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <optional>
+
 #include "creations.h"
 #include "judge.h"
 #include "proc_file.h"
@@ -9,6 +11,9 @@
 namespace d4c {
 
 namespace {
+
+/// For a task to come to rest, before the worst is assumed of it.
+constexpr std::chrono::milliseconds kRestDeadline(1000);
 
 /// What an open of the file is in policy terms.
 uint8_t operationsOf(const OpenIntent& how, const struct stat& file, bool may_be_created, bool is_created) {
@@ -38,14 +43,17 @@ void Judge::judgeExec(Case* one) {
   parents_.forget(tid);
   const bool opens_follow = (table.operations() & kOpenOperations) != 0;
   const int file = one->envelope.file();
-  const bool is_loader = one->container.execs.begin(tid, file, opened(file), opens_follow, one->root.place);
+  std::optional<bool>& is_loader = one->envelope.notes.is_loader;
+  if (!is_loader) is_loader = one->container.execs.begin(tid, file, opened(file), opens_follow, one->root.place);
   if (table.operations() & kExec) {
     look(one, Section::kProcess);
     if (table.mayFire(Section::kProcess, kExec, one->desk->scratch)) {
       Question question{Section::kProcess, kExec};
       if (table.asksInteractive()) question.interactive = readInteractive(tid);
       const Verdict verdict = table.decide(question, &one->desk->scratch);
-      const bool is_reported = !one->desk->scratch.fired.empty() && (!is_loader || verdict == Verdict::kDeny);
+      const bool is_reported = !one->desk->scratch.fired.empty() && (!*is_loader || verdict == Verdict::kDeny);
+      // Its arguments are where its registers point.
+      if (is_reported && isPutOff(one, blockedCall(tid, &one->desk->calls).rest)) return;
       if (is_reported && !isOfOther(one)) conclude(one, verdict, kExec, false);
     }
   }
@@ -58,11 +66,13 @@ void Judge::judgeOpen(Case* one) {
   if (!(table.operations() & kOpenOperations)) return allow();
   if (one->container.execs.isOpenOfExec(one->envelope.tid(), opened(one->envelope.file()))) return allow();
   const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls);
-  if (!read.was_read) reports_->fail(Failure::kIntentUnread, "the registers of a task that opens a file");
+  if (isPutOff(one, read.rest)) return;
   if (read.certain && read.readsOnly()) return allow();
   if (fstat(one->envelope.file(), &one->file) != 0 || !S_ISREG(one->file.st_mode)) return allow();
   look(one, Section::kFile);
   if (!table.mayFire(Section::kFile, kOpenOperations, one->desk->scratch)) return allow();
+  const bool is_unread = read.rest == BlockedCall::Rest::kRunning || read.rest == BlockedCall::Rest::kUnreadable;
+  if (is_unread) reports_->fail(Failure::kIntentUnread, one->path);
 
   // What is not certain may be changed after it was read: a block rule takes it as creating and writing.
   const OpenIntent intent = read.certain ? read : OpenIntent{};
@@ -80,6 +90,14 @@ void Judge::judgeOpen(Case* one) {
   conclude(one, verdict, operations, created == Created::kYes && one->file.st_size == 0 && !intent.temporary);
 }
 
+/// Whether the event was put off, since its task is still on its way to rest. On a machine that is overloaded this may
+/// take long, and the reader has others to serve meanwhile.
+bool Judge::isPutOff(Case* one, BlockedCall::Rest rest) {
+  const bool waits = rest == BlockedCall::Rest::kRunning && Clock::now() - one->envelope.notes.since < kRestDeadline;
+  if (waits) hooks_.put_off(one->root, std::move(one->envelope));
+  return waits;
+}
+
 /// Whether the task is of the host or of another container, and so was answered otherwise.
 bool Judge::isOfOther(Case* one) {
   const bool admits = one->envelope.isExec() || one->root.may_run;
@@ -88,7 +106,7 @@ bool Judge::isOfOther(Case* one) {
   if (owner == nullptr) {
     answer(&one->envelope, Verdict::kAllow);
   } else {
-    judgeFor(one->root, *owner, std::move(one->envelope), one->desk, one->has_waited);
+    judgeFor(one->root, *owner, std::move(one->envelope), one->desk);
   }
   return true;
 }
@@ -97,10 +115,11 @@ Judge::Created Judge::createdByThisOpen(const Case& one, const OpenIntent& inten
   if (intent.temporary) return Created::kYes;
   if (!intent.creates) return Created::kNo;
   Creations* const creations = one.root.creations.load(std::memory_order_acquire);
-  const bool was_seen = creations != nullptr && creations->createdBy(one.envelope.tid(), one.file.st_ino);
-  if (was_seen || intent.exclusive) return Created::kYes;
+  std::optional<bool>& was_seen = one.envelope.notes.was_created;
+  if (!was_seen) was_seen = creations != nullptr && creations->createdBy(one.envelope.tid(), one.file.st_ino);
+  if (*was_seen || intent.exclusive) return Created::kYes;
   // What has waited may have been created before anybody watched.
-  if (creations != nullptr && !one.has_waited) return Created::kNo;
+  if (creations != nullptr && !one.envelope.notes.has_waited) return Created::kNo;
   reports_->fail(Failure::kCreationUnconfirmed, one.path);
   return Created::kPerhaps;
 }
@@ -129,9 +148,12 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
     event.rolled_back = is_removed ? KernelEvent::RolledBack::kYes : KernelEvent::RolledBack::kNo;
     if (!is_removed) reports_->fail(Failure::kRollbackFailed, one->path);
   }
+  // The parent of what is refused may end right after. Any other need not be read while somebody waits.
+  const bool is_denied = event.verdict == Verdict::kDeny;
+  const auto readParent = [&] { return event.process.parent != 0 && parents_.read(event.process.parent, &event.parent); };
+  if (is_denied) event.has_parent = readParent();
   answer(&envelope, event.verdict);
-  // The parent does not wait for anything here, and need not be read while somebody does.
-  event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
+  if (!is_denied) event.has_parent = readParent();
   event.path = std::move(one->path);
   reports_->add(std::move(event));
 }

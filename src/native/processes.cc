@@ -138,7 +138,8 @@ bool Parents::read(pid_t pid, Process* process) {
       return true;
     }
   }
-  if (!readProcess(pid, process)) return false;
+  // One that is ending has no executable any more.
+  if (!readProcess(pid, process) || process->executable.empty()) return false;
   const std::lock_guard<std::mutex> lock(mutex_);
   if (kept_.size() >= kMaxParents) kept_.clear();
   kept_[pid] = *process;

@@ -15,7 +15,8 @@ namespace d4c {
 
 namespace {
 
-constexpr int kRestDeadlineMs = 100;
+constexpr int kYields = 16;
+constexpr int kNaps = 10;
 
 enum class Form : uint8_t { kFlags, kCreat, kHow, kExec };
 
@@ -86,12 +87,6 @@ OpenIntent intentOfFlags(uint64_t flags) {
   return intent;
 }
 
-int64_t monotonicMs() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
-}
-
 }  // namespace
 
 size_t CallFiles::read(pid_t tid, char* into, size_t capacity) {
@@ -110,41 +105,42 @@ size_t CallFiles::read(pid_t tid, char* into, size_t capacity) {
   return 0;
 }
 
-std::optional<BlockedCall> blockedCall(pid_t tid, CallFiles* files) {
+BlockedCall blockedCall(pid_t tid, CallFiles* files) {
   char text[256];
-  int64_t deadline = 0;
+  BlockedCall call;
   for (int tries = 0;; ++tries) {
-    const size_t size = files->read(tid, text, sizeof text);
-    if (size == 0) return std::nullopt;
+    if (files->read(tid, text, sizeof text) == 0) return call;
     if (text[0] != 'r') break;
-    if (deadline == 0) deadline = monotonicMs() + kRestDeadlineMs;
-    if (monotonicMs() > deadline) return std::nullopt;
-    if (tries < 16) {
+    if (tries == kYields + kNaps) {
+      call.rest = BlockedCall::Rest::kRunning;
+      return call;
+    }
+    const timespec nap{0, 50000};
+    if (tries < kYields) {
       sched_yield();
     } else {
-      const timespec pause{0, 50000};
-      nanosleep(&pause, nullptr);
+      nanosleep(&nap, nullptr);
     }
   }
-  BlockedCall call{};
-  const int read = std::sscanf(text, "%ld 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64,
-                               &call.number, &call.arguments[0], &call.arguments[1], &call.arguments[2],
-                               &call.arguments[3], &call.arguments[4], &call.arguments[5]);
+  std::array<uint64_t, 6>& to = call.arguments;
+  const int read = std::sscanf(
+      text, "%ld 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64, &call.number,
+      &to[0], &to[1], &to[2], &to[3], &to[4], &to[5]);
   // A task that is in no call shows -1 and two registers.
-  if (read != 7 || call.number < 0) return std::nullopt;
+  const bool is_in_call = read == 7 && call.number >= 0;
+  call.rest = is_in_call ? BlockedCall::Rest::kBlocked : BlockedCall::Rest::kNoCall;
   return call;
 }
 
 OpenIntent openIntent(pid_t tid, CallFiles* files) {
   OpenIntent intent;
-  const std::optional<BlockedCall> call = blockedCall(tid, files);
-  if (!call) return intent;
-  const CallForm* form = formOf(call->number);
+  const BlockedCall call = blockedCall(tid, files);
+  const CallForm* form = call.rest == BlockedCall::Rest::kBlocked ? formOf(call.number) : nullptr;
   if (form == nullptr) {
-    intent.was_read = true;
+    intent.rest = call.rest;
     return intent;
   }
-  const uint64_t argument = call->arguments[static_cast<size_t>(form->argument)];
+  const uint64_t argument = call.arguments[static_cast<size_t>(form->argument)];
   switch (form->form) {
     case Form::kFlags:
       intent = intentOfFlags(argument);
@@ -167,16 +163,15 @@ OpenIntent openIntent(pid_t tid, CallFiles* files) {
       break;
     }
   }
-  intent.was_read = true;
+  intent.rest = call.rest;
   return intent;
 }
 
 std::optional<ExecArguments> execArguments(pid_t tid, CallFiles* files) {
-  const std::optional<BlockedCall> call = blockedCall(tid, files);
-  if (!call) return std::nullopt;
-  const CallForm* form = formOf(call->number);
+  const BlockedCall call = blockedCall(tid, files);
+  const CallForm* form = call.rest == BlockedCall::Rest::kBlocked ? formOf(call.number) : nullptr;
   if (form == nullptr || form->form != Form::kExec) return std::nullopt;
-  return ExecArguments{call->arguments[static_cast<size_t>(form->argument)], form->pointer_bytes};
+  return ExecArguments{call.arguments[static_cast<size_t>(form->argument)], form->pointer_bytes};
 }
 
 }  // namespace d4c

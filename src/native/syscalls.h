@@ -13,8 +13,18 @@
 namespace d4c {
 
 struct BlockedCall {
-  long number;
-  std::array<uint64_t, 6> arguments;
+  enum class Rest : uint8_t {
+    kBlocked,
+    /// It has not come to rest yet: ask again. KERNEL: an event can be read before its opener sleeps.
+    kRunning,
+    /// It is in no call: a kernel worker, a core dump.
+    kNoCall,
+    /// Its registers may not be read: SYS_PTRACE is missing, or it is gone.
+    kUnreadable,
+  };
+  Rest rest = Rest::kUnreadable;
+  long number = -1;
+  std::array<uint64_t, 6> arguments{};
 };
 
 /// Keeps /proc/<tid>/syscall open for the tasks that opened something last: reading it again costs a third of opening
@@ -32,10 +42,8 @@ class CallFiles {
   std::array<Entry, 64> entries_;
 };
 
-/// The call in which the task is blocked. Nothing when it is in none (a kernel worker, a core dump), when its
-/// registers may not be read (SYS_PTRACE is missing), or when it did not come to rest within 100 ms (2.7 ms was the longest seen).
-/// KERNEL: an event can be read before its opener sleeps; the file then says `running`.
-std::optional<BlockedCall> blockedCall(pid_t tid, CallFiles* files);
+/// The call in which the task is blocked. Gives a task that is on its way to rest half a millisecond.
+BlockedCall blockedCall(pid_t tid, CallFiles* files);
 
 /// How a file is being opened. What could not be decoded is taken as creating and writing.
 struct OpenIntent {
@@ -47,8 +55,7 @@ struct OpenIntent {
   bool temporary = false;
   /// Whether the flags are those that the kernel uses. Flags in user memory may have been changed since.
   bool certain = false;
-  /// Whether the task's registers could be read.
-  bool was_read = false;
+  BlockedCall::Rest rest = BlockedCall::Rest::kUnreadable;
 
   bool readsOnly() const { return !writes && !creates && !temporary; }
 };
