@@ -99,7 +99,6 @@ export interface Webhook {
   admissionReviewVersions: string[];
   namespaceSelector?: LabelSelector;
   objectSelector?: LabelSelector;
-  matchConditions?: { name: string; expression: string }[];
 }
 
 export interface LabelSelector {

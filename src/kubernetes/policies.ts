@@ -107,6 +107,7 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
     }
   }
 
+  /** Never rejects. */
   async function refresh(): Promise<void> {
     const known = new Map(policies);
     const listed = new Set<string>();
@@ -131,7 +132,8 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
     await reading;
   }
 
-  let refreshing: Promise<void> | undefined;
+  let lastList = Promise.resolve();
+  let nextList: Promise<void> | undefined;
   const watched: Watched<{ id: string; pending: Pending }> = watch(cluster, 'containerpolicies', {
     project: pendingOf,
     ...(options.times && { times: options.times }),
@@ -150,10 +152,13 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
     get: (id) => policies.get(id),
     list: () => [...policies.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
     refresh() {
-      // Whoever comes while a list is under way needs one that begins later.
-      const next = (refreshing ?? Promise.resolve()).then(refresh);
-      refreshing = next;
-      return next;
+      // Whoever comes while a list is under way needs one that begins later, and shares it with all who wait for it.
+      nextList ??= lastList.then(() => {
+        nextList = undefined;
+        lastList = refresh();
+        return lastList;
+      });
+      return nextList;
     },
     stalenessMs: () => watched.stalenessMs(),
     async close() {
