@@ -150,12 +150,13 @@ describe('what is published', { skip }, () => {
     const id = newId();
     const gated = await gate(t, { tables: { [id]: blockPasswd } });
     const container = await start(t, id);
-    const polling = opener(container, 'poll', '/etc/passwd', '600', 'WRONLY');
+    const polling = opener(container, 'poll', '/etc/passwd', '1300', 'WRONLY');
     await eventually('it polls', async () => (await gated.stats()).denied > 10);
-    await gated.ask({ type: 'stall', ms: 300 });
+    await gated.ask({ type: 'stall', ms: 1_000 });
     const [opens, refused, longestUs] = (await polling).split(' ').map(Number);
     assert.equal(refused, opens);
-    assert.ok(Number(longestUs) < 100_000, `an opener waited ${longestUs} us`);
+    // On an idle machine it is below 1 ms; a busy one does not let the opener itself run.
+    assert.ok(Number(longestUs) < 600_000, `an opener waited ${longestUs} us`);
   });
 
   test('a table for a container that is gone is ignored, a damaged one refused', async (t) => {
