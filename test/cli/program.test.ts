@@ -40,7 +40,7 @@ test('misuse ends with 2 and says so on standard error', async () => {
     ['frobnicate'],
     ['check'],
     ['check', '--frob', '-'],
-    ['serve'],
+    ['serve', '--frob'],
     ['node', '--mode', 'maybe'],
   ]) {
     const { code, stdout, stderr } = await d4cGate(args);

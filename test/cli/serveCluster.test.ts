@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,6 +28,10 @@ await writeFile(
 const inCluster = ['--kubeconfig', kubeconfig];
 const webhookUrl = ['--webhook-url', 'https://127.0.0.1:8443'];
 
+/** @param host what the kubelet tells pods; the tests may run in one */
+const serve = (flags: readonly string[], host = '') =>
+  run('env', [`KUBERNETES_SERVICE_HOST=${host}`, process.execPath, main, 'serve', ...flags]);
+
 const misuses: [flags: string[], says: RegExp][] = [
   [[], /name a directory with `--policies`, or a cluster with `--kubeconfig`/],
   [['--install'], /need a cluster: name it with `--kubeconfig FILE`/],
@@ -41,16 +46,29 @@ const misuses: [flags: string[], says: RegExp][] = [
 for (const [flags, says] of misuses) {
   const shown = flags.map((flag) => (flag === kubeconfig ? 'FILE' : flag)).join(' ');
   test(`\`serve ${shown}\` is misuse and says why`, async () => {
-    const { exitCode, stderr } = await run(process.execPath, [main, 'serve', ...flags]);
+    const { exitCode, stderr } = await serve(flags);
     assert.equal(exitCode, 2, stderr);
     assert.match(stderr, says);
     assert.match(stderr, /^d4c-gate: .* \(USAGE\)\n$/);
   });
 }
 
+test('in a pod it looks for the service account, unless files are named', {
+  skip: existsSync('/var/run/secrets/kubernetes.io/serviceaccount/token') && 'runs in a pod that has one',
+}, async () => {
+  const inPod = await serve(['--policies', folder.path], '10.96.0.1');
+  assert.equal(inPod.exitCode, 2);
+  assert.match(inPod.stderr, /\(KUBERNETES_CONFIG\)\n$/);
+  const absent = join(folder.path, 'absent');
+  const files = ['--policies', absent, '--tls-cert', absent, '--tls-key', absent];
+  const withFiles = await serve(files, '10.96.0.1');
+  assert.equal(withFiles.exitCode, 2);
+  assert.match(withFiles.stderr, /cannot read policies from .*\(FILE_UNREADABLE\)\n$/);
+});
+
 test('installing where no API server answers is one error', async () => {
   const flags = [...inCluster, ...webhookUrl, '--install'];
-  const { exitCode, stderr } = await run(process.execPath, [main, 'serve', ...flags]);
+  const { exitCode, stderr } = await serve(flags);
   assert.equal(exitCode, 2);
   assert.match(stderr, /^d4c-gate: .*ECONNREFUSED.* \(KUBERNETES_UNREACHABLE\)\n$/);
 });
