@@ -222,6 +222,19 @@ test('the name of a policy from a file is refused to policies of the cluster', {
   );
 });
 
+test('a replica that starts again finds the certificate, and admits with the same policies', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const ended = once(gate.child, 'exit');
+  gate.child.kill('SIGTERM');
+  assert.deepEqual(await ended, [0, null], gate.output());
+  const started = performance.now();
+  gate = await startGate();
+  assert.ok(performance.now() - started < 8_000, 'it did not wait until a new authority is trusted');
+  await eventuallyAnnotated(enforced, 'from-the-cluster');
+});
+
 test('SIGTERM ends it with 0, and uninstalling leaves nothing', { skip, timeout: 120_000 }, async () => {
   const ended = once(gate.child, 'exit');
   gate.child.kill('SIGTERM');
