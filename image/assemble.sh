@@ -38,13 +38,18 @@ cp -a package.json LICENSE dist node_modules "$app"
 rm -rf "$app/node_modules/.bin" "$app/node_modules/node-addon-api"
 find "$app/node_modules" -type f \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.md' -o -name '*.markdown' \) \
   ! -iname 'licen[cs]e*' -delete
-find "$app/node_modules" -type d \( -name test -o -name tests -o -name .github -o -name docs \) -prune -exec rm -rf {} +
+find "$app/node_modules" -type d -path '*/node_modules/@types' -prune -exec rm -rf {} +
+find "$app/node_modules" -type d \( -name test -o -name tests -o -name .github -o -name docs -o -name examples \) -prune -exec rm -rf {} +
 find "$app/node_modules" -depth -type d -empty -delete
 if [ -d build/Release ]; then
   mkdir -p "$app/build/Release"
   find build/Release -maxdepth 1 -type f -name '*.node' -exec cp {} "$app/build/Release" \;
   strip --strip-unneeded "$app"/build/Release/*
 fi
+
+# npm keeps the owners and modes that files had on their publishers' machines.
+chown -R 0:0 "$app"
+chmod -R go-w "$app"
 
 # The program's first line asks `env` for Node; there is no `env` here.
 sed -i '1s,^#!.*,#!/usr/local/bin/node,' "$app/dist/main.js"

@@ -46,7 +46,9 @@ export function buildah(storage: string | undefined): Builder {
       spawnSync('buildah', [...common, 'inspect', '--type', 'image', name], { stdio: 'ignore' }).status === 0,
 
     build({ folder, name, epoch, ...more }) {
-      const flags = ['--isolation', 'chroot', '--pull=never', '--no-cache', '--format', 'oci'];
+      // What this image was before would stay in the storage without a name.
+      spawnSync('buildah', [...common, 'rmi', name], { stdio: 'ignore' });
+      const flags = ['--isolation', 'chroot', '--pull=never', '--no-cache', '--force-rm', '--format', 'oci'];
       const args = Object.entries(more.arguments).flatMap(([key, value]) => [
         '--build-arg',
         `${key}=${value}`,

@@ -8,13 +8,14 @@
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { imagePrograms } from './support/built-image.ts';
 import { installPackages } from './support/packages.ts';
 
 const root = join(import.meta.dirname, '..');
 const argv = process.argv.slice(2);
 const chosen = argv.filter((argument) => !argument.startsWith('--')).map((file) => relative(root, file));
 
-const serialFolders = /^test\/(native|node|cluster)\//;
+const serialFolders = /^test\/(native|node|cluster|image)\//;
 
 function step(title: string, program: string, args: string[]): boolean {
   process.stdout.write(`\n== ${title}\n`);
@@ -31,7 +32,9 @@ function testFiles(title: string, files: string[], options: string[]): boolean {
   return step(title, process.execPath, ['--test', '--test-reporter=spec', ...options, ...files]);
 }
 
-installPackages(argv, (line) => process.stdout.write(`${line}\n`));
+const say = (line: string) => process.stdout.write(`${line}\n`);
+installPackages(argv, say);
+installPackages(argv, say, imagePrograms);
 
 const files = chosen.length > 0 ? chosen : globSync('test/**/*.test.ts', { cwd: root }).sort();
 const results = [
