@@ -198,11 +198,12 @@ describe('what is found', { skip }, () => {
   test('a container that is removed is reported as gone', async (t) => {
     const id = newId();
     const gated = await gate(t);
+    const { roots } = await gated.stats();
     const container = await host.startRunc({ id });
     const key = await gated.keyOf(id);
     await container.remove();
     await eventually('it is gone', () => gated.gone.includes(key));
-    assert.equal((await gated.stats()).roots, 0);
+    assert.equal((await gated.stats()).roots, roots);
   });
 
   test('a root filesystem that the host has let go of is still gated', async (t) => {
@@ -249,7 +250,10 @@ describe('what is found', { skip }, () => {
     await must('mount', ['-t', 'overlay', 'overlay', '-o', layers, rootfs]);
     t.after(() => run('umount', [rootfs]));
     const gated = await gate(t, { options: { neverMark: [rootfs] } });
-    assert.equal((await gated.stats()).roots, 0);
+    assert.deepEqual(
+      gated.containers.filter(({ mountPoint }) => mountPoint === rootfs),
+      [],
+    );
   });
 
   test('two containers on one root filesystem have a table each', async (t) => {
@@ -283,8 +287,9 @@ describe('what is found', { skip }, () => {
       [other]: fileTable(['modifyFile'], ['/etc/group'], ['alert', 'block']),
     };
     const gated = await gate(t, { tables, options: { maxGroups: 1 } });
+    const { roots } = await gated.stats();
     const [first, second] = [await start(t, one), await start(t, other)];
-    assert.deepEqual([(await gated.stats()).groups, (await gated.stats()).roots], [1, 2]);
+    assert.deepEqual([(await gated.stats()).groups, (await gated.stats()).roots], [1, roots + 2]);
     const group = ['open', '/etc/group', '0', 'WRONLY'] as const;
     assert.deepEqual([await opener(first, ...writePasswd), await opener(first, ...group)], ['EPERM', 'ok']);
     assert.deepEqual([await opener(second, ...writePasswd), await opener(second, ...group)], ['ok', 'EPERM']);
