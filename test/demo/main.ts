@@ -12,12 +12,18 @@ import { requirements } from '../support/containers.ts';
 import { installPackages } from '../support/packages.ts';
 import { showAdmission } from './admission.ts';
 import { showNode } from './node.ts';
-import { root, say, title } from './stage.ts';
+import { root, say, stopSteps, title } from './stage.ts';
 
 const undo: (() => Promise<unknown>)[] = [];
 
-async function cleanUp(): Promise<void> {
-  for (const step of undo.splice(0).reverse()) await step().catch((error: unknown) => say(String(error)));
+let cleaning: Promise<void> = Promise.resolve();
+
+/** Ends when everything that was begun until now is given back, also when another call has begun with it. */
+function cleanUp(): Promise<void> {
+  cleaning = cleaning.then(async () => {
+    for (const step of undo.splice(0).reverse()) await step().catch((error: unknown) => say(String(error)));
+  });
+  return cleaning;
 }
 
 async function demo(): Promise<void> {
@@ -38,17 +44,25 @@ async function demo(): Promise<void> {
   else say(`\nskipped: the second half, a real container under the gate: ${missing}`);
 }
 
+let running: Promise<void> = Promise.resolve();
 let stopping: Promise<void> | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
+    if (stopping !== undefined) return;
     say('\nstopping, and cleaning up ...');
-    stopping ??= cleanUp().then(() => process.exit(130));
+    stopSteps();
+    // What a step was starting meanwhile is known only when the step has ended.
+    stopping = running
+      .catch(() => undefined)
+      .then(cleanUp)
+      .then(() => process.exit(130));
   });
 }
 
 installPackages(process.argv.slice(2), say);
+running = demo();
 try {
-  await demo();
+  await running;
 } catch (error) {
   if (stopping === undefined) {
     say(`\nthe demo failed: ${error instanceof Error ? error.message : String(error)}`);

@@ -7,16 +7,29 @@ export const root = join(import.meta.dirname, '..', '..');
 
 const [bold, plain] = process.stdout.isTTY ? ['\u001b[1m', '\u001b[0m'] : ['', ''];
 
+let isStopping = false;
+
+/** From now on the next step of the demo fails instead of beginning. */
+export function stopSteps(): void {
+  isStopping = true;
+}
+
+function beginStep(): void {
+  if (isStopping) throw new Error('stopped');
+}
+
 export function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
 export function title(line: string): void {
+  beginStep();
   say(`\n${bold}${line}${plain}`);
 }
 
 /** Shows what a person would have typed. */
 export function typed(line: string): void {
+  beginStep();
   say(`  $ ${line}`);
 }
 
