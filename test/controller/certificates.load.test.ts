@@ -8,6 +8,7 @@ import { dayMs } from '../../src/controller/certificateStep.ts';
 import { keepCertificates } from '../../src/controller/certificates.ts';
 import type { Cluster } from '../../src/kubernetes/client.ts';
 import { objectsInMemory } from '../support/certificateObjects.ts';
+import { eventually } from '../support/programs.ts';
 import { startLoad } from '../support/strictClient.ts';
 
 const servername = 'd4c-gate.gate.svc';
@@ -39,12 +40,16 @@ test('no request fails while 3 authorities and 10 leaves rotate, and then the Se
   const cluster = { find: async () => objects.secret } as unknown as Pick<Cluster, 'find'>;
 
   const listeners: Listener[] = [];
+  const served: string[] = [];
   for (let replica = 0; replica < replicas; replica += 1) {
     const pair = await followSecret(cluster, {
       mode: 'self',
       name: 's',
       namespace: 'gate',
-      onPair: (next) => listeners[replica]?.useCertificate(next),
+      onPair: (next) => {
+        listeners[replica]?.useCertificate(next);
+        served[replica] = next.certificate.serialNumber;
+      },
       everyMs: 50,
       now,
       signal: over.signal,
@@ -80,8 +85,14 @@ test('no request fails while 3 authorities and 10 leaves rotate, and then the Se
   const rotated = `${authorities.size - 2} authorities and ${leaves.size - 1} leaves rotated`;
 
   objects.secret = undefined;
+  const before = new Set(leaves);
   await keeping.lookNow();
-  await sleep(500);
+  // A day is longer than replicas may take to serve a new leaf, so it must not pass before they do.
+  await eventually(
+    'every replica serves a leaf of the new Secret',
+    () => served.length === replicas && served.every((serial) => !before.has(serial)),
+    30_000,
+  );
   clock.now += dayMs;
   await keeping.lookNow();
   await sleep(300);
