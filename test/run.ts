@@ -2,7 +2,8 @@
  * `npm test`: installs what the tests need, then lint, types, and every test. Tests that watch the machine's mount
  * table (test/native, test/node) run one file at a time, since each of their gates sees the containers of the others.
  *
- * `npm test -- [--no-install] [FILE...]` runs only the files given.
+ * `npm test -- [--no-install] [FILE...]` runs only the files given. The tests of the image build it twice and need
+ * buildah and debootstrap, so they run only when they are named: `npm run test:image`.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -34,9 +35,11 @@ function testFiles(title: string, files: string[], options: string[]): boolean {
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 installPackages(argv, say);
-installPackages(argv, say, imagePrograms);
+const isOfImage = (file: string) => file.startsWith('test/image/');
+if (chosen.some(isOfImage)) installPackages(argv, say, imagePrograms);
 
-const files = chosen.length > 0 ? chosen : globSync('test/**/*.test.ts', { cwd: root }).sort();
+const all = globSync('test/**/*.test.ts', { cwd: root }).sort();
+const files = chosen.length > 0 ? chosen : all.filter((file) => !isOfImage(file));
 const results = [
   step('addon', process.execPath, ['src/native/build.mjs']),
   step('lint', 'biome', ['check', '--error-on-warnings', '.']),
