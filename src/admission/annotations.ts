@@ -1,13 +1,10 @@
 /** The two annotations that d4c-gate keeps on pods: what the policies give, and what a pod has. */
 
+import { policiesKey, undecidedKey } from '../kubernetes/names.ts';
 import { bindPod } from '../policy/bind.ts';
 import type { PodName } from '../policy/types.ts';
 import type { Generation } from '../sources/directory.ts';
 import type { Pod } from './pod.ts';
-
-export const policiesKey = 'd4c-gate.io/policies';
-export const undecidedKey = 'd4c-gate.io/policies-undecided';
-export const annotationKeys = [policiesKey, undecidedKey] as const;
 
 /** The values of both annotations; `undefined` is absent. */
 export interface PolicyAnnotations {

@@ -1,6 +1,7 @@
 /** The mutating decision: writes what the policies give on the pod, over whatever stands there. */
 
-import { annotationsOf, areEqual, type Cluster, deriveAnnotations, policiesKey } from './annotations.ts';
+import { policiesKey } from '../kubernetes/names.ts';
+import { annotationsOf, areEqual, type Cluster, deriveAnnotations } from './annotations.ts';
 import type { Generations } from './generations.ts';
 import { patchAnnotations } from './patch.ts';
 import { podNamesOf, readPod } from './pod.ts';

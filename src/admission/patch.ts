@@ -1,6 +1,7 @@
 /** The JSON Patch (RFC 6902) that gives a pod its annotations. */
 
-import { annotationKeys, type PolicyAnnotations } from './annotations.ts';
+import { podAnnotations } from '../kubernetes/names.ts';
+import type { PolicyAnnotations } from './annotations.ts';
 import type { JsonObject, PatchOperation } from './review.ts';
 
 /** The shortest patch from the pod's `current` annotations to `wanted`; all others stay. Empty when it has them already. */
@@ -12,7 +13,7 @@ export function patchAnnotations(
     // Entries without a value are left out by JSON.
     return [{ op: 'add', path: '/metadata/annotations', value: wanted }];
   }
-  return annotationKeys.flatMap((key): PatchOperation[] => {
+  return podAnnotations.flatMap((key): PatchOperation[] => {
     // JSON Pointer (RFC 6901) writes `/` inside of a name as `~1`.
     const path = `/metadata/annotations/${key.replace('/', '~1')}`;
     const value = wanted[key];

@@ -6,14 +6,13 @@
  */
 
 import { reportFailure } from '../failures.ts';
+import { podAnnotations, policiesKey } from '../kubernetes/names.ts';
 import {
-  annotationKeys,
   annotationsOf,
   areEqual,
   type Cluster,
   deriveAnnotations,
   type PolicyAnnotations,
-  policiesKey,
   type Subject,
 } from './annotations.ts';
 import type { Generations } from './generations.ts';
@@ -63,7 +62,7 @@ function isHonest(found: PolicyAnnotations, subjects: readonly Subject[], genera
 }
 
 function refusalOf(found: PolicyAnnotations, expected: PolicyAnnotations): string {
-  const differences = annotationKeys
+  const differences = podAnnotations
     .filter((key) => found[key] !== expected[key])
     .map(
       (key) => `annotation \`${key}\` is ${show(found[key])}, but the policies give ${show(expected[key])}`,

@@ -2,6 +2,7 @@
 
 import { Option } from 'commander';
 import { GateError } from '../errors.ts';
+import { modeLabel } from '../kubernetes/names.ts';
 import { compile } from '../policy/compile.ts';
 import type { Verdict } from '../policy/types.ts';
 import { loadDirectory } from '../sources/directory.ts';
@@ -93,6 +94,6 @@ function modeOf(namespaceLabels: string): Mode {
     if (equals <= 0) throw new GateError('USAGE', `\`${label}\` in \`--namespace-labels\` is not key=value`);
     labels.set(label.slice(0, equals), label.slice(equals + 1));
   }
-  const mode = labels.get('d4c-gate.io/mode');
+  const mode = labels.get(modeLabel);
   return mode === 'enforce' || mode === 'observe' ? mode : null;
 }

@@ -6,11 +6,12 @@ export const group = 'd4c-gate.io';
 export const modeLabel = 'd4c-gate.io/mode';
 export const modes = ['observe', 'enforce'] as const;
 
-/** Annotation on a namespace without which it cannot opt out while policies apply there. */
-export const confirmOptOutAnnotation = 'd4c-gate.io/confirm-opt-out';
-
+/** Annotation on a pod: the IDs of the policies that apply. */
+export const policiesKey = 'd4c-gate.io/policies';
+/** Annotation on a pod: the IDs of the policies that wait for something unknown. */
+export const undecidedKey = 'd4c-gate.io/policies-undecided';
 /** The only annotations that are ever written on pods. */
-export const podAnnotations = ['d4c-gate.io/policies', 'd4c-gate.io/policies-undecided'] as const;
+export const podAnnotations = [policiesKey, undecidedKey] as const;
 
 /** On every object that this program creates, so that `uninstall` finds them all. */
 export const ownLabels: Readonly<Record<string, string>> = {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { policiesKey, undecidedKey } from '../../src/admission/annotations.ts';
 import { mutate } from '../../src/admission/mutate.ts';
 import { readReview } from '../../src/admission/review.ts';
+import { policiesKey, undecidedKey } from '../../src/kubernetes/names.ts';
 import { cluster, generationFor, generationsOf, type PodObject, recorded } from './support.ts';
 
 const generations = generationsOf(generationFor({ one: 'team-b' }));

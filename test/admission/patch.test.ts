@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { policiesKey, undecidedKey } from '../../src/admission/annotations.ts';
 import { patchAnnotations } from '../../src/admission/patch.ts';
+import { policiesKey, undecidedKey } from '../../src/kubernetes/names.ts';
 
 const give = (policies: string, undecided?: string) => ({
   [policiesKey]: policies,

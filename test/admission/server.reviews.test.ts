@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Express } from 'express';
 import request from 'supertest';
-import { type Cluster, policiesKey, undecidedKey } from '../../src/admission/annotations.ts';
+import type { Cluster } from '../../src/admission/annotations.ts';
+import { policiesKey, undecidedKey } from '../../src/kubernetes/names.ts';
 import {
   applyPatch,
   appOf,

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { policiesKey, undecidedKey } from '../../src/admission/annotations.ts';
 import { readReview } from '../../src/admission/review.ts';
 import { verify } from '../../src/admission/verify.ts';
+import { policiesKey, undecidedKey } from '../../src/kubernetes/names.ts';
 import { cluster, generationFor, generationsOf, recorded } from './support.ts';
 
 const nothing = generationFor({ other: 'team-a' });
