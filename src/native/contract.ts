@@ -6,7 +6,7 @@ import type { Action, FileOperation, MountKind, PolicyEvent, Verdict } from '../
 /** Names one container that runs, or may come to run, on a root filesystem. Never used twice by one gate. */
 export type ContainerKey = number;
 
-/** Whether a `block` is answered to the kernel, or only reported. */
+/** Whether a `block` is answered to the kernel, or only reported. The gate's bounds that of every table. */
 export type GateMode = 'observe' | 'enforce';
 
 export interface GateOptions {

@@ -24,6 +24,7 @@
 namespace d4c {
 
 struct Settings {
+  /// False: nothing is ever denied, whatever a table says.
   bool enforces = true;
   Clock::duration hold = std::chrono::milliseconds(2000);
   Verdict on_unknown = Verdict::kAllow;

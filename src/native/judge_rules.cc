@@ -132,7 +132,7 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   event.generation = one->generation;
   event.is_exec = envelope.isExec();
   event.operations = event.is_exec ? uint8_t{0} : operations;
-  event.verdict = settings_.enforces ? verdict : Verdict::kAllow;
+  event.verdict = settings_.enforces && one->table.enforces() ? verdict : Verdict::kAllow;
   event.fired = one->desk->scratch.fired;
   event.tid = envelope.tid();
   if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;

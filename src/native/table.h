@@ -88,6 +88,8 @@ class Table {
   uint8_t operations() const { return operations_; }
   /// Whether any selector asks whether the session is interactive.
   bool asksInteractive() const { return asks_interactive_; }
+  /// Whether what `decide` denies is denied to the kernel, or only reported.
+  bool enforces() const { return enforces_; }
 
  private:
   struct Rules {
@@ -118,6 +120,7 @@ class Table {
   std::array<PathTrie, 2> tries_;
   uint8_t operations_ = 0;
   bool asks_interactive_ = false;
+  bool enforces_ = true;
 };
 
 }  // namespace d4c

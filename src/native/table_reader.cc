@@ -7,7 +7,7 @@ namespace d4c {
 namespace {
 
 constexpr uint32_t kMagic = 0x54433444;  // "D4CT"
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 
 enum SelectorFlag : uint8_t {
   kAsMatch = 1,
@@ -30,8 +30,11 @@ class TableReader {
   std::shared_ptr<const Table> read() {
     if (number(4) != kMagic) fail("it does not begin with its magic number");
     if (number(2) != kVersion) fail("its version is not known");
-    const uint64_t policies = number(2);
     auto table = std::make_shared<Table>();
+    const uint64_t mode = number(1);
+    if (mode > 1) fail("its mode is not known");
+    table->enforces_ = mode == 1;
+    const uint64_t policies = number(2);
     for (uint64_t i = 0; i < policies && ok_; ++i) {
       readRules(table.get(), Section::kFile, static_cast<uint16_t>(i));
       readRules(table.get(), Section::kProcess, static_cast<uint16_t>(i));

@@ -4,7 +4,7 @@
  *
  * All numbers are little-endian; a text is its length in UTF-8 bytes (2 bytes) and those bytes:
  *
- *     table     magic "D4CT" (4), version (2), number of policies (2), policies
+ *     table     magic "D4CT" (4), version (2), mode (1): 0 observes, 1 enforces; number of policies (2), policies
  *     policy    section of files, section of processes
  *     section   number of selectors (1), number of responses (1), selectors, responses
  *     selector  flags (1), operations (1)
@@ -14,6 +14,7 @@
  *     response  match (8), exclude (8), actions (1): masks, bit n is selector n
  */
 
+import type { GateMode } from '../native/contract.ts';
 import { everyFileOperation, everyProcessOperation, operationBits } from '../native/operationBits.ts';
 import { type GlobComponent, parseGlob } from '../policy/glob.ts';
 import type {
@@ -27,7 +28,7 @@ import type {
 } from '../policy/types.ts';
 import { ByteWriter } from './byteWriter.ts';
 
-const version = 1;
+const version = 2;
 
 const actionBits: Record<Action, number> = { log: 1, alert: 2, block: 4 };
 
@@ -53,11 +54,17 @@ interface FlatSelector {
 /**
  * The table of these policies. A selector whose workload is still unknown counts as `decide` has it: with
  * `onUnknown` `allow` as matching in an `exclude` only, with `deny` in a `match` only.
+ * With the mode `observe` a gate reports what the table denies, and allows it.
  */
-export function flatten(policies: readonly BoundPolicy[], onUnknown: Verdict): Uint8Array {
+export function flatten(
+  policies: readonly BoundPolicy[],
+  onUnknown: Verdict,
+  mode: GateMode = 'enforce',
+): Uint8Array {
   const writer = new ByteWriter();
   writer.bytes(new TextEncoder().encode('D4CT'));
   writer.number(version, 2);
+  writer.number(mode === 'enforce' ? 1 : 0, 1);
   writer.number(policies.length, 2);
   for (const { file, process } of policies) {
     writeSection(writer, file, (selector) => flattenFile(selector));

@@ -290,22 +290,23 @@ async function copyDynamic(program: string, id: string): Promise<{ loader: strin
   return { loader: libraries.find((path) => /ld-|ld\.so/.test(path)) ?? '' };
 }
 
-describe('mode observe', { skip }, () => {
-  const made = containerUnder(
-    idOf('observe'),
-    () => fileTable(['createExecutable'], ['/**'], ['alert', 'block']),
-    {
-      mode: 'observe',
-    },
-  );
+for (const [what, gateMode, tableMode] of [
+  ['the gate', 'observe', 'enforce'],
+  ['the table', 'enforce', 'observe'],
+] as const) {
+  describe(`mode observe of ${what}`, { skip }, () => {
+    const id = idOf(`observe-${gateMode}`);
+    const table = () => fileTable(['createExecutable'], ['/**'], ['alert', 'block'], tableMode);
+    const made = containerUnder(id, table, { mode: gateMode });
 
-  test('what would be refused is allowed, reported as detected and left in place', async () => {
-    assert.equal(await opener(made.container, 'open', '/tmp/x', '755', 'CREAT', 'WRONLY'), 'ok');
-    const { verdict, outcome, rolledBack } = await made.gate.event(({ path }) => path === '/tmp/x');
-    assert.deepEqual(
-      { verdict, outcome, rolledBack },
-      { verdict: 'allow', outcome: 'detected', rolledBack: undefined },
-    );
-    assert.ok(existsSync(upper(idOf('observe'), '/tmp/x')));
+    test('what would be refused is allowed, reported as detected and left in place', async () => {
+      assert.equal(await opener(made.container, 'open', '/tmp/x', '755', 'CREAT', 'WRONLY'), 'ok');
+      const { verdict, outcome, rolledBack } = await made.gate.event(({ path }) => path === '/tmp/x');
+      assert.deepEqual(
+        { verdict, outcome, rolledBack },
+        { verdict: 'allow', outcome: 'detected', rolledBack: undefined },
+      );
+      assert.ok(existsSync(upper(id, '/tmp/x')));
+    });
   });
-});
+}

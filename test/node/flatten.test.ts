@@ -13,14 +13,19 @@ const bound = (selector: object, response: object, workload: Partial<Workload> =
 };
 
 const text = (value: string): number[] => [value.length, 0, ...Buffer.from(value)];
-const header = [...Buffer.from('D4CT'), 1, 0, 1, 0];
+const header = [...Buffer.from('D4CT'), 2, 0, 1, 1, 0];
 const noFiles = [0, 0];
 const [asMatch, asExclude, hasPaths, hasNames, onlyInteractive] = [1, 2, 4, 8, 128];
 const exec = 64;
 const response = [...[1, 0, 0, 0, 0, 0, 0, 0], ...[0, 0, 0, 0, 0, 0, 0, 0], 2 | 4];
 
 test('no policy is a table without policies', () => {
-  assert.deepEqual([...flatten([], 'allow')], [...Buffer.from('D4CT'), 1, 0, 0, 0]);
+  assert.deepEqual([...flatten([], 'allow')], [...Buffer.from('D4CT'), 2, 0, 1, 0, 0]);
+});
+
+test('the mode is in the header', () => {
+  const bytes = [...Buffer.from('D4CT'), 2, 0, 0, 0, 0];
+  assert.deepEqual([...flatten([], 'allow', 'observe')], bytes);
 });
 
 test('a policy becomes the bytes that the format says', () => {

@@ -7,6 +7,7 @@ import type {
   FirstExec,
   FoundContainer,
   GateFailure,
+  GateMode,
   GateStats,
   KernelEvent,
 } from '../../src/native/binding.ts';
@@ -22,17 +23,22 @@ const program = join(import.meta.dirname, 'gateProcess.ts');
 const limitSeconds = '90';
 
 /** The table of one policy, in base64. The policy is read as an Elastic user may write it. */
-export function tableOf(policy: object): string {
+export function tableOf(policy: object, mode: GateMode = 'enforce'): string {
   const read = readPolicy(JSON.stringify(policy), { mode: 'lenient' });
   if (read.policy === undefined) throw new Error(JSON.stringify(read.faults));
   const bound = bind(compile('policy', read.policy), {} as Workload);
-  return Buffer.from(flatten([bound], 'allow')).toString('base64');
+  return Buffer.from(flatten([bound], 'allow', mode)).toString('base64');
 }
 
 /** A table that answers these operations on these paths with the actions. */
-export function fileTable(operation: string[], targetFilePath: string[], actions: string[]): string {
+export function fileTable(
+  operation: string[],
+  targetFilePath: string[],
+  actions: string[],
+  mode: GateMode = 'enforce',
+): string {
   const selectors = [{ name: 'files', operation, targetFilePath }];
-  return tableOf({ file: { selectors, responses: [{ match: ['files'], actions }] } });
+  return tableOf({ file: { selectors, responses: [{ match: ['files'], actions }] } }, mode);
 }
 
 export function execTable(processExecutable: string[], actions: string[]): string {
