@@ -1,6 +1,7 @@
 /** Reads the pod that `explain --pod` asks about: a Pod, or the template of a workload. */
 
 import { GateError } from '../errors.ts';
+import { podNameOfController } from '../policy/controllerPods.ts';
 import type { PodName } from '../policy/types.ts';
 
 export interface PodContainer {
@@ -61,17 +62,17 @@ function templateOf(kind: string, manifest: Fields): Fields {
   }
 }
 
-/** Controllers of these kinds give their pods the `generateName` `<name>-`; others put something in between. */
-const plainControllers = new Set(['DaemonSet', 'ReplicaSet', 'ReplicationController', 'Job']);
-
 function podNameOf(kind: string, metadata: Fields, spec: Fields): PodName | undefined {
   const name = textOf(metadata.name);
   const generateName = textOf(metadata.generateName);
   if (kind === 'Pod' && name !== undefined) return { name };
   if (kind === 'Pod' && generateName !== undefined) return { generateName };
-  // Pods of an indexed Job carry their index before the suffix.
-  const isPlain = plainControllers.has(kind) && spec.completionMode !== 'Indexed';
-  return isPlain && name !== undefined ? { generateName: `${name}-` } : undefined;
+  return name === undefined ? undefined : podNameOfController(kind, name, isIndexed(kind, spec));
+}
+
+function isIndexed(kind: string, spec: Fields): boolean {
+  const job = kind === 'CronJob' ? fieldsOf(fieldsOf(spec.jobTemplate).spec) : spec;
+  return job.completionMode === 'Indexed';
 }
 
 function containersOf(spec: Fields): PodContainer[] {

@@ -10,6 +10,7 @@ import {
   type Action,
   type BoundSection,
   type FileSelector,
+  type PodName,
   type PolicyDecision,
   type PolicyEvent,
   type ProcessSelector,
@@ -154,7 +155,7 @@ function foundOf(
   const { podName, podLabels } = workload;
   switch (condition) {
     case 'kubernetesPodName':
-      return podName && ('name' in podName ? podName.name : `${podName.generateName}?????`);
+      return podName && shownName(podName);
     case 'kubernetesPodLabel': {
       if (!podLabels) return podLabels;
       const keys = new Set(values.map((value) => parseLabelPattern(value).key));
@@ -164,6 +165,11 @@ function foundOf(
     default:
       return factOf(condition, workload);
   }
+}
+
+function shownName(podName: PodName): string {
+  if ('name' in podName) return podName.name;
+  return 'generateName' in podName ? `${podName.generateName}?????` : `${podName.begin}…`;
 }
 
 function answered({ condition, values, found, heldBy }: EventCondition): ConditionExplanation {

@@ -35,13 +35,16 @@ export function podNameHolds(patterns: readonly NamePattern[], podName: PodName 
   if (podName === null) return 'no';
   let holds: Truth = 'no';
   for (const pattern of patterns) {
-    holds = or(
-      holds,
-      'name' in podName ? fitsName(pattern, podName.name) : mayFit(pattern, podName.generateName),
-    );
+    holds = or(holds, fits(pattern, podName));
     if (holds === 'yes') break;
   }
   return holds;
+}
+
+function fits(pattern: NamePattern, podName: PodName): Truth {
+  if ('name' in podName) return fitsName(pattern, podName.name);
+  if ('generateName' in podName) return mayFit(pattern, podName.generateName);
+  return mayBegin(pattern, podName.begin, podName.restOf);
 }
 
 function fitsName(pattern: NamePattern, name: string): Truth {
@@ -56,4 +59,13 @@ function mayFit(pattern: NamePattern, generateName: string): Truth {
   const rest = pattern.text.slice(base.length);
   const possible = suffixPart.test(rest) && (pattern.prefix || rest.length === suffixLength);
   return possible ? 'unknown' : 'no';
+}
+
+/** At least one character follows; how many is not known. */
+function mayBegin(pattern: NamePattern, begin: string, restOf: string): Truth {
+  if (pattern.prefix && begin.startsWith(pattern.text)) return 'yes';
+  if (!pattern.text.startsWith(begin)) return 'no';
+  const rest = pattern.text.slice(begin.length);
+  const isPossible = (pattern.prefix || rest !== '') && [...rest].every((one) => restOf.includes(one));
+  return isPossible ? 'unknown' : 'no';
 }

@@ -118,8 +118,14 @@ export interface Workload {
   readonly clusterName: string | null | undefined;
 }
 
-/** The pod's name, or the `generateName` from which the API server will make it. */
-export type PodName = { readonly name: string } | { readonly generateName: string };
+/**
+ * The pod's name, or the `generateName` from which the API server will make it, or how a name begins of which a
+ * controller makes the rest of these characters.
+ */
+export type PodName =
+  | { readonly name: string }
+  | { readonly generateName: string }
+  | { readonly begin: string; readonly restOf: string };
 
 /** Where in the container's mount table a path lies. */
 export type MountKind =

@@ -67,7 +67,7 @@ function settled(workload: Workload, other: Workload, suffix: string): Workload 
     if (facts[key] === undefined) Object.assign(facts, { [key]: other[key] ?? null });
   }
   const { podName } = facts;
-  if (!podName || 'name' in podName) return facts;
+  if (!podName || !('generateName' in podName)) return facts;
   return { ...facts, podName: { name: podName.generateName.slice(0, 58) + suffix } };
 }
 
