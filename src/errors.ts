@@ -63,6 +63,7 @@ export const errorCodes = {
   REVIEW_CONTENT_TYPE: 'an admission request has another content type or encoding than JSON',
   REVIEW_FORM: 'an admission request is not an AdmissionReview',
   REVIEW_INCOMPLETE: 'the body of an admission request did not arrive as a whole',
+  REVIEW_LATE: 'an admission request could not be judged within the time that the API server waits',
   REVIEW_NOT_JSON: 'the body of an admission request is not JSON',
   REVIEW_OBJECT: 'the object of an admission request does not have the form of its kind',
   REVIEW_TOO_LARGE: 'the body of an admission request is too large',

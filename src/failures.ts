@@ -7,6 +7,7 @@ import { failuresTotal } from './metrics.ts';
 export const failures = {
   policy_reload_refused: 'the last good generation stays',
   annotation_behind: 'the pod was allowed; its annotations follow from policies replaced moments ago',
+  review_late: 'answered with an error before the API server gave up, so `failurePolicy` decides',
   tls_reload_refused: 'the last good certificate stays',
   watch_interrupted: 'the last good objects stay, and the watch is tried again',
   watch_handler_failed: 'the objects are kept, and the watch goes on',

@@ -7,16 +7,13 @@ import { GateError } from '../errors.ts';
 /** The API server sends objects of up to 3 MiB, twice on UPDATE, and some more. */
 export const maxBodyBytes = 7 << 20;
 
-/** How long a body may take to arrive, in milliseconds. Longer than any `timeoutSeconds` of a webhook. */
-export const bodyDeadlineMs = 30_000;
-
 /**
- * The body as JSON.
+ * The body as JSON, once it has arrived within `deadlineMs` milliseconds.
  * @throws REVIEW_CONTENT_TYPE @throws REVIEW_TOO_LARGE @throws REVIEW_INCOMPLETE @throws REVIEW_NOT_JSON
  */
-export async function readJson(request: IncomingMessage): Promise<unknown> {
+export async function readJson(request: IncomingMessage, deadlineMs: number): Promise<unknown> {
   checkHeaders(request);
-  const bytes = await readBytes(request);
+  const bytes = await readBytes(request, deadlineMs);
   if (bytes.length === 0) throw new GateError('REVIEW_NOT_JSON', 'the body is empty');
   if (!isUtf8(bytes)) throw new GateError('REVIEW_NOT_JSON', 'the body is not UTF-8');
   try {
@@ -41,7 +38,7 @@ function checkHeaders({ headers }: IncomingMessage): void {
  * What is too large is read to its end and thrown away: whoever still sends when the connection closes gets a
  * reset instead of the answer.
  */
-function readBytes(request: IncomingMessage): Promise<Buffer> {
+function readBytes(request: IncomingMessage, deadlineMs: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] = [];
     let length = 0;
@@ -58,8 +55,9 @@ function readBytes(request: IncomingMessage): Promise<Buffer> {
       else chunks.push(chunk);
     };
     const abort = (): void => settle(incomplete('the body ended too early'));
-    const expire = (): void => settle(incomplete(`the body took longer than ${bodyDeadlineMs} milliseconds`));
-    const deadline = setTimeout(expire, bodyDeadlineMs);
+    const expire = (): void =>
+      settle(incomplete(`the body took longer than ${Math.round(deadlineMs)} milliseconds`));
+    const deadline = setTimeout(expire, deadlineMs);
     request.on('data', take).once('end', settle).once('close', abort);
     // The connection's end comes as `close` too, and after the answer there is nobody left to tell.
     request.on('error', () => undefined);

@@ -15,6 +15,7 @@ import { log } from '../log.ts';
 import { registry } from '../metrics.ts';
 import type { Cluster } from './annotations.ts';
 import { readJson } from './body.ts';
+import { type Deadline, deadlineOf, within } from './deadline.ts';
 import type { Generations } from './generations.ts';
 import { countRequest, decisionOf } from './metrics.ts';
 import { mutate } from './mutate.ts';
@@ -40,7 +41,11 @@ export interface Admission {
 export const beforeSyncs = ['allow', 'deny'] as const;
 export type BeforeSync = (typeof beforeSyncs)[number];
 
-type Judge = (review: Review, admission: Admission) => ReviewAnswer | Promise<ReviewAnswer>;
+type Judge = (
+  review: Review,
+  admission: Admission,
+  deadline: Deadline,
+) => ReviewAnswer | Promise<ReviewAnswer>;
 
 /** What judges the reviews of each path. */
 const hooks: Readonly<Record<string, Judge>> = {
@@ -62,6 +67,7 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
   REVIEW_CONTENT_TYPE: 415,
   REVIEW_FORM: 400,
   REVIEW_INCOMPLETE: 408,
+  REVIEW_LATE: 504,
   REVIEW_NOT_JSON: 400,
   REVIEW_OBJECT: 422,
   REVIEW_TOO_LARGE: 413,
@@ -116,10 +122,11 @@ async function answerReview(
   let review: Review | undefined;
   let answer: ReviewAnswer | undefined;
   try {
-    const body = await readJson(request);
+    const deadline = deadlineOf(request.url ?? '');
+    const body = await readJson(request, deadline.leftMs());
     uid = uidOf(body);
     review = readReview(body);
-    answer = await judge(review, admission);
+    answer = await within(deadline, judge(review, admission, deadline));
     send(response, 200, formatAnswer(review.uid, answer));
   } catch (error) {
     sendProblem(response, uid, error);
