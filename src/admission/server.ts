@@ -36,6 +36,8 @@ export interface Admission {
   readonly beforeSync?: BeforeSync;
   /** Requests that are worked on at a time; more are answered with `OVERLOADED` (default: 512). */
   readonly maxInFlight?: number;
+  /** Called after each denial has been answered, dry runs left out. Must return at once and not throw. */
+  readonly onDenied?: (review: Review, message: string) => void;
 }
 
 export const beforeSyncs = ['allow', 'deny'] as const;
@@ -133,6 +135,9 @@ async function answerReview(
   }
   countRequest(hook, startedAt, review, answer);
   logAnswer(hook, review, answer);
+  if (review !== undefined && answer?.allowed === false && !review.dryRun) {
+    admission.onDenied?.(review, answer.message);
+  }
 }
 
 /** Never the object's content: names, and the reason of a denial. */

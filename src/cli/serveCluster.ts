@@ -8,18 +8,22 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { denialOf } from '../admission/denial.ts';
 import { rememberGenerations } from '../admission/generations.ts';
 import { policiesGauge } from '../admission/metrics.ts';
 import { environment } from '../config.ts';
 import { type CertificateMode, certificateModes, followSecret } from '../controller/certificateFollower.ts';
 import { certificateObjects } from '../controller/certificateObjects.ts';
 import { keepCertificates } from '../controller/certificates.ts';
+import { runController } from '../controller/controller.ts';
 import { GateError } from '../errors.ts';
 import { reportFailure } from '../failures.ts';
 import { type Cluster, KubernetesError, openCluster } from '../kubernetes/client.ts';
+import { openEventWriter } from '../kubernetes/eventWriter.ts';
 import { install } from '../kubernetes/install.ts';
 import { elect } from '../kubernetes/lease.ts';
 import { defaultNamespace } from '../kubernetes/names.ts';
+import { watchNamespaceModes } from '../kubernetes/namespaceModes.ts';
 import { followPolicies } from '../kubernetes/policySource.ts';
 import { configurationName } from '../kubernetes/webhooks.ts';
 import { log } from '../log.ts';
@@ -62,14 +66,19 @@ export async function openInputsOfCluster(flags: ServeFlags, ended: AbortSignal)
   });
   const generations = rememberGenerations(policies.current(), policies.refresh);
 
+  const namespaces = watchNamespaceModes(cluster);
+  const instance = environment.podName ?? hostname();
+  const events = openEventWriter(cluster, { instance });
+  const place = { clusterId, clusterName, ownNamespace: namespace };
   const secret = { name: flags.secret, namespace };
   const host = webhookUrl?.hostname.replace(/^\[|\]$/g, '') ?? `${serviceName}.${namespace}.svc`;
   const election = elect(cluster, {
     namespace,
     name: leaseName,
-    identity: `${environment.podName ?? hostname()}-${randomBytes(4).toString('hex')}`,
+    identity: `${instance}-${randomBytes(4).toString('hex')}`,
     onGained: (term) => {
       if (certificateMode === 'self') keepOwnCertificates(cluster, secret, [host], term);
+      void runController(cluster, { policies, namespaces, events, place, term });
     },
   });
 
@@ -78,11 +87,15 @@ export async function openInputsOfCluster(flags: ServeFlags, ended: AbortSignal)
       generations,
       cluster: { clusterId, clusterName },
       authoring: { mode, clusterName, isTaken: policies.hasFile },
+      onDenied(review, message) {
+        const telling = denialOf(review, message);
+        if (telling !== undefined) events.tell(telling);
+      },
     },
     certificate: (use) =>
       followSecret(cluster, { mode: certificateMode, ...secret, onPair: use, signal: ended }),
     async close() {
-      await Promise.all([election.close(), policies.close()]);
+      await Promise.all([election.close(), policies.close(), namespaces.close(), events.close()]);
       cluster.close();
     },
   };

@@ -184,10 +184,19 @@ const statusSchema: Schema = {
       type: 'integer',
       format: 'int64',
     },
-    boundPods: { description: 'Pods to which the policy applies.', type: 'integer', format: 'int64' },
+    boundPods: {
+      description: 'Pods of opted-in namespaces to which the policy applies.',
+      type: 'integer',
+      format: 'int64',
+    },
+    undecidedPods: {
+      description: 'Pods of opted-in namespaces of which something that the policy asks for is not known.',
+      type: 'integer',
+      format: 'int64',
+    },
     conditions: {
       description:
-        '`Accepted`: whether the policy is free of errors. `Enforceable`: whether every block can be prevented by the available backend.',
+        '`Accepted`: whether the policy is free of errors and in use. `Enforceable`: whether every block can be prevented, and by which backend.',
       type: 'array',
       'x-kubernetes-list-type': 'map',
       'x-kubernetes-list-map-keys': ['type'],

@@ -15,6 +15,8 @@ export interface Metadata {
   deletionTimestamp?: string;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
+  /** Who set which field, and when it last wrote one of its own. */
+  managedFields?: { time?: string; fieldsV1?: Record<string, Record<string, Record<string, unknown>>> }[];
   ownerReferences?: { apiVersion: string; kind: string; name: string; uid: string; controller?: boolean }[];
 }
 
@@ -127,8 +129,30 @@ export interface Condition {
 export interface ContainerPolicy extends KubernetesObject {
   /** The policy document, not yet validated. */
   spec?: unknown;
-  status?: { observedGeneration?: number; boundPods?: number; conditions?: Condition[] };
+  status?: {
+    observedGeneration?: number;
+    boundPods?: number;
+    undecidedPods?: number;
+    conditions?: Condition[];
+  };
 }
+
+/** Of openreports.io/v1alpha1, the report of a namespace. */
+export interface Report extends KubernetesObject {
+  source?: string;
+  scope?: { apiVersion: string; kind: string; name: string };
+  summary?: Partial<Record<ReportOutcome, number>>;
+  results?: {
+    source: string;
+    policy: string;
+    category?: string;
+    result: ReportOutcome;
+    message?: string;
+    properties?: Record<string, string>;
+  }[];
+}
+
+export type ReportOutcome = 'pass' | 'fail' | 'warn' | 'error' | 'skip';
 
 /** The object of each kind, by the plural name that RBAC rules use too. */
 export interface ObjectOf {
@@ -141,6 +165,7 @@ export interface ObjectOf {
   validatingwebhookconfigurations: WebhookConfiguration;
   customresourcedefinitions: CustomResourceDefinition;
   containerpolicies: ContainerPolicy;
+  reports: Report;
 }
 
 export type Kind = keyof ObjectOf;
@@ -168,4 +193,5 @@ export const kinds: Readonly<Record<Kind, { apiVersion: string; kind: string; na
     namespaced: false,
   },
   containerpolicies: { apiVersion: 'd4c-gate.io/v1alpha1', kind: 'ContainerPolicy', namespaced: false },
+  reports: { apiVersion: 'openreports.io/v1alpha1', kind: 'Report', namespaced: true },
 };

@@ -27,7 +27,7 @@ export interface ClusterPolicy {
 }
 
 export interface PolicyWatchOptions extends Pick<ValidateOptions, 'mode' | 'clusterName'> {
-  /** Called after every batch of changes, the first batch included. */
+  /** Called after every batch of changes of a policy itself, the first batch included. */
   readonly onChange?: () => void;
   readonly times?: Partial<WatchTimes>;
 }
@@ -65,15 +65,13 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
   let reading: Promise<void> | undefined;
   let closed = false;
 
-  function read(id: string, pending: Pending | undefined): void {
+  /** Whether anything is different from what was known. */
+  function read(id: string, pending: Pending | undefined): boolean {
     const before = policies.get(id);
-    if (pending === undefined) {
-      policies.delete(id);
-      return;
-    }
+    if (pending === undefined) return policies.delete(id);
     const { uid, generation, text } = pending;
     // Only status or labels changed. Another uid is another object, and begins without a last good policy.
-    if (before?.uid === uid && before.generation === generation) return;
+    if (before?.uid === uid && before.generation === generation) return false;
     const { policy, faults } = readPolicy(text, { mode, clusterName });
     const last = before?.uid === uid ? before.good : undefined;
     const good = policy === undefined ? last : { policy, generation };
@@ -82,16 +80,18 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
       const reasons = faults.map(({ path, message, code }) => `${path}: ${message} (${code})`);
       reportFailure('policy_reload_refused', { policy: id, keeps: last?.generation, reasons });
     }
+    return true;
   }
 
   async function readQueue(): Promise<void> {
     // Never to its end within the call that begins it: `reading` is set by then. Also joins changes that come together.
     await setImmediate();
     let paused = performance.now();
+    let hasChanged = false;
     while (queue.size > 0 && !closed) {
       for (const [id, pending] of queue) {
         queue.delete(id);
-        read(id, pending);
+        hasChanged = read(id, pending) || hasChanged;
         if (performance.now() - paused > sliceMs) {
           await setImmediate();
           paused = performance.now();
@@ -99,7 +99,8 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
       }
     }
     reading = undefined;
-    if (closed) return;
+    // The controller writes the status of thousands of policies; nobody has to do anything about that.
+    if (closed || !hasChanged) return;
     try {
       options.onChange?.();
     } catch (error) {

@@ -35,6 +35,11 @@ export interface PolicySource {
   readonly ready: Promise<boolean>;
   /** Whether a file makes this ID, so that no object can have it. */
   hasFile(id: string): boolean;
+  /** The ContainerPolicies as they are, those that are not used as well; sorted by ID. */
+  objects(): ClusterPolicy[];
+  object(id: string): ClusterPolicy | undefined;
+  /** Calls after every change of either place. Gives the function that ends it. */
+  subscribe(listener: () => void): () => void;
   /** Looks at both places now; resolves when their state is published or refused. Never rejects. */
   refresh(): Promise<void>;
   close(): Promise<void>;
@@ -55,6 +60,7 @@ export async function followPolicies(
   let synced = false;
   let refusedFiles = 0;
   let clashing = new Set<string>();
+  const listeners = new Set<() => void>();
 
   const directory: WatchedDirectory | undefined =
     path === undefined
@@ -98,6 +104,7 @@ export async function followPolicies(
       ({ id, faults }) => fileIds.has(id) || faults.some(({ severity }) => severity === 'error'),
     );
     options.onRefused?.(refused.length + refusedFiles);
+    for (const listener of listeners) listener();
   }
 
   /** Each once, for as long as it lasts. */
@@ -120,6 +127,12 @@ export async function followPolicies(
       return isReady;
     }),
     hasFile,
+    objects: objects.list,
+    object: objects.get,
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     async refresh() {
       await Promise.all([directory?.refresh(), objects.refresh()]);
     },

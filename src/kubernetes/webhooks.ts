@@ -69,7 +69,7 @@ const validating: readonly Hook[] = [
     rules: [['CREATE UPDATE', `${group}: containerpolicies`]],
     failurePolicy: 'Fail',
     onlyOptedIn: false,
-    sideEffects: 'None',
+    sideEffects: 'NoneOnDryRun',
   },
 ];
 

@@ -11,7 +11,7 @@ const allowed: Record<string, readonly string[]> = {
   native: ['policy'],
   certificates: [],
   admission: ['policy', 'sources', 'kubernetes', 'certificates'],
-  controller: ['policy', 'sources', 'kubernetes', 'certificates'],
+  controller: ['policy', 'sources', 'kubernetes', 'certificates', 'admission'],
   node: ['policy', 'sources', 'events', 'native'],
   cli: [
     'policy',

@@ -1,0 +1,63 @@
+/** What people see of a denial where they look for it: an Event beside the object that was refused. */
+
+import type { Telling } from '../kubernetes/eventWriter.ts';
+import { isJsonObject, type JsonObject, type Review } from './review.ts';
+
+/** Which object a review is about, by the resource it names. Others get no Event. */
+const kindOf: Readonly<Record<string, { apiVersion: string; kind: string }>> = {
+  pods: { apiVersion: 'v1', kind: 'Pod' },
+  namespaces: { apiVersion: 'v1', kind: 'Namespace' },
+  'containerpolicies.d4c-gate.io': { apiVersion: 'd4c-gate.io/v1alpha1', kind: 'ContainerPolicy' },
+};
+
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+/**
+ * The Event of a denial; `undefined` when there is no object that it could stand beside. A pod that has no name yet is
+ * told of beside its controller, and without one under its `generateName`.
+ */
+export function denialOf(review: Review, message: string): Telling | undefined {
+  const [base = '', subresource] = review.resource.split('/');
+  const kind = kindOf[base];
+  if (kind === undefined) return undefined;
+  const metadata = isJsonObject(review.object) ? review.object.metadata : undefined;
+  const regarding = regardingOf(review, kind, isJsonObject(metadata) ? metadata : {});
+  if (regarding.name === '') return undefined;
+  const what = subresource === undefined ? review.operation.toLowerCase() : subresource;
+  return {
+    regarding,
+    reason: subresource === undefined ? 'AdmissionDenied' : reasonOf(subresource),
+    action: 'Deny',
+    note: `${what} was refused: ${message}`,
+  };
+}
+
+/** For example `ExecDenied`. */
+function reasonOf(subresource: string): string {
+  return `${subresource.charAt(0).toUpperCase()}${subresource.slice(1)}Denied`;
+}
+
+function regardingOf(
+  { name, namespace, resource }: Review,
+  kind: { apiVersion: string; kind: string },
+  metadata: JsonObject,
+): Telling['regarding'] {
+  const isNamespaced = resource.startsWith('pods');
+  const place = isNamespaced && namespace !== '' ? { namespace } : {};
+  const ownName = name === '' ? textOf(metadata.name) : name;
+  if (ownName !== '') {
+    // On CONNECT the object is not the pod; on CREATE the API server has given no UID that would last.
+    return { ...kind, name: ownName, ...place };
+  }
+  const owners = Array.isArray(metadata.ownerReferences) ? metadata.ownerReferences : [];
+  const owner = owners.find((one) => isJsonObject(one) && one.controller === true);
+  if (isJsonObject(owner)) {
+    const [apiVersion, ownerKind, ownerName, uid] = [owner.apiVersion, owner.kind, owner.name, owner.uid].map(
+      textOf,
+    );
+    if (apiVersion && ownerKind && ownerName) {
+      return { apiVersion, kind: ownerKind, name: ownerName, ...place, ...(uid && { uid }) };
+    }
+  }
+  return { ...kind, name: textOf(metadata.generateName).replace(/-$/, ''), ...place };
+}
