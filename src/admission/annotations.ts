@@ -1,7 +1,7 @@
 /** The two annotations that d4c-gate keeps on pods: what the policies give, and what a pod has. */
 
 import { policiesKey, undecidedKey } from '../kubernetes/names.ts';
-import { bindPod } from '../policy/bind.ts';
+import { bindPod } from '../policy/policyIndex.ts';
 import type { PodName } from '../policy/types.ts';
 import type { Generation } from '../sources/directory.ts';
 import type { Pod } from './pod.ts';
@@ -31,7 +31,7 @@ export interface Subject extends Cluster {
 export function deriveAnnotations(generation: Generation, subject: Subject): PolicyAnnotations {
   const { pod, podName, namespace, clusterId, clusterName } = subject;
   const { labels: podLabels, images } = pod;
-  const binding = bindPod(generation.policies, {
+  const binding = bindPod(generation.index, {
     images,
     podLabels,
     podName,

@@ -11,6 +11,7 @@
 import { reportFailure } from '../failures.ts';
 import { log } from '../log.ts';
 import { type CompiledPolicy, compile } from '../policy/compile.ts';
+import { indexPolicies } from '../policy/policyIndex.ts';
 import type { Policy } from '../policy/types.ts';
 import { type Generation, type WatchedDirectory, watchDirectory } from '../sources/directory.ts';
 import type { Cluster } from './client.ts';
@@ -56,7 +57,7 @@ export async function followPolicies(
   const { directory: path, mode, clusterName } = options;
   const language = { ...(mode && { mode }), ...(clusterName !== undefined && { clusterName }) };
   const compiled = new WeakMap<Policy, CompiledPolicy>();
-  let generation: Generation = { number: 0, policies: [] };
+  let generation: Generation = { number: 0, policies: [], index: indexPolicies([]) };
   let synced = false;
   let refusedFiles = 0;
   let clashing = new Set<string>();
@@ -96,7 +97,11 @@ export async function followPolicies(
     reportClashes(all.filter(({ id }) => fileIds.has(id)));
     const policies = [...files, ...all.filter(({ id }) => !fileIds.has(id)).flatMap(compiledOf)];
     if (generation.number === 0 || !areSame(policies, generation.policies)) {
-      generation = { number: generation.number + 1, policies };
+      generation = {
+        number: generation.number + 1,
+        policies,
+        index: indexPolicies(policies, generation.index),
+      };
       log.info({ generation: generation.number, policies: policies.length }, 'policies published');
       options.onGeneration?.(generation);
     }

@@ -25,7 +25,7 @@ export interface Surroundings {
   readonly gate: Pick<Gate, 'publish' | 'adopt'>;
   readonly containers: Containers;
   readonly roots: RootIndex;
-  readonly generation: () => Generation;
+  readonly generation: () => Pick<Generation, 'number' | 'policies'>;
   readonly onUnknown: Verdict;
   /** A number for each publication that is never used twice. */
   readonly nextPublication: () => number;

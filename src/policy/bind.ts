@@ -39,11 +39,17 @@ export function bind(policy: CompiledPolicy, workload: Workload): BoundPolicy {
   return { id: policy.id, applies, file, process } as BoundPolicy;
 }
 
+/** As `applies` of `bind`, without what remains: no more conditions are looked at than the answer takes. */
+export function appliesTo({ file, process }: CompiledPolicy, workload: Workload): Truth {
+  const applies = sectionAppliesTo(file, workload);
+  return applies === 'yes' ? applies : or(applies, sectionAppliesTo(process, workload));
+}
+
 /**
- * Which policies apply to the pod: those that apply to one of its containers. An image that is no reference
+ * The reference for `bindPod` of the index: binds each policy to each container. An image that is no reference
  * counts as unknown: the kubelet would not start it, but only the kubelet can say so.
  */
-export function bindPod(policies: readonly CompiledPolicy[], pod: PodFacts): PodBinding {
+export function scanPod(policies: readonly CompiledPolicy[], pod: PodFacts): PodBinding {
   const images = [...new Set(pod.images)].map(parseImage);
   const binding: PodBinding = { applies: [], undecided: [] };
   for (const policy of policies) {
@@ -97,15 +103,34 @@ function isOneOf(values: ReadonlySet<string>, value: string | null | undefined):
 }
 
 function bindSection<S>(section: CompiledSection<S>, workload: Workload): BoundSection<S> {
-  const selectors = section.selectors.map(({ selector, workload: tests }) => {
-    let holds: Truth = 'yes';
-    for (const test of tests) {
-      holds = and(holds, testWorkload(test, workload));
-      if (holds === 'no') break;
-    }
-    return { selector, workload: holds };
-  });
+  const selectors = section.selectors.map(({ selector, workload: tests }) => ({
+    selector,
+    workload: allHold(tests, workload),
+  }));
   return { selectors, responses: section.responses };
+}
+
+function allHold(tests: readonly WorkloadTest[], workload: Workload): Truth {
+  let holds: Truth = 'yes';
+  for (const test of tests) {
+    holds = and(holds, testWorkload(test, workload));
+    if (holds === 'no') break;
+  }
+  return holds;
+}
+
+function sectionAppliesTo<S>({ selectors, responses }: CompiledSection<S>, workload: Workload): Truth {
+  const known: Truth[] = [];
+  const holds = (index: number): Truth => {
+    known[index] ??= allHold(selectors[index]?.workload ?? [], workload);
+    return known[index];
+  };
+  let applies: Truth = 'no';
+  for (const response of responses) {
+    applies = or(applies, responseHolds(response, holds));
+    if (applies === 'yes') break;
+  }
+  return applies;
 }
 
 function sectionApplies<S>(section: CompiledSection<S>, bound: BoundSection<S>): Truth {
@@ -116,12 +141,19 @@ function sectionApplies<S>(section: CompiledSection<S>, bound: BoundSection<S>):
 
 /** Whether the response can fire: a match selector holds, and no exclude selector that covers it does. */
 export function responseApplies<S>(response: CompiledResponse, bound: BoundSection<S>): Truth {
-  const holds = (index: number): Truth => bound.selectors[index]?.workload ?? 'no';
+  return responseHolds(response, (index) => bound.selectors[index]?.workload ?? 'no');
+}
+
+function responseHolds({ match, coveredBy }: CompiledResponse, holds: (index: number) => Truth): Truth {
   let applies: Truth = 'no';
-  response.match.forEach((selector, position) => {
+  for (const [position, selector] of match.entries()) {
     let live = holds(selector);
-    for (const exclude of response.coveredBy[position] ?? []) live = and(live, not(holds(exclude)));
+    for (const exclude of coveredBy[position] ?? []) {
+      if (live === 'no') break;
+      live = and(live, not(holds(exclude)));
+    }
     applies = or(applies, live);
-  });
+    if (applies === 'yes') break;
+  }
   return applies;
 }

@@ -13,6 +13,7 @@ export const suffixAlphabet = 'bcdfghjklmnpqrstvwxz2456789';
 const suffixLength = 5;
 const maxBaseLength = 58;
 const suffixPart = new RegExp(`^[${suffixAlphabet}]{0,${suffixLength}}$`);
+const suffixCharacters = new Set(suffixAlphabet);
 
 /** One value of the condition. */
 export interface NamePattern {
@@ -53,7 +54,7 @@ function fitsName(pattern: NamePattern, name: string): Truth {
 }
 
 function mayFit(pattern: NamePattern, generateName: string): Truth {
-  const base = generateName.slice(0, maxBaseLength);
+  const base = baseOf(generateName);
   if (pattern.prefix && base.startsWith(pattern.text)) return 'yes';
   if (!pattern.text.startsWith(base)) return 'no';
   const rest = pattern.text.slice(base.length);
@@ -68,4 +69,22 @@ function mayBegin(pattern: NamePattern, begin: string, restOf: string): Truth {
   const rest = pattern.text.slice(begin.length);
   const isPossible = (pattern.prefix || rest !== '') && [...rest].every((one) => restOf.includes(one));
   return isPossible ? 'unknown' : 'no';
+}
+
+/** What the API server keeps of a `generateName`. */
+export function baseOf(generateName: string): string {
+  return generateName.slice(0, maxBaseLength);
+}
+
+/**
+ * Every base of which the API server may make a name that fits the pattern and that does not begin with the
+ * pattern's text itself: the text without what may be the suffix or, of a prefix, its beginning. Five at most.
+ */
+export function stemsOf({ text, prefix }: NamePattern): string[] {
+  const stems: string[] = [];
+  for (let cut = 1; cut <= suffixLength && cut <= text.length; cut++) {
+    if (!suffixCharacters.has(text.charAt(text.length - cut))) break;
+    if (prefix || cut === suffixLength) stems.push(text.slice(0, -cut));
+  }
+  return stems;
 }

@@ -1,22 +1,24 @@
 /**
  * Policies from a directory of YAML files, and the generations that come of its changes.
  *
- *   readPolicyFiles -> readSettled -> readPolicy of each -> compile -> publish
+ *   readPolicyFiles -> readSettled -> readPolicy of each -> compile -> index -> publish
  *
  * A generation is built whole and published by one assignment; whoever took the one before finishes with it.
  * A state of the directory with a fault, or one that cannot be read, never replaces a good generation.
  */
 
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 import { GateError } from '../errors.ts';
 import { reportFailure } from '../failures.ts';
 import { log } from '../log.ts';
 import { type CompiledPolicy, compile } from '../policy/compile.ts';
+import { indexInSteps, type PolicyIndex } from '../policy/policyIndex.ts';
 import { readPolicy } from '../policy/read.ts';
 import type { Policy } from '../policy/types.ts';
 import { notifyOfChanges } from './changes.ts';
 import { errorsOf, type FileFault, formatFault, idFaults, unreadFault } from './faults.ts';
 import { digestOf, type PolicyFile, readPolicyFiles } from './files.ts';
+import { pacer, runInSlices } from './slices.ts';
 
 export interface LoadOptions {
   /** `strict` is what the guide says, `lenient` what Elastic's editor accepts (default: strict). */
@@ -37,6 +39,8 @@ export interface LoadedPolicies {
 export interface Generation {
   readonly number: number;
   readonly policies: readonly CompiledPolicy[];
+  /** Of these policies; what is bound to pods goes through it. */
+  readonly index: PolicyIndex;
 }
 
 export interface WatchOptions extends LoadOptions {
@@ -78,7 +82,8 @@ export async function watchDirectory(path: string, options: WatchOptions = {}): 
   const first = await read(await readPolicyFiles(path));
   const errors = logFaults(first.faults);
   if (errors.length > 0) throw new GateError('POLICIES_INVALID', summaryOf(path, errors));
-  let generation: Generation = { number: 1, policies: compileAll(first.policies) };
+  const compileAll = policyCompiler();
+  let generation = await generationOf(1, await compileAll(first.policies));
   /** What was last looked at, good or bad, so that nothing is reported twice. */
   let seen = digestOf(first.files);
 
@@ -95,7 +100,8 @@ export async function watchDirectory(path: string, options: WatchOptions = {}): 
       const loaded = await read(files);
       const errors = logFaults(loaded.faults);
       if (errors.length > 0) return refuse(errors);
-      generation = { number: generation.number + 1, policies: compileAll(loaded.policies) };
+      const policies = await compileAll(loaded.policies);
+      generation = await generationOf(generation.number + 1, policies, generation.index);
       log.info({ generation: generation.number, policies: generation.policies.length }, 'policies published');
       options.onGeneration?.(generation);
     } catch (error) {
@@ -136,7 +142,7 @@ function policyReader(options: LoadOptions): (files: readonly PolicyFile[]) => P
     const readings = new Map<string, Reading>();
     const policies: { id: string; policy: Policy }[] = [];
     const faults: FileFault[] = idFaults(files);
-    let lastPause = performance.now();
+    const pause = pacer();
     for (const source of files) {
       const { file, id, text } = source;
       if (text === null) {
@@ -147,16 +153,36 @@ function policyReader(options: LoadOptions): (files: readonly PolicyFile[]) => P
       readings.set(text, reading);
       faults.push(...reading.faults.map((fault) => ({ file, fault })));
       if (reading.policy !== undefined) policies.push({ id, policy: reading.policy });
-      // Ten thousand policies take seconds to read; requests are answered meanwhile.
-      if (performance.now() - lastPause > 5) lastPause = await setImmediate().then(() => performance.now());
+      // Ten thousand policies take seconds to read.
+      await pause();
     }
     known = readings;
     return { policies, faults, files };
   };
 }
 
-function compileAll(policies: LoadedPolicies['policies']): CompiledPolicy[] {
-  return policies.map(({ id, policy }) => compile(id, policy));
+/** Compiles policies. One that was in the last turn as well is the same object again: by that the index knows it. */
+function policyCompiler(): (policies: LoadedPolicies['policies']) => Promise<CompiledPolicy[]> {
+  let known = new Map<string, { policy: Policy; compiled: CompiledPolicy }>();
+  return async (policies) => {
+    const pause = pacer();
+    const next: typeof known = new Map();
+    for (const { id, policy } of policies) {
+      const before = known.get(id);
+      next.set(id, before?.policy === policy ? before : { policy, compiled: compile(id, policy) });
+      await pause();
+    }
+    known = next;
+    return [...known.values()].map(({ compiled }) => compiled);
+  };
+}
+
+async function generationOf(
+  number: number,
+  policies: readonly CompiledPolicy[],
+  previous?: PolicyIndex,
+): Promise<Generation> {
+  return { number, policies, index: await runInSlices(indexInSteps(policies, previous)) };
 }
 
 function logFaults(faults: readonly FileFault[]): FileFault[] {

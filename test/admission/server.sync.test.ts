@@ -3,11 +3,14 @@ import { test } from 'node:test';
 import request from 'supertest';
 import { rememberGenerations } from '../../src/admission/generations.ts';
 import { type BeforeSync, createApp } from '../../src/admission/server.ts';
+import { indexPolicies } from '../../src/policy/policyIndex.ts';
 import { cluster, generationFor, recorded } from './support.ts';
 
 const review = recorded('mutate CREATE pods bare');
 const appBeforeSync = (beforeSync?: BeforeSync) => {
-  const generations = rememberGenerations({ number: 0, policies: [] }, () => Promise.resolve());
+  const generations = rememberGenerations({ number: 0, policies: [], index: indexPolicies([]) }, () =>
+    Promise.resolve(),
+  );
   const app = createApp({ generations, cluster, isReady: () => true, ...(beforeSync && { beforeSync }) });
   return { app, generations };
 };

@@ -9,6 +9,7 @@ import { type Generations, rememberGenerations } from '../../src/admission/gener
 import type { JsonObject, PatchOperation } from '../../src/admission/review.ts';
 import { createApp } from '../../src/admission/server.ts';
 import { compile } from '../../src/policy/compile.ts';
+import { indexPolicies } from '../../src/policy/policyIndex.ts';
 import { readPolicy } from '../../src/policy/read.ts';
 import { type Generation, loadDirectory } from '../../src/sources/directory.ts';
 
@@ -68,7 +69,8 @@ export function recorded(title: string): Recorded['review'] {
 export async function generationOf(directory: string, number = 1): Promise<Generation> {
   const { policies, faults } = await loadDirectory(directory, { clusterName: 'production' });
   assert.deepEqual(faults, []);
-  return { number, policies: policies.map(({ id, policy }) => compile(id, policy)) };
+  const compiled = policies.map(({ id, policy }) => compile(id, policy));
+  return { number, policies: compiled, index: indexPolicies(compiled) };
 }
 
 /** A generation of policies that apply to the pods of a namespace each: ID to namespace. */
@@ -80,7 +82,7 @@ export function generationFor(namespaces: Readonly<Record<string, string>>, numb
     assert.ok(policy);
     return compile(id, policy);
   });
-  return { number, policies };
+  return { number, policies, index: indexPolicies(policies) };
 }
 
 export function generationsOf(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bind, bindPod, type PodFacts, testWorkload } from '../../src/policy/bind.ts';
+import { bind, type PodFacts, scanPod, testWorkload } from '../../src/policy/bind.ts';
 import { compile, compileCondition } from '../../src/policy/compile.ts';
 import { normalizeImageName, parseImage } from '../../src/policy/image.ts';
 import {
@@ -149,12 +149,12 @@ test('a pod is bound by what applies to any of its containers', () => {
   const nginx = policyFor('nginx', { containerImageName: ['nginx'] });
   const redis = policyFor('redis', { containerImageName: ['redis'] });
   const facts = pod({ images: ['busybox', 'nginx:1.27', 'nginx:1.27'] });
-  assert.deepEqual(bindPod([nginx, redis], facts), { applies: ['nginx'], undecided: [] });
+  assert.deepEqual(scanPod([nginx, redis], facts), { applies: ['nginx'], undecided: [] });
 });
 
 test('conditions of a selector must hold for one and the same container', () => {
   const policy = policyFor('p', { containerImageName: ['nginx'], containerImageTag: ['7'] });
-  assert.deepEqual(bindPod([policy], pod({ images: ['nginx:1', 'redis:7'] })), {
+  assert.deepEqual(scanPod([policy], pod({ images: ['nginx:1', 'redis:7'] })), {
     applies: [],
     undecided: [],
   });
@@ -163,8 +163,8 @@ test('conditions of a selector must hold for one and the same container', () => 
 test('a pod is undecided where one container may and none surely does', () => {
   const policy = policyFor('p', { containerImageName: ['nginx'], kubernetesPodName: ['web-b*'] });
   const facts = pod({ podName: { generateName: 'web-' }, images: ['redis', 'nginx'] });
-  assert.deepEqual(bindPod([policy], facts), { applies: [], undecided: ['p'] });
-  assert.deepEqual(bindPod([policy], { ...facts, images: ['redis'] }), { applies: [], undecided: [] });
+  assert.deepEqual(scanPod([policy], facts), { applies: [], undecided: ['p'] });
+  assert.deepEqual(scanPod([policy], { ...facts, images: ['redis'] }), { applies: [], undecided: [] });
 });
 
 test('an image that is no reference is unknown', () => {
@@ -172,20 +172,20 @@ test('an image that is no reference is unknown', () => {
   const byNamespace = policyFor('byNamespace', { kubernetesNamespace: ['shop'] });
   const elsewhere = policyFor('elsewhere', { containerImageName: ['nginx'], kubernetesNamespace: ['bank'] });
   const facts = pod({ images: ['NOT AN IMAGE'] });
-  assert.deepEqual(bindPod([byImage, byNamespace, elsewhere], facts), {
+  assert.deepEqual(scanPod([byImage, byNamespace, elsewhere], facts), {
     applies: ['byNamespace'],
     undecided: ['byImage'],
   });
 });
 
 test('a pod without containers is bound by nothing', () => {
-  assert.deepEqual(bindPod([policyFor('p', {})], pod({ images: [] })), { applies: [], undecided: [] });
+  assert.deepEqual(scanPod([policyFor('p', {})], pod({ images: [] })), { applies: [], undecided: [] });
 });
 
 test('IDs are sorted whatever the order of the policies', () => {
   const ids = ['b', 'a-2', 'a', 'c', 'B'];
   const all = ids.map((id) => policyFor(id, {}));
-  assert.deepEqual(bindPod(all, pod({})).applies, ['B', 'a', 'a-2', 'b', 'c']);
+  assert.deepEqual(scanPod(all, pod({})).applies, ['B', 'a', 'a-2', 'b', 'c']);
 });
 
 test('an exclude that holds and covers the events takes the policy away', () => {

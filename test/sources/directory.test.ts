@@ -87,7 +87,8 @@ test('a first state with a fault is an error that names the first fault and coun
 test('an empty directory is a generation without policies', async (t) => {
   await using folder = await newFolder();
   const { watch } = await watched(t, folder.path);
-  assert.deepEqual(watch.current(), { number: 1, policies: [] });
+  const { number, policies } = watch.current();
+  assert.deepEqual({ number, policies }, { number: 1, policies: [] });
 });
 
 test('edits, new files, atomic renames and removals each make a generation', async (t) => {
