@@ -56,6 +56,7 @@ export const errorCodes = {
   OVERLOADED: 'an admission request came while too many others were worked on',
   OUTPUT_UNUSABLE: 'documents cannot be written where they should go',
   ADMISSION_FAILED: 'an admission request could not be judged because of an error in d4c-gate',
+  CALLER_REFUSED: 'a hook was called without a client certificate that is listed',
   HTTP_FORM: 'a request is not HTTP/1.1',
   HTTP_METHOD: 'the path does not understand this HTTP method',
   HTTP_PATH: 'there is nothing at this path',

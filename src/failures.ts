@@ -7,6 +7,8 @@ import { failuresTotal } from './metrics.ts';
 export const failures = {
   policy_reload_refused: 'the last good generation stays',
   annotation_behind: 'the pod was allowed; its annotations follow from policies replaced moments ago',
+  caller_refused: 'answered with an error before its body was read',
+  connection_evicted: 'the connection that was missed least was closed, since there were too many',
   review_late: 'answered with an error before the API server gave up, so `failurePolicy` decides',
   tls_reload_refused: 'the last good certificate stays',
   watch_interrupted: 'the last good objects stay, and the watch is tried again',

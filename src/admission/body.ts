@@ -7,13 +7,20 @@ import { GateError } from '../errors.ts';
 /** The API server sends objects of up to 3 MiB, twice on UPDATE, and some more. */
 export const maxBodyBytes = 7 << 20;
 
+export interface BodyLimits {
+  /** How long it may take to arrive. */
+  readonly deadlineMs: number;
+  /** Told of the bytes that are held in memory. @throws OVERLOADED when they are too many */
+  readonly hold?: (bytes: number) => void;
+}
+
 /**
- * The body as JSON, once it has arrived within `deadlineMs` milliseconds.
- * @throws REVIEW_CONTENT_TYPE @throws REVIEW_TOO_LARGE @throws REVIEW_INCOMPLETE @throws REVIEW_NOT_JSON
+ * The body as JSON.
+ * @throws REVIEW_CONTENT_TYPE @throws REVIEW_TOO_LARGE @throws REVIEW_INCOMPLETE @throws REVIEW_NOT_JSON @throws OVERLOADED
  */
-export async function readJson(request: IncomingMessage, deadlineMs: number): Promise<unknown> {
+export async function readJson(request: IncomingMessage, limits: BodyLimits): Promise<unknown> {
   checkHeaders(request);
-  const bytes = await readBytes(request, deadlineMs);
+  const bytes = await readBytes(request, limits);
   if (bytes.length === 0) throw new GateError('REVIEW_NOT_JSON', 'the body is empty');
   if (!isUtf8(bytes)) throw new GateError('REVIEW_NOT_JSON', 'the body is not UTF-8');
   try {
@@ -35,24 +42,32 @@ function checkHeaders({ headers }: IncomingMessage): void {
 }
 
 /**
- * What is too large is read to its end and thrown away: whoever still sends when the connection closes gets a
+ * What is too much is read to its end and thrown away: whoever still sends when the connection closes gets a
  * reset instead of the answer.
  */
-function readBytes(request: IncomingMessage, deadlineMs: number): Promise<Buffer> {
+function readBytes(request: IncomingMessage, { deadlineMs, hold }: BodyLimits): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] = [];
     let length = 0;
+    let refusal: unknown;
     const settle = (error?: GateError): void => {
       clearTimeout(deadline);
       request.off('data', take).off('end', settle).off('close', abort);
-      if (length > maxBodyBytes) reject(tooLarge());
+      if (refusal !== undefined) reject(refusal);
       else if (error !== undefined) reject(error);
       else resolve(Buffer.concat(chunks, length));
     };
     const take = (chunk: Buffer): void => {
+      if (refusal !== undefined) return;
       length += chunk.length;
-      if (length > maxBodyBytes) chunks = [];
-      else chunks.push(chunk);
+      try {
+        if (length > maxBodyBytes) throw tooLarge();
+        hold?.(chunk.length);
+        chunks.push(chunk);
+      } catch (error) {
+        refusal = error;
+        chunks = [];
+      }
     };
     const abort = (): void => settle(incomplete('the body ended too early'));
     const expire = (): void =>

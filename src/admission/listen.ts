@@ -15,16 +15,30 @@ import { setTimeout } from 'node:timers/promises';
 import type { CertificatePair } from '../certificates/pair.ts';
 import { type ErrorCode, GateError } from '../errors.ts';
 import { log } from '../log.ts';
+import { boundConnections } from './connections.ts';
 
 /** Kubernetes' API server keeps idle connections for 90 s; whoever closes first must not be the server. */
 const keepAliveMs = 95_000;
 /** Also for connections that never carried a request: Go's client opens some in advance. */
 const headersMs = 100_000;
+/** A handshake takes milliseconds; whoever is busy and far away may take seconds. */
+const handshakeMs = 10_000;
+/** An API server needs tens; the memory of this many is below 100 MB. */
+const defaultMaxConnections = 2_000;
+
+export interface ListenOptions {
+  /** Everyone is asked for a client certificate of these authorities (PEM); nobody is refused here. */
+  readonly clientAuthorities?: string;
+  /** Open at a time; for one more the connection that is missed least is closed (default: 2000). */
+  readonly maxConnections?: number;
+}
 
 export interface Listener {
   readonly port: number;
   /** New connections get this certificate; those that exist go on. */
   useCertificate(pair: CertificatePair): void;
+  /** Likewise. */
+  useClientAuthorities(authorities: string): void;
   /**
    * Ends as described above: `lingerMs` milliseconds of answering as before, then at most `hardMs` for what is
    * in flight. Calling it again ends the first wait at once.
@@ -38,20 +52,30 @@ export async function listen(
   port: number,
   pair: CertificatePair,
   handle: RequestListener,
+  { clientAuthorities, maxConnections = defaultMaxConnections }: ListenOptions = {},
 ): Promise<Listener> {
-  const tls = { minVersion: 'TLSv1.3' } as const;
-  const server = createServer({ ...tls, cert: pair.cert, key: pair.key, keepAliveTimeout: keepAliveMs });
+  // Without `minVersion` a later context would allow TLS 1.2 again.
+  let context = {
+    minVersion: 'TLSv1.3' as const,
+    cert: pair.cert,
+    key: pair.key,
+    ...(clientAuthorities !== undefined && { ca: clientAuthorities }),
+  };
+  const server = createServer({
+    ...context,
+    requestCert: clientAuthorities !== undefined,
+    rejectUnauthorized: false,
+    handshakeTimeout: handshakeMs,
+    keepAliveTimeout: keepAliveMs,
+  });
   server.headersTimeout = headersMs;
   server.requestTimeout = headersMs;
   let isDraining = false;
-  /** Connections that never carried a request: node takes them for busy ones, so `close` would wait for them. */
-  const unused = new Set<Duplex>();
-  server.on('secureConnection', (socket) => {
-    unused.add(socket);
-    socket.once('close', () => unused.delete(socket));
-  });
+  const connections = boundConnections(maxConnections);
+  server.on('connection', connections.open);
+  server.on('secureConnection', connections.secure);
   server.on('request', (request, response) => {
-    unused.delete(request.socket);
+    connections.use(request.socket);
     if (isDraining) response.setHeader('connection', 'close');
     // Began before the drain: its caller was not told that the connection ends with this answer.
     response.once('close', () => {
@@ -72,14 +96,21 @@ export async function listen(
   const lingering = new AbortController();
   return {
     port: (server.address() as AddressInfo).port,
-    // Without `minVersion` the new context would allow TLS 1.2 again.
-    useCertificate: ({ cert, key }) => server.setSecureContext({ ...tls, cert, key }),
+    useCertificate({ cert, key }) {
+      context = { ...context, cert, key };
+      server.setSecureContext(context);
+    },
+    useClientAuthorities(ca) {
+      context = { ...context, ca };
+      server.setSecureContext(context);
+    },
     async drain(lingerMs, hardMs) {
       if (isDraining) return lingering.abort();
       isDraining = true;
       await setTimeout(lingerMs, undefined, { signal: lingering.signal }).catch(() => undefined);
       const closed = new Promise((resolve) => server.close(resolve));
-      for (const socket of unused) socket.destroy();
+      // Node takes connections that never carried a request for busy ones, so `close` would wait for them.
+      connections.closeUnused();
       await Promise.race([closed, setTimeout(hardMs, undefined, { ref: false })]);
       server.closeAllConnections();
     },

@@ -15,13 +15,14 @@ import { log } from '../log.ts';
 import { registry } from '../metrics.ts';
 import type { Cluster } from './annotations.ts';
 import { readJson } from './body.ts';
+import { callerCheck } from './callers.ts';
 import { type Deadline, deadlineOf, within } from './deadline.ts';
 import type { Generations } from './generations.ts';
 import { countRequest, decisionOf } from './metrics.ts';
 import { mutate } from './mutate.ts';
 import { type Authoring, judgePolicy } from './policies.ts';
 import { formatAnswer, formatProblem, type Review, type ReviewAnswer, readReview, uidOf } from './review.ts';
-import { shedder } from './shed.ts';
+import { type Shedder, type ShedLimits, shedder } from './shed.ts';
 import { verify } from './verify.ts';
 
 /** What the application decides from. */
@@ -34,10 +35,12 @@ export interface Admission {
   readonly authoring?: Authoring;
   /** What pods are answered while the generation has number 0, since no policy has been read yet (default: allow). */
   readonly beforeSync?: BeforeSync;
-  /** Requests that are worked on at a time; more are answered with `OVERLOADED` (default: 512). */
-  readonly maxInFlight?: number;
   /** Called after each denial has been answered, dry runs left out. Must return at once and not throw. */
   readonly onDenied?: (review: Review, message: string) => void;
+  /** Names of client certificates that may call the hooks (default: everyone may, without one). */
+  readonly callers?: readonly string[];
+  /** Past these, requests are answered with `OVERLOADED`. */
+  readonly limits?: ShedLimits;
 }
 
 export const beforeSyncs = ['allow', 'deny'] as const;
@@ -74,6 +77,7 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
   REVIEW_OBJECT: 422,
   REVIEW_TOO_LARGE: 413,
   REVIEW_VERSION: 400,
+  CALLER_REFUSED: 403,
   HTTP_METHOD: 405,
   HTTP_PATH: 404,
   OVERLOADED: 503,
@@ -81,10 +85,12 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
 
 export function createApp(admission: Admission): Express {
   const app = express().disable('x-powered-by');
-  const shed = shedder(admission.maxInFlight);
+  const { callers, limits } = admission;
+  const shed = shedder(limits);
+  const doors = [...(callers === undefined ? [] : [callerCheck(callers)]), shed.admit];
   for (const [path, judge] of Object.entries(hooks)) {
-    app.post(path, shed, (request, response) =>
-      answerReview(request, response, path.slice(1), judge, admission),
+    app.post(path, ...doors, (request, response) =>
+      answerReview(request, response, path.slice(1), judge, admission, shed),
     );
     app.all(path, refuseMethod('POST'));
   }
@@ -118,6 +124,7 @@ async function answerReview(
   hook: string,
   judge: Judge,
   admission: Admission,
+  shed: Shedder,
 ): Promise<void> {
   const startedAt = performance.now();
   let uid: string | undefined;
@@ -125,7 +132,10 @@ async function answerReview(
   let answer: ReviewAnswer | undefined;
   try {
     const deadline = deadlineOf(request.url ?? '');
-    const body = await readJson(request, deadline.leftMs());
+    const body = await readJson(request, {
+      deadlineMs: deadline.leftMs(),
+      hold: (bytes) => shed.hold(request, bytes),
+    });
     uid = uidOf(body);
     review = readReview(body);
     answer = await within(deadline, judge(review, admission, deadline));

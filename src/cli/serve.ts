@@ -1,5 +1,6 @@
 /** `d4c-gate serve`: the admission webhook, from flags to the last answer. */
 
+import { followClientAuthorities, readClientAuthorities } from '../admission/callers.ts';
 import { listen } from '../admission/listen.ts';
 import { type BeforeSync, beforeSyncs, createApp } from '../admission/server.ts';
 import { environment, parseCount, parseListen } from '../config.ts';
@@ -12,6 +13,12 @@ import { type ServeFlags, type ServeInputs, say } from './serveInputs.ts';
 
 /** The hard limit after the linger; together they stay below Kubernetes' grace period of 30 s. */
 const hardMs = 20_000;
+
+interface Callers {
+  readonly file: string;
+  readonly names: readonly string[];
+  readonly authorities: string;
+}
 
 export const serveCommand: AddCommand = (program, done) => {
   program
@@ -37,6 +44,8 @@ export const serveCommand: AddCommand = (program, done) => {
     .option('--lenient', "accept what Elastic's policy editor accepts")
     .option('--before-sync <answer>', 'what pods are answered before policies are read', 'allow')
     .option('--max-in-flight <requests>', 'how many are worked on at a time; more are refused at once', '512')
+    .option('--client-ca <file>', 'authorities (PEM) of who may call the hooks; followed when it changes')
+    .option('--client-name <name...>', 'names in client certificates that may call the hooks')
     .option('--drain-ms <milliseconds>', 'how long to go on answering after SIGTERM', '3000')
     .addHelpText(
       'after',
@@ -54,17 +63,31 @@ async function serve(flags: ServeFlags): Promise<void> {
   const drainMs = parseCount('--drain-ms', flags.drainMs, 0, 3_600_000);
   const maxInFlight = parseCount('--max-in-flight', flags.maxInFlight, 1, 10_000);
   const beforeSync = parseBeforeSync(flags.beforeSync);
+  const callers = await readCallers(flags);
   const ending = new AbortController();
   const stopped = stopSignal();
   void stopped.then(() => ending.abort());
 
   let inputs: ServeInputs | undefined;
+  let following: { close(): void } | undefined;
   try {
     inputs = await openInputs(flags, host, ending.signal);
     let isReady = true;
-    const app = createApp({ ...inputs.admission, beforeSync, maxInFlight, isReady: () => isReady });
+    const app = createApp({
+      ...inputs.admission,
+      beforeSync,
+      limits: { maxInFlight },
+      isReady: () => isReady,
+      ...(callers && { callers: callers.names }),
+    });
     const pair = await inputs.certificate((renewed) => listener.useCertificate(renewed));
-    const listener = await listen(host, port, pair, app);
+    const listener = await listen(host, port, pair, app, {
+      ...(callers && { clientAuthorities: callers.authorities }),
+    });
+    if (callers !== undefined) {
+      const { file, authorities } = callers;
+      following = followClientAuthorities(file, authorities, listener.useClientAuthorities);
+    }
     say(`listening on https://${host.includes(':') ? `[${host}]` : host}:${listener.port}`);
 
     const signal = await stopped;
@@ -77,6 +100,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     // Told to stop while it waited for the cluster: nothing went wrong.
     if (!ending.signal.aborted) throw error;
   } finally {
+    following?.close();
     await inputs?.close();
   }
 }
@@ -109,6 +133,21 @@ function parseBeforeSync(text: string): BeforeSync {
   const answer = beforeSyncs.find((one) => one === text);
   if (answer !== undefined) return answer;
   throw new GateError('USAGE', `\`--before-sync ${text}\` must be one of ${beforeSyncs.join(', ')}`);
+}
+
+/** The certificates of callers that are asked for, if any. @throws USAGE, FILE_UNREADABLE, TLS_UNUSABLE */
+async function readCallers({ clientCa, clientName = [] }: ServeFlags): Promise<Callers | undefined> {
+  if (clientCa === undefined && clientName.length === 0) return undefined;
+  if (clientCa === undefined) {
+    throw new GateError('USAGE', '`--client-name` needs `--client-ca`, the authority of these certificates');
+  }
+  if (clientName.length === 0 || clientName.includes('')) {
+    throw new GateError(
+      'USAGE',
+      '`--client-ca` needs `--client-name`: an authority signs for many, and only the API server may call',
+    );
+  }
+  return { file: clientCa, names: clientName, authorities: await readClientAuthorities(clientCa) };
 }
 
 /** The first SIGTERM or SIGINT from now on. */

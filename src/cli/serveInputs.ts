@@ -21,6 +21,8 @@ export interface ServeFlags {
   lenient?: boolean;
   beforeSync: string;
   maxInFlight: string;
+  clientCa?: string;
+  clientName?: string[];
   drainMs: string;
 }
 

@@ -16,7 +16,7 @@ test('a body that comes in pieces is read as one', async () => {
   const request = incoming();
   for (const piece of ['{"a"', ':', '[1]}']) request.push(piece);
   request.push(null);
-  assert.deepEqual(await readJson(request, deadlineMs), { a: [1] });
+  assert.deepEqual(await readJson(request, { deadlineMs }), { a: [1] });
 });
 
 test('a character that is split between two pieces stays whole', async () => {
@@ -25,14 +25,14 @@ test('a character that is split between two pieces stays whole', async () => {
   request.push(bytes.subarray(0, 2));
   request.push(bytes.subarray(2));
   request.push(null);
-  assert.equal(await readJson(request, deadlineMs), 'é');
+  assert.equal(await readJson(request, { deadlineMs }), 'é');
 });
 
 test('a body that does not end is given up at its deadline', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const request = incoming();
   request.push('{');
-  const reading = assert.rejects(readJson(request, deadlineMs), {
+  const reading = assert.rejects(readJson(request, { deadlineMs }), {
     code: 'REVIEW_INCOMPLETE',
     message: /30000/,
   });
@@ -43,7 +43,7 @@ test('a body that does not end is given up at its deadline', async (t) => {
 test('a connection that breaks ends the reading at once', async () => {
   const request = incoming();
   request.push('{');
-  const reading = assert.rejects(readJson(request, deadlineMs), {
+  const reading = assert.rejects(readJson(request, { deadlineMs }), {
     code: 'REVIEW_INCOMPLETE',
     message: /too early/,
   });

@@ -17,7 +17,7 @@ test('past the limit a request is refused at once, and taken again when another 
     generations: generationsOf(generationFor({})),
     cluster,
     isReady: () => true,
-    maxInFlight: 1,
+    limits: { maxInFlight: 1 },
   });
   const server = createServer(app).listen(0);
   t.after(() => server.close());

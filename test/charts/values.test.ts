@@ -199,6 +199,16 @@ const contradictions: readonly [Values, ...string[]][] = [
   [{ webhook: { enabled: false }, agent: { enabled: false } }, 'webhook.enabled', 'agent.enabled'],
   [{ webhook: { failurePolicy: 'Fail', replicas: 1 } }, 'webhook.failurePolicy', 'webhook.replicas'],
   [
+    { webhook: { clientAuthentication: { caBundle: 'garbage', names: ['a'] } } },
+    'webhook.clientAuthentication.caBundle',
+  ],
+  [
+    { webhook: { clientAuthentication: { caBundle: '-----BEGIN CERTIFICATE-----\n' } } },
+    'webhook.clientAuthentication.caBundle',
+    'names',
+  ],
+  [{ webhook: { clientAuthentication: { names: ['a'] } } }, 'webhook.clientAuthentication.names', 'caBundle'],
+  [
     { webhook: { preStopSeconds: 20 } },
     'webhook.terminationGracePeriodSeconds',
     'webhook.preStopSeconds (20)',

@@ -32,6 +32,7 @@ const affinity = { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecuti
 const resources = { requests: { cpu: '2' } };
 const pem = '-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n';
 const provided = { certificates: { mode: 'provided', provided: { secretName: 'mine', caBundle: pem } } };
+const callers = { webhook: { clientAuthentication: { caBundle: pem, names: ['kube-apiserver'] } } };
 const certManager = { certificates: { mode: 'cert-manager' } };
 
 export const rows: readonly ValueRow[] = [
@@ -129,6 +130,22 @@ export const rows: readonly ValueRow[] = [
     object: deployment,
     at: webhookArgs,
     is: hasArgument('--max-in-flight=64'),
+  },
+  {
+    path: 'webhook.clientAuthentication.caBundle',
+    value: `${pem}${pem}`,
+    with: callers,
+    object: 'ConfigMap/d4c-gate-webhook-client-ca',
+    at: 'data[ca.crt]',
+    is: `${pem}${pem}`,
+  },
+  {
+    path: 'webhook.clientAuthentication.names',
+    value: ['front proxy: 1'],
+    with: callers,
+    object: deployment,
+    at: webhookArgs,
+    is: hasArgument('--client-name=front proxy: 1'),
   },
   {
     path: 'webhook.priorityClassName',
@@ -462,6 +479,7 @@ export const switches: readonly (readonly Values[])[] = [
       metrics: { grafanaDashboard: { enabled: true } },
       imagePullSecrets: [{ name: 'registry' }],
       clusterName: 'blue',
+      ...callers,
     },
   ],
 ];
