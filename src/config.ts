@@ -16,6 +16,8 @@ export const environment = Object.freeze({
   isInCluster: (process.env.KUBERNETES_SERVICE_HOST ?? '') !== '',
   /** `POD_NAME`, which the chart sets, or `undefined`. */
   podName: process.env.POD_NAME || undefined,
+  /** `NODE_NAME`, which the chart sets, or `undefined`. */
+  nodeName: process.env.NODE_NAME || undefined,
 });
 
 /** Refuses environment variables with values that mean nothing. @throws USAGE */

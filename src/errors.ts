@@ -60,6 +60,7 @@ export const errorCodes = {
   HTTP_FORM: 'a request is not HTTP/1.1',
   HTTP_METHOD: 'the path does not understand this HTTP method',
   HTTP_PATH: 'there is nothing at this path',
+  HOST_ROOT_UNUSABLE: 'the host’s root filesystem is not seen as the gate needs it',
   LISTEN_FAILED: 'the address cannot be listened on',
   REVIEW_CONTENT_TYPE: 'an admission request has another content type or encoding than JSON',
   REVIEW_FORM: 'an admission request is not an AdmissionReview',

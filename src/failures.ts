@@ -10,6 +10,7 @@ export const failures = {
   caller_refused: 'answered with an error before its body was read',
   connection_evicted: 'the connection that was missed least was closed, since there were too many',
   review_late: 'answered with an error before the API server gave up, so `failurePolicy` decides',
+  annotation_differs: 'the node binds by itself; the controller mends the annotation',
   tls_reload_refused: 'the last good certificate stays',
   watch_interrupted: 'the last good objects stay, and the watch is tried again',
   watch_handler_failed: 'the objects are kept, and the watch goes on',

@@ -1,8 +1,10 @@
 /** `d4c-gate node`: gates the containers of this machine until it is told to stop. */
 
 import { createHash, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Option } from 'commander';
-import { parseCount } from '../config.ts';
+import { environment, parseCount } from '../config.ts';
 import { GateError } from '../errors.ts';
 import { type HostFacts, readHost } from '../events/host.ts';
 import { openNdjson } from '../events/ndjson.ts';
@@ -10,29 +12,44 @@ import { type Mode, modes } from '../events/observation.ts';
 import type { Sink } from '../events/sink.ts';
 import { stdoutSink } from '../events/stdout.ts';
 import { log } from '../log.ts';
+import type { Agent, AgentOptions } from '../node/agent.ts';
+import { type Health, openHealth } from '../node/health.ts';
+import { type OpenPlace, plainHost } from '../node/place.ts';
 import { defaultContainerdSockets } from '../node/sockets.ts';
 import type { Verdict } from '../policy/types.ts';
+import { watchDirectory } from '../sources/directory.ts';
+import type { NodeCluster } from './nodeCluster.ts';
 import type { AddCommand, ExitCode } from './program.ts';
 import { version } from './version.ts';
 
 interface NodeFlags {
-  readonly policies: string;
-  readonly output: string;
+  readonly policies?: string;
+  readonly kubeconfig?: string;
+  readonly output?: string;
   readonly mode: Mode;
   readonly holdMs: string;
   readonly onUnknown: Verdict;
   readonly clusterName?: string;
   readonly clusterId?: string;
   readonly containerdSocket?: string[];
+  readonly hostRoot: string;
+  readonly healthFile?: string;
   readonly namespace: string;
 }
+
+/** How long until a gate that the kernel refused is tried again, where the process must not end. */
+const openAgainMs = 60_000;
 
 export const nodeCommand: AddCommand = (program, done) => {
   program
     .command('node')
     .description('gate the containers of this machine (as root, on Linux)')
-    .requiredOption('--policies <dir>', 'folder of policy files; changes are taken over while running')
-    .requiredOption('--output <where>', '`stdout`, or `ndjson:DIR` for one file per data stream')
+    .option('--policies <dir>', 'folder of policy files; changes are taken over while running')
+    .option(
+      '--kubeconfig <file>',
+      'gate as this cluster says (default: the one that this pod runs in, if any)',
+    )
+    .option('--output <where>', '`stdout`, or `ndjson:DIR` for one file per data stream (in a pod: stdout)')
     .addOption(new Option('--mode <mode>', '`observe` only reports').choices(modes).default('enforce'))
     .option('--hold-ms <n>', 'how long the first exec of a container waits for its policies', '2000')
     .addOption(
@@ -41,41 +58,135 @@ export const nodeCommand: AddCommand = (program, done) => {
         .default('allow'),
     )
     .option('--cluster-name <name>', 'for the condition `kubernetesClusterName`')
-    .option('--cluster-id <uid>', 'UID of the namespace kube-system, for `kubernetesClusterId`')
-    .option('--containerd-socket <path...>', `default: ${defaultContainerdSockets.join(', ')}`)
+    .option(
+      '--cluster-id <uid>',
+      'UID of the namespace kube-system, for `kubernetesClusterId` (in a cluster: read)',
+    )
+    .option('--containerd-socket <path...>', `on the host; default: ${defaultContainerdSockets.join(', ')}`)
+    .option('--host-root <dir>', "where the host's root filesystem is seen", '/')
+    .option('--health-file <file>', 'keep there how the agent is, for `d4c-gate health`')
     .option('--namespace <name>', 'last part of the data streams’ names', 'default')
+    .addHelpText(
+      'after',
+      '\nIn a cluster, policies are its ContainerPolicies, and namespaces opt in by the label `d4c-gate.io/mode`;' +
+        '\n`--policies` adds further policies, and `--mode observe` refuses nothing, whatever namespaces say.',
+    )
     .action(async (flags: NodeFlags) => done(await runNode(flags)));
 };
 
 async function runNode(flags: NodeFlags): Promise<ExitCode> {
   const holdMs = parseCount('--hold-ms', flags.holdMs, 1, 60_000);
+  const inCluster = isOfCluster(flags);
+  if (flags.output === undefined && !inCluster) {
+    throw new GateError('USAGE', 'name an output: `--output stdout` or `--output ndjson:DIR`');
+  }
+  const stopping = new AbortController();
   const stopped = stopSignal();
-  const sink = await openSink(flags.output);
+  void stopped.then(() => stopping.abort());
+  const { mode, output = 'stdout', hostRoot } = flags;
+  const sink = await openSink(output);
+  const health = openHealth(flags.healthFile);
+  const { clusterName, clusterId, policies, kubeconfig } = flags;
+  let cluster: NodeCluster | undefined;
   try {
-    const host = readHost();
-    // Loaded here alone: gRPC would more than double the start of every other subcommand.
-    const { openAgent } = await import('../node/agent.ts');
-    const agent = await openAgent({
-      policies: flags.policies,
-      sink,
-      mode: flags.mode,
-      holdMs,
-      onUnknown: flags.onUnknown,
-      containerdSockets: flags.containerdSocket ?? defaultContainerdSockets,
-      clusterId: flags.clusterId,
-      clusterName: flags.clusterName,
-      documents: { host, agent: { id: agentId(host), version }, namespace: flags.namespace },
-    });
-    const { number, policies } = agent.generation();
-    const { mode, output } = flags;
-    log.info({ mode, output, holdMs, generation: number, policies: policies.length }, 'gate open');
+    if (inCluster) {
+      // Loaded here alone: the client of Kubernetes takes half a second and 90 MB.
+      const { openNodeCluster } = await import('./nodeCluster.ts');
+      cluster = await openNodeCluster({ kubeconfig, policies, mode, clusterName, clusterId });
+    }
+    const host = readHost(hostRoot, cluster?.nodeName);
+    const agent = await openPatiently(
+      {
+        place: cluster?.place ?? openPlainHost(policies ?? '', mode, clusterName, clusterId),
+        sink,
+        mode,
+        holdMs,
+        onUnknown: flags.onUnknown,
+        containerdSockets: (flags.containerdSocket ?? defaultContainerdSockets).map((path) =>
+          join(hostRoot, path),
+        ),
+        clusterName,
+        hostRoot,
+        onDifference: (difference) => cluster?.tellDifference(difference),
+        documents: { host, agent: { id: agentId(host), version }, namespace: flags.namespace },
+      },
+      cluster,
+      health,
+      stopping.signal,
+    );
+    if (agent === undefined) return 0;
+    const { number, policies: first } = agent.generation();
+    log.info({ mode, output, holdMs, generation: number, policies: first.length }, 'gate open');
+    health.set({ isReady: cluster === undefined, reason: cluster && 'the cluster has not been read yet' });
+    void cluster?.ready.then((isReady) => isReady && health.set({ isReady, reason: undefined }));
     log.info({ signal: await stopped }, 'gate closing');
+    health.set({ isReady: false, reason: 'it ends' });
     await agent.close();
     log.info(agent.stats(), 'gate closed');
     return 0;
   } finally {
+    await cluster?.close();
+    health.close();
     await sink.close();
   }
+}
+
+/** @throws USAGE */
+function isOfCluster({ kubeconfig, policies }: NodeFlags): boolean {
+  if (kubeconfig !== undefined) return true;
+  if (environment.isInCluster && environment.nodeName !== undefined) return true;
+  if (policies !== undefined) return false;
+  throw new GateError(
+    'USAGE',
+    environment.isInCluster
+      ? 'set `NODE_NAME` to the name of the node (`spec.nodeName` by the downward API), or name a directory with `--policies`'
+      : 'there are no policies: name a directory with `--policies`, or a cluster with `--kubeconfig`',
+  );
+}
+
+function openPlainHost(
+  directory: string,
+  mode: Mode,
+  clusterName: string | undefined,
+  clusterId: string | undefined,
+): OpenPlace {
+  return async (changed) => {
+    const options = { ...(clusterName !== undefined && { clusterName }), onGeneration: () => changed() };
+    return plainHost(await watchDirectory(directory, options), mode, clusterId);
+  };
+}
+
+/**
+ * On a plain host whoever started the agent sees why it ends. In a cluster an agent that ended would be started again
+ * and again, so there it stays, says why nothing is gated, and tries again. `undefined`: told to stop meanwhile.
+ * @throws as `openAgent`
+ */
+async function openPatiently(
+  options: AgentOptions,
+  cluster: NodeCluster | undefined,
+  health: Health,
+  stopping: AbortSignal,
+): Promise<Agent | undefined> {
+  // Loaded here alone: gRPC would more than double the start of every other subcommand.
+  const { openAgent } = await import('../node/agent.ts');
+  let isTold = false;
+  while (!stopping.aborted) {
+    try {
+      return await openAgent(options);
+    } catch (error) {
+      if (cluster === undefined || !(error instanceof GateError) || !isOfKernel(error)) throw error;
+      log.error({ code: error.code, reason: error.message }, 'nothing is gated on this node');
+      health.set({ isReady: false, reason: `nothing is gated on this node: ${error.message}` });
+      if (!isTold) cluster.tellUngated(error);
+      isTold = true;
+      await sleep(openAgainMs, undefined, { signal: stopping }).catch(() => undefined);
+    }
+  }
+  return undefined;
+}
+
+function isOfKernel({ code }: GateError): boolean {
+  return ['GATE_NOT_PERMITTED', 'GATE_UNSUPPORTED', 'GATE_NOT_BUILT', 'HOST_ROOT_UNUSABLE'].includes(code);
 }
 
 /** @throws USAGE, OUTPUT_UNUSABLE */

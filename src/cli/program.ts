@@ -7,6 +7,7 @@ import { log } from '../log.ts';
 import { checkCommand } from './check.ts';
 import { crdCommand } from './crd.ts';
 import { explainCommand } from './explain.ts';
+import { run as runHealth } from './health.ts';
 import { nodeCommand } from './node.ts';
 import { serveCommand } from './serve.ts';
 import { uninstallCommand } from './uninstall.ts';
@@ -18,11 +19,26 @@ export type ExitCode = 0 | 1 | 2;
 /** Adds a subcommand; its action hands its exit code to `done`. */
 export type AddCommand = (program: Command, done: (exitCode: ExitCode) => void) => void;
 
+/** For the help alone: `main` answers it without loading this file. */
+const healthCommand: AddCommand = (program, done) => {
+  program
+    .command('health')
+    .description(
+      'say whether the agent of a pod is ready, for probes; exit code 1 and the reason when it is not',
+    )
+    .argument('<file>', 'of `d4c-gate node --health-file`')
+    .option('--alive', 'only whether it still works')
+    .action(async (file: string, { alive }: { alive?: boolean }) =>
+      done(await runHealth(['health', file, ...(alive ? ['--alive'] : [])])),
+    );
+};
+
 const commands: AddCommand[] = [
   checkCommand,
   explainCommand,
   serveCommand,
   nodeCommand,
+  healthCommand,
   crdCommand,
   uninstallCommand,
   versionCommand,

@@ -167,6 +167,7 @@ function orchestratorFields({ pod, clusterId, clusterName }: ContainerFacts): ob
       ip: pod.ips.length === 0 ? undefined : pod.ips,
       label: pairs(pod.labels),
       annotation: pairs(pod.annotations),
+      parent: pod.ownerKind === undefined ? undefined : { type: pod.ownerKind },
     },
   };
 }

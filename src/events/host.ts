@@ -2,6 +2,7 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { arch, hostname, networkInterfaces, release } from 'node:os';
+import { join } from 'node:path';
 
 export interface HostFacts {
   readonly name: string;
@@ -25,16 +26,19 @@ export interface HostFacts {
 /** As the kernel names them, which is what ECS asks for. */
 const architectures: Record<string, string> = { x64: 'x86_64', arm64: 'aarch64' };
 
-/** Never throws: what cannot be read is left out. */
-export function readHost(): HostFacts {
+/**
+ * Never throws: what cannot be read is left out. `root` is where the host's root filesystem is seen, `nodeName` the name
+ * of the machine where a pod has one of its own.
+ */
+export function readHost(root = '/', nodeName?: string): HostFacts {
   const interfaces = Object.values(networkInterfaces())
     .flatMap((each) => each ?? [])
     .filter((each) => !each.internal);
-  const release_ = osRelease();
+  const release_ = osRelease(root);
   const id = release_.get('ID');
   return {
-    name: hostname(),
-    id: read('/etc/machine-id'),
+    name: nodeName ?? hostname(),
+    id: read(join(root, 'etc/machine-id')),
     ips: [...new Set(interfaces.map((each) => each.address))],
     // ECS writes them as RFC 7042 does.
     macs: [...new Set(interfaces.map((each) => each.mac.replaceAll(':', '-').toUpperCase()))],
@@ -52,8 +56,9 @@ export function readHost(): HostFacts {
   };
 }
 
-function osRelease(): Map<string, string> {
-  const text = read('/etc/os-release') ?? '';
+function osRelease(root: string): Map<string, string> {
+  // In /etc it is a link, which leads out of `root` where it is absolute.
+  const text = read(join(root, 'usr/lib/os-release')) ?? read(join(root, 'etc/os-release')) ?? '';
   return new Map(
     [...text.matchAll(/^([A-Z_]+)=(?:"([^"]*)"|(.*))$/gm)].map(([, key, quoted, plain]) => [
       key ?? '',

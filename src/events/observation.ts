@@ -76,6 +76,8 @@ export interface PodFacts {
   readonly labels: ReadonlyMap<string, string>;
   readonly annotations: ReadonlyMap<string, string>;
   readonly ips: readonly string[];
+  /** The kind of what made the pod, for example `ReplicaSet`. */
+  readonly ownerKind?: string | undefined;
 }
 
 export interface Observation {

@@ -35,7 +35,9 @@ export interface EventWriter {
 }
 
 export interface EventWriterOptions {
-  /** The pod that tells, at most 128 characters. */
+  /** Which part of d4c-gate tells (default: webhook). */
+  readonly component?: 'webhook' | 'agent';
+  /** The pod or node that tells, at most 128 characters. */
   readonly instance: string;
   /** Events per second in the long run (default: 5). */
   readonly perSecond?: number;
@@ -59,7 +61,7 @@ const attemptsPerEvent = 3;
 
 export function openEventWriter(
   cluster: Pick<Cluster, 'create'>,
-  { instance, perSecond = 5, burst = 50, maxWaiting = 1_000 }: EventWriterOptions,
+  { component = 'webhook', instance, perSecond = 5, burst = 50, maxWaiting = 1_000 }: EventWriterOptions,
 ): EventWriter {
   const pace = makePace(perSecond, burst);
   const closing = new AbortController();
@@ -116,7 +118,7 @@ export function openEventWriter(
   return {
     tell(telling) {
       if (closing.signal.aborted) return;
-      const { record, key } = recordOf(telling, instance);
+      const { record, key } = recordOf(telling, component, instance);
       if (isRepeated(key)) return eventsTotal.inc({ result: 'repeated' });
       if (waiting.length >= maxWaiting) return drop('more Events than can be written');
       waiting.push(record);
@@ -132,6 +134,7 @@ export function openEventWriter(
 /** Events about objects of the whole cluster are in the namespace `default`, where kubectl looks for them. */
 function recordOf(
   { regarding, reason, action, note }: Telling,
+  component: string,
   instance: string,
 ): { record: EventRecord; key: string } {
   const { name, namespace, uid = '' } = regarding;
@@ -150,7 +153,7 @@ function recordOf(
         labels: { ...ownLabels },
       },
       eventTime: new Date().toISOString().replace('Z', '000Z'),
-      reportingController: 'd4c-gate.io/webhook',
+      reportingController: `d4c-gate.io/${component}`,
       reportingInstance: instance.slice(0, 128),
       action,
       reason,

@@ -40,6 +40,7 @@ export interface Pod extends KubernetesObject {
   };
   status?: {
     phase?: string;
+    podIPs?: { ip: string }[];
     /** Whose `containerID` and `image` say what really runs. */
     containerStatuses?: { name: string; image: string; imageID: string; containerID?: string }[];
   };

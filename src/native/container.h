@@ -95,8 +95,8 @@ class Root : public std::enable_shared_from_this<Root> {
 
   const OverlayPlace place;
   const std::string upper_dir;
-  /// Whether it was there before the gate, so that a first exec may have been missed.
-  const bool may_run;
+  /// Whether a first exec may have been missed: it was there before the gate, or was left without marks for a time.
+  std::atomic<bool> may_run;
   const std::shared_ptr<const Group> group;
 
   /// The first is there from the beginning; further ones are those of other cgroups that execute here.

@@ -144,6 +144,8 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   }
   // Also for rules about modifying: what an open has created it does not modify.
   if (table != nullptr && table->operations() & kOpenOperations) watchCreations(*known.root);
+  // Before the marks go: what is executed without them is not seen, also when another table comes later.
+  if (table == nullptr) known.root->may_run = true;
   auto waited = known.container->publish(std::make_shared<Binding>(Binding{true, std::move(table), generation}));
   if (const int error = known.root->watchWhatIsNeeded(); error != 0) {
     reports_.fail(Failure::kMarkFailed, "`" + known.root->place.mount_point + "`: " + std::strerror(error));

@@ -1,7 +1,7 @@
 /**
  * The node's enforcement point.
  *
- *   policies -> generation ─────────────┐
+ *   place: policies, modes, pods ───────┐
  *   gate: container found, first exec -> identify -> bind -> flatten -> publish -> gate
  *   gate: event, after its verdict -> observation -> documents -> sink
  *
@@ -22,15 +22,18 @@ import {
   openGate,
 } from '../native/binding.ts';
 import type { Verdict } from '../policy/types.ts';
-import { type Generation, watchDirectory } from '../sources/directory.ts';
+import type { Generation } from '../sources/directory.ts';
+import { watchAnnotations } from './annotationWatch.ts';
 import { openContainers } from './containers.ts';
 import { type FollowedContainer, followContainer } from './following.ts';
+import { checkHostRoot } from './hostRoot.ts';
 import { decisionsOf, observationOf } from './observations.ts';
+import type { Concerned, OpenPlace, PodDifference } from './place.ts';
 import { bootTimeUs, rootIndex } from './processes.ts';
 
 export interface AgentOptions {
-  /** A folder of policy files, followed while the agent runs. */
-  readonly policies: string;
+  /** Where the containers are: what policies may apply to each, and in which mode. Closed with the agent. */
+  readonly place: OpenPlace;
   readonly sink: Sink;
   readonly mode: Mode;
   /** Milliseconds that a container's first exec waits for its policies. */
@@ -38,8 +41,11 @@ export interface AgentOptions {
   /** What decides for a first exec that waited in vain. */
   readonly onUnknown: Verdict;
   readonly containerdSockets: readonly string[];
-  readonly clusterId?: string | undefined;
   readonly clusterName?: string | undefined;
+  /** Where the host's root filesystem is seen (default: `/`). */
+  readonly hostRoot?: string | undefined;
+  /** Told of each pod whose annotations stay different from what is bound here. */
+  readonly onDifference?: ((difference: PodDifference) => void) | undefined;
   readonly documents: Omit<DocumentContext, 'generation'>;
 }
 
@@ -56,28 +62,28 @@ const maxWaitingEvents = 200_000;
 /**
  * Opens the gate. When it resolves, no container that starts from then on runs anything unseen; those that ran
  * before are identified in the next moments.
- * @throws FILE_UNREADABLE, POLICIES_INVALID, GATE_NOT_BUILT, GATE_NOT_PERMITTED, GATE_UNSUPPORTED
+ * @throws FILE_UNREADABLE, POLICIES_INVALID, HOST_ROOT_UNUSABLE, GATE_NOT_BUILT, GATE_NOT_PERMITTED, GATE_UNSUPPORTED
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
-  const { mode, holdMs, onUnknown, sink, clusterId, clusterName, documents } = options;
+  const { mode, holdMs, onUnknown, sink, clusterName, documents, hostRoot = '/' } = options;
+  checkHostRoot(hostRoot);
   const followed = new Map<ContainerKey, FollowedContainer>();
   const bootUs = bootTimeUs();
   let waiting: { event: KernelEvent; container: FollowedContainer }[] = [];
   let turn: NodeJS.Immediate | undefined;
   let publications = 0;
 
-  const policies = await watchDirectory(options.policies, {
-    ...(clusterName !== undefined && { clusterName }),
-    onGeneration: () => {
-      for (const container of followed.values()) container.rebind();
-    },
+  const place = await options.place((concerned) => {
+    for (const container of followed.values()) {
+      if (concerned === undefined || isOf(container, concerned)) container.rebind();
+    }
   });
   const containers = openContainers({
     containerdSockets: options.containerdSockets,
     // A runtime that does not answer must leave time to ask again before `onUnknown` decides.
     deadlineMs: Math.max(50, Math.floor(holdMs / 4)),
-    clusterId,
     clusterName,
+    hostRoot,
     onError: (error) => reportFailure('runtime_unanswered', { reason: String(error) }),
   });
 
@@ -89,7 +95,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       reportFailure('event_report_dropped', { container: event.key });
       return;
     }
-    const observation = observationOf(event, container.identity(), mode, bootUs);
+    const observation = observationOf(event, container.identity(), publication.mode, bootUs);
     const context = { ...documents, generation: publication.generation };
     for (const document of documentsOf(observation, decisionsOf(event, publication.policies), context)) {
       sink.write(document);
@@ -118,6 +124,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       mode,
       holdMs,
       onUnknown,
+      hostRoot,
       // INVARIANT: the addon calls back on later turns of the event loop, never while it opens.
       onContainer: (found) => followed.set(found.key, followContainer(found, surroundings)),
       onFirstExec: ({ key, pid }) => followed.get(key)?.firstExec(pid),
@@ -137,7 +144,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       onFailure: (failure, count, detail) => reportFailure(failure, { detail }, count),
     });
   } catch (error) {
-    policies.close();
+    await place.close();
     containers.close();
     throw error;
   }
@@ -145,22 +152,32 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     gate,
     containers,
     roots: rootIndex(),
-    generation: policies.current,
+    place,
     onUnknown,
     nextPublication: () => ++publications,
   };
 
+  const annotations = watchAnnotations(place, { onDifference: options.onDifference });
+
   return {
-    generation: policies.current,
+    generation: place.generation,
     stats: () => gate.stats(),
     async close() {
-      policies.close();
+      annotations.close();
       gate.close();
       for (const container of followed.values()) container.forget();
       followed.clear();
       clearImmediate(turn);
       writeSome(waiting.length);
       containers.close();
+      await place.close();
     },
   };
+}
+
+function isOf(container: FollowedContainer, { namespace, podName }: Concerned): boolean {
+  const { pod } = container.identity();
+  // Who is not known yet may be meant.
+  if (pod === undefined || pod === null) return pod === undefined;
+  return pod.namespace === namespace && (podName === undefined || pod.name === podName);
 }

@@ -1,5 +1,6 @@
 /** From what is known of a container to the table that decides for it. */
 
+import type { GateMode } from '../native/contract.ts';
 import { bind } from '../policy/bind.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { BoundPolicy, BoundSection, Verdict } from '../policy/types.ts';
@@ -16,17 +17,19 @@ export interface Binding {
 
 /**
  * The binding of a container, or `undefined` while a policy asks for something that is not known yet and that
- * a runtime may still tell. `onUnknown` decides about conditions that nobody can ever tell.
+ * a runtime may still tell. `onUnknown` decides about conditions that nobody can ever tell; with `mode` `observe`
+ * nothing is refused.
  */
 export function bindContainer(
   policies: readonly CompiledPolicy[],
   identity: ContainerIdentity,
   onUnknown: Verdict,
+  mode: GateMode = 'enforce',
 ): Binding | undefined {
   const bound = policies.map((policy) => bind(policy, identity.workload));
   if (!isComplete(identity) && !bound.every(isSettled)) return undefined;
   const applying = bound.filter(({ applies }) => applies !== 'no');
-  return { policies: applying, table: applying.length === 0 ? null : flatten(applying, onUnknown) };
+  return { policies: applying, table: applying.length === 0 ? null : flatten(applying, onUnknown, mode) };
 }
 
 /** Whether nothing that is still unknown can change what the policy decides. */

@@ -14,7 +14,7 @@ import { readSmallFile } from './smallFile.ts';
 
 /** Where a container was seen. */
 export interface Sighting {
-  /** Where its root filesystem is mounted, as the host sees it; left out where several containers share it. */
+  /** Where its root filesystem is mounted, as this process sees it; left out where several containers share it. */
   readonly mountPoint?: string | undefined;
   /** A process in it, in the agent's pid namespace; absent while none has been seen. */
   readonly pid?: number | undefined;
@@ -30,8 +30,7 @@ export interface ContainersOptions {
   readonly containerdSockets: readonly string[];
   /** Milliseconds for each single question to a runtime. */
   readonly deadlineMs: number;
-  /** UID of the namespace `kube-system` and the cluster's configured name; left out when not known. */
-  readonly clusterId?: string | undefined;
+  /** The cluster's configured name; left out when not known. */
   readonly clusterName?: string | undefined;
   /** Where the host's root filesystem is seen (default: `/`). */
   readonly hostRoot?: string;
@@ -48,7 +47,8 @@ export function openContainers(options: ContainersOptions): Containers {
     return undefined;
   };
 
-  const lookUp = async ({ mountPoint, pid }: Sighting): Promise<ContainerIdentity> => {
+  const lookUp = async ({ mountPoint: seenAt, pid }: Sighting): Promise<ContainerIdentity> => {
+    const mountPoint = seenAt === undefined ? undefined : asOnHost(seenAt, hostRoot);
     const mounted = mountPoint === undefined ? undefined : idOfMountPoint(mountPoint);
     const cgroup = pid === undefined ? undefined : await readSmallFile(`/proc/${pid}/cgroup`);
     // INVARIANT: what the host's mount table says goes before what a process may have written itself.
@@ -101,6 +101,12 @@ export function openContainers(options: ContainersOptions): Containers {
   };
 }
 
+/** Runtimes name mount points as the host does. */
+function asOnHost(mountPoint: string, hostRoot: string): string {
+  const isBelow = hostRoot !== '/' && mountPoint.startsWith(`${hostRoot}/`);
+  return isBelow ? mountPoint.slice(hostRoot.length) : mountPoint;
+}
+
 async function engineRecord(
   id: string,
   asked: ContainerdRecord | undefined,
@@ -124,7 +130,7 @@ function identityOf(
   state: RuntimeRecord | undefined,
   { runtime, record }: { runtime: string; record: EngineRecord | undefined },
   pod: PodIdentity | null | undefined,
-  { clusterId, clusterName }: ContainersOptions,
+  { clusterName }: ContainersOptions,
 ): ContainerIdentity {
   const spec = asked?.spec ?? state?.spec;
   const facts = factsOfAnnotations(spec?.annotations ?? new Map());
@@ -147,7 +153,7 @@ function identityOf(
       namespace: inCluster(pod?.namespace),
       podName: inCluster(pod?.name === undefined ? undefined : { name: pod.name }),
       podLabels: inCluster(pod?.labels),
-      clusterId: inCluster(clusterId),
+      clusterId: inCluster(undefined),
       clusterName: inCluster(clusterName),
     },
   };

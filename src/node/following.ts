@@ -11,13 +11,13 @@
 
 import { reportFailure } from '../failures.ts';
 import { log } from '../log.ts';
-import type { FoundContainer, Gate } from '../native/binding.ts';
+import type { FoundContainer, Gate, GateMode } from '../native/binding.ts';
 import type { Verdict } from '../policy/types.ts';
-import type { Generation } from '../sources/directory.ts';
 import { type Binding, bindContainer } from './binding.ts';
 import { idOfMountPoint } from './cgroup.ts';
 import type { Containers } from './containers.ts';
 import { type ContainerIdentity, isComplete, unknownIdentity } from './identity.ts';
+import type { Place } from './place.ts';
 import type { RootIndex } from './processes.ts';
 
 /** What following a container needs of the agent. */
@@ -25,19 +25,20 @@ export interface Surroundings {
   readonly gate: Pick<Gate, 'publish' | 'adopt'>;
   readonly containers: Containers;
   readonly roots: RootIndex;
-  readonly generation: () => Pick<Generation, 'number' | 'policies'>;
+  readonly place: Pick<Place, 'basisOf' | 'complete'>;
   readonly onUnknown: Verdict;
   /** A number for each publication that is never used twice. */
   readonly nextPublication: () => number;
 }
 
 export interface FollowedContainer {
+  /** What is known of it now. */
   identity(): ContainerIdentity;
   /** What was published under this number, if that was not many publications ago. */
   publication(number: number): Publication | undefined;
   /** A process of the container waits for the table. */
   firstExec(pid: number): void;
-  /** Binds to the current generation and publishes. */
+  /** Binds to what is known now and publishes. */
   rebind(): void;
   /** The container is gone: asks no more. */
   forget(): void;
@@ -45,15 +46,17 @@ export interface FollowedContainer {
 
 export interface Publication extends Binding {
   readonly generation: number;
+  readonly mode: GateMode;
 }
 
 /** Events of a table that was replaced may still be on their way. */
 const keptPublications = 32;
+const leftAlone = { policies: [], mode: 'observe', generation: 0 } as const;
 const retryFirstMs = 10;
 const retryLongestMs = 10_000;
 
 export function followContainer(found: FoundContainer, surroundings: Surroundings): FollowedContainer {
-  const { gate, containers, roots, generation, onUnknown, nextPublication } = surroundings;
+  const { gate, containers, roots, place, onUnknown, nextPublication } = surroundings;
   const publications = new Map<number, Publication>();
   let identity = unknownIdentity;
   let pid: number | undefined;
@@ -66,19 +69,23 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
   const publish = (): void => {
     if (isGone) return;
     try {
-      const { number, policies } = generation();
-      const binding = bindContainer(policies, identity, onUnknown);
+      const whole = place.complete(identity);
+      const basis = place.basisOf(whole);
+      if (basis === undefined) return;
+      const { policies, mode, generation } = basis ?? leftAlone;
+      const binding = bindContainer(policies, whole, onUnknown, mode);
       if (binding === undefined) return;
       const publication = nextPublication();
-      publications.set(publication, { ...binding, generation: number });
+      publications.set(publication, { ...binding, generation, mode });
       for (const older of [...publications.keys()].slice(0, -keptPublications)) publications.delete(older);
       gate.publish(found.key, binding.table, publication);
       const policyIds = binding.policies.map(({ id }) => id);
-      const image = identity.workload.image?.fullName;
-      const level = publications.size === 1 ? 'info' : 'debug';
+      const { id: container, pod, workload } = whole;
+      const where = pod ? { namespace: pod.namespace, pod: pod.name } : {};
+      const level = publications.size === 1 && basis !== null ? 'info' : 'debug';
       log[level](
-        { container: identity.id, image, policies: policyIds, generation: number },
-        'container bound',
+        { container, ...where, image: workload.image?.fullName, policies: policyIds, mode, generation },
+        basis === null ? 'container left alone' : 'container bound',
       );
     } catch (error) {
       reportFailure('publish_failed', { container: identity.id, reason: String(error) });
@@ -123,7 +130,7 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
   if (canAskNow) void askUntilTold();
 
   return {
-    identity: () => identity,
+    identity: () => place.complete(identity),
     publication: (number) => publications.get(number),
     firstExec(waiting) {
       pid ??= waiting;

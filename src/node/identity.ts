@@ -23,6 +23,8 @@ export interface PodIdentity {
   readonly labels: ReadonlyMap<string, string> | undefined;
   readonly annotations: ReadonlyMap<string, string> | undefined;
   readonly ips: readonly string[];
+  /** The kind of what made the pod, for example `ReplicaSet`; no runtime knows it. */
+  readonly ownerKind?: string | undefined;
 }
 
 /** Nothing is known. */

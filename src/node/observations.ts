@@ -103,6 +103,7 @@ export function containerFactsOf(identity: ContainerIdentity): ContainerFacts {
           labels: pod.labels ?? new Map(),
           annotations: pod.annotations ?? new Map(),
           ips: pod.ips,
+          ownerKind: pod.ownerKind,
         }
       : undefined,
     clusterId: workload.clusterId ?? undefined,

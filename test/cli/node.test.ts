@@ -22,7 +22,7 @@ after(() => rm(folder, { recursive: true }));
 const node = (...args: string[]) => run(process.execPath, [main, 'node', ...args]);
 
 const misuse: readonly { args: () => string[]; says: RegExp }[] = [
-  { args: () => [], says: /--policies/ },
+  { args: () => [], says: /--policies.*(USAGE)/ },
   { args: () => ['--policies', folder], says: /--output/ },
   { args: () => ['--policies', folder, '--output', 'file'], says: /`stdout` or `ndjson:DIR` \(USAGE\)/ },
   { args: () => ['--policies', folder, '--output', 'stdout', '--mode', 'block'], says: /observe, enforce/ },

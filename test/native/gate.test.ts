@@ -123,6 +123,18 @@ describe('what is published', { skip }, () => {
     assert.equal(await opener(container, ...writePasswd), 'ok');
   });
 
+  test('a container that was left alone before its first exec is gated without a new exec', async (t) => {
+    const id = newId();
+    // Left alone as soon as it is found: its first exec raises no event.
+    const gated = await gate(t, { publish: 'found', tables: { [id]: null } });
+    const writes = 'while :; do echo x >> /etc/passwd; done';
+    await host.startRunc({ id, args: ['/bin/sh', '-c', writes] }).then(({ remove }) => t.after(remove));
+    const key = await gated.keyOf(id);
+    await gated.ask({ type: 'publish', key, table: blockPasswd, generation: 2 });
+    const { verdict, kind } = await gated.event(({ path }) => path === '/etc/passwd');
+    assert.deepEqual([verdict, kind], ['deny', 'open']);
+  });
+
   test('a table with rules about exec alone costs opens nothing', async (t) => {
     const id = newId();
     const gated = await gate(t, { tables: { [id]: execTable(['/none'], ['alert']) } });

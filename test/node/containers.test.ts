@@ -150,7 +150,12 @@ const sandbox = 'b'.repeat(64);
 const identifyIn = async (files: Record<string, unknown>, mountPoint: string) => {
   let found: Awaited<ReturnType<ReturnType<typeof openContainers>['identify']>> | undefined;
   await withHostTree(files, async (hostRoot) => {
-    const containers = openContainers({ containerdSockets: [], deadlineMs: 100, hostRoot, clusterId: 'c1' });
+    const containers = openContainers({
+      containerdSockets: [],
+      deadlineMs: 100,
+      hostRoot,
+      clusterName: 'c1',
+    });
     found = await containers.identify({ mountPoint });
     containers.close();
   });
@@ -192,8 +197,8 @@ test('cri-o: image and pod by annotation, labels from the sandbox', async () => 
     namespace: 'shop',
     podName: { name: 'web-0' },
     podLabels: new Map([['app', 'web']]),
-    clusterId: 'c1',
-    clusterName: undefined,
+    clusterId: undefined,
+    clusterName: 'c1',
   });
   const { [`/run/runc/${sandbox}/state.json`]: _, ...withoutSandbox } = files;
   const early = await identifyIn(withoutSandbox, '/storage/web');

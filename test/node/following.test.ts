@@ -16,6 +16,7 @@ function follow(found: Partial<FoundContainer>, ...answers: (ContainerIdentity |
   const adopted: number[] = [];
   let policies: CompiledPolicy[] = [execPolicy('web', 'containerImageName: [web]')];
   let number = 1;
+  let isLeftAlone = false;
   let publications = 0;
   const surroundings: Surroundings = {
     gate: {
@@ -38,7 +39,10 @@ function follow(found: Partial<FoundContainer>, ...answers: (ContainerIdentity |
       close: () => undefined,
     },
     roots: { processesOn: async () => [77, 78] },
-    generation: () => ({ number, policies }),
+    place: {
+      complete: (identity) => identity,
+      basisOf: () => (isLeftAlone ? null : { policies, mode: 'enforce', generation: number }),
+    },
     onUnknown: 'allow',
     nextPublication: () => ++publications,
   };
@@ -51,7 +55,11 @@ function follow(found: Partial<FoundContainer>, ...answers: (ContainerIdentity |
     number++;
     container.rebind();
   };
-  return { container, published, asked, adopted, newGeneration };
+  const leaveAlone = (): void => {
+    isLeftAlone = true;
+    container.rebind();
+  };
+  return { container, published, asked, adopted, newGeneration, leaveAlone };
 }
 
 test('binds a container before its first exec when the mount point says who it is', async (t) => {
@@ -123,6 +131,17 @@ test('a new generation is bound and published once for each container', async (t
   assert.deepEqual(
     published.map(({ publication }) => container.publication(publication)?.generation),
     [1, 2, 3],
+  );
+});
+
+test('a container that is left alone has no table, whatever policies say', async (t) => {
+  const { container, published, leaveAlone } = follow({}, identityWith({}));
+  t.after(container.forget);
+  await eventually('it is published', () => published.length === 1);
+  leaveAlone();
+  assert.deepEqual(
+    published.map(({ ids }) => ids),
+    [['web'], null],
   );
 });
 
