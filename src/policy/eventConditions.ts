@@ -61,13 +61,13 @@ function answer<V extends string | boolean>(
 }
 
 /** What the kernel calls a task that executes the file: the first 15 bytes of its last component. */
-function processNameOf(executable: string): Uint8Array {
+export function processNameOf(executable: string): Uint8Array {
   const bytes = new TextEncoder().encode(executable.slice(executable.lastIndexOf('/') + 1));
   return bytes.subarray(0, processNameBytes);
 }
 
 /** Bytes are compared, since the 15th may lie within a character. */
-function isText(bytes: Uint8Array, text: string): boolean {
+export function isText(bytes: Uint8Array, text: string): boolean {
   const expected = new TextEncoder().encode(text);
   return bytes.length === expected.length && bytes.every((byte, index) => byte === expected[index]);
 }
