@@ -62,6 +62,7 @@ export const errorCodes = {
   HTTP_PATH: 'there is nothing at this path',
   HOST_ROOT_UNUSABLE: 'the host’s root filesystem is not seen as the gate needs it',
   LISTEN_FAILED: 'the address cannot be listened on',
+  POD_UNREADABLE: 'whether a session is refused depends on a pod that cannot be read',
   REVIEW_CONTENT_TYPE: 'an admission request has another content type or encoding than JSON',
   REVIEW_FORM: 'an admission request is not an AdmissionReview',
   REVIEW_INCOMPLETE: 'the body of an admission request did not arrive as a whole',

@@ -1,10 +1,12 @@
 /** The two annotations that d4c-gate keeps on pods: what the policies give, and what a pod has. */
 
 import { policiesKey, undecidedKey } from '../kubernetes/names.ts';
+import type { PodBinding } from '../policy/bind.ts';
 import { bindPod } from '../policy/policyIndex.ts';
 import type { PodName } from '../policy/types.ts';
 import type { Generation } from '../sources/directory.ts';
 import type { Pod } from './pod.ts';
+import { shortened } from './warnings.ts';
 
 /** The values of both annotations; `undefined` is absent. */
 export interface PolicyAnnotations {
@@ -27,18 +29,17 @@ export interface Subject extends Cluster {
   readonly namespace: string;
 }
 
-/** What the policies of a generation give. */
-export function deriveAnnotations(generation: Generation, subject: Subject): PolicyAnnotations {
+/** Which policies of a generation apply to the pod, and which may. */
+export function bindSubject(generation: Generation, subject: Subject): PodBinding {
   const { pod, podName, namespace, clusterId, clusterName } = subject;
   const { labels: podLabels, images } = pod;
-  const binding = bindPod(generation.index, {
-    images,
-    podLabels,
-    podName,
-    namespace,
-    clusterId,
-    clusterName,
-  });
+  const facts = { images, podLabels, podName, namespace, clusterId, clusterName };
+  return bindPod(generation.index, facts);
+}
+
+/** What the policies of a generation give. */
+export function deriveAnnotations(generation: Generation, subject: Subject): PolicyAnnotations {
+  const binding = bindSubject(generation, subject);
   return {
     [policiesKey]: binding.applies.join(','),
     [undecidedKey]: binding.undecided.length === 0 ? undefined : binding.undecided.join(','),
@@ -60,4 +61,11 @@ export function areEqual(found: PolicyAnnotations, expected: PolicyAnnotations):
     (found[policiesKey] ?? '') === (expected[policiesKey] ?? '') &&
     found[undecidedKey] === expected[undecidedKey]
   );
+}
+
+/** For the audit log. */
+export function auditOf(annotations: PolicyAnnotations): Readonly<Record<string, string>> {
+  const undecided = annotations[undecidedKey];
+  const policies = shortened(annotations[policiesKey] ?? '');
+  return undecided === undefined ? { policies } : { policies, undecided: shortened(undecided) };
 }

@@ -23,7 +23,7 @@ const resources = new Set([
 
 const requestsTotal = new Counter({
   name: 'd4c_gate_admission_requests_total',
-  help: 'Admission requests by operation, resource, decision (allowed, patched, denied, error) and dry run.',
+  help: 'Admission requests by operation, resource, decision (allowed, patched, observed, denied, error) and dry run.',
   labelNames: ['operation', 'resource', 'decision', 'dry_run'] as const,
   registers: [registry],
 });
@@ -56,8 +56,11 @@ export function countRequest(hook: string, startedAt: number, review?: Review, a
 }
 
 /** One word for an answer. */
-export function decisionOf(answer: ReviewAnswer | undefined): 'allowed' | 'patched' | 'denied' | 'error' {
+export function decisionOf(
+  answer: ReviewAnswer | undefined,
+): 'allowed' | 'patched' | 'observed' | 'denied' | 'error' {
   if (answer === undefined) return 'error';
   if (!answer.allowed) return 'denied';
+  if (answer.observed !== undefined) return 'observed';
   return answer.patch !== undefined && answer.patch.length > 0 ? 'patched' : 'allowed';
 }

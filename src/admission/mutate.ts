@@ -1,7 +1,6 @@
 /** The mutating decision: writes what the policies give on the pod, over whatever stands there. */
 
-import { policiesKey } from '../kubernetes/names.ts';
-import { annotationsOf, areEqual, type Cluster, deriveAnnotations } from './annotations.ts';
+import { annotationsOf, areEqual, auditOf, type Cluster, deriveAnnotations } from './annotations.ts';
 import type { Generations } from './generations.ts';
 import { patchAnnotations } from './patch.ts';
 import { podNamesOf, readPod } from './pod.ts';
@@ -21,7 +20,7 @@ export function mutate(review: Review, generations: Generations, cluster: Cluste
   return {
     allowed: true,
     patch: patchAnnotations(pod.annotations, wanted),
-    audit: { policies: wanted[policiesKey] ?? '' },
+    audit: auditOf(wanted),
   };
 }
 

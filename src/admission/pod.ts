@@ -5,6 +5,14 @@ import { suffixAlphabet } from '../policy/podName.ts';
 import type { PodName } from '../policy/types.ts';
 import { isJsonObject, type JsonObject } from './review.ts';
 
+export interface Container {
+  readonly name: string;
+  /** As written; a later webhook may fill it in, and this one is then called again. */
+  readonly image: string | undefined;
+  /** Whether its own first program gets a terminal. */
+  readonly tty: boolean;
+}
+
 export interface Pod {
   /** '' when it has none yet: a controller's pod reaches the mutating webhook with `generateName` alone. */
   readonly name: string;
@@ -12,7 +20,11 @@ export interface Pod {
   readonly labels: ReadonlyMap<string, string>;
   /** `undefined` when the pod has no `metadata.annotations`. */
   readonly annotations: JsonObject | undefined;
-  /** Images as written, of init, ordinary and ephemeral containers. */
+  /** Init, ordinary and ephemeral ones. */
+  readonly containers: readonly Container[];
+  /** The name of the first ordinary one; '' when there is none. */
+  readonly mainContainer: string;
+  /** Their images as written. */
   readonly images: readonly string[];
   /** The kubelet's shadow of a static pod; what is changed on it has no effect. */
   readonly isMirror: boolean;
@@ -30,12 +42,16 @@ export function readPod(object: unknown): Pod {
   const metadata = objectAt(object, 'metadata');
   if (metadata === undefined) throw new GateError('REVIEW_OBJECT', 'the pod has no `metadata`');
   const annotations = objectAt(metadata, 'annotations');
+  const spec = objectAt(object, 'spec') ?? {};
+  const containers = containerLists.flatMap((list) => containersOf(spec, list));
   return {
     name: textAt(metadata, 'name'),
     generateName: textAt(metadata, 'generateName'),
     labels: labelsOf(objectAt(metadata, 'labels')),
     annotations,
-    images: imagesOf(objectAt(object, 'spec') ?? {}),
+    containers,
+    mainContainer: containersOf(spec, 'containers')[0]?.name ?? '',
+    images: containers.flatMap(({ image = [] }) => image),
     isMirror: annotations?.[mirrorKey] !== undefined,
     isTerminating: textAt(metadata, 'deletionTimestamp') !== '',
   };
@@ -53,18 +69,14 @@ export function podNamesOf({ name, generateName }: Pod): [PodName | undefined, .
   return isMade ? [{ name }, { generateName }] : [{ name }];
 }
 
-function imagesOf(spec: JsonObject): string[] {
-  const images: string[] = [];
-  for (const list of containerLists) {
-    const containers = spec[list] ?? [];
-    if (!Array.isArray(containers)) throw new GateError('REVIEW_OBJECT', `\`spec.${list}\` is not a list`);
-    for (const container of containers) {
-      const image = isJsonObject(container) ? container.image : undefined;
-      // A later webhook may fill an image in; this one is then called again.
-      if (typeof image === 'string') images.push(image);
-    }
-  }
-  return images;
+function containersOf(spec: JsonObject, list: (typeof containerLists)[number]): Container[] {
+  const containers = spec[list] ?? [];
+  if (!Array.isArray(containers)) throw new GateError('REVIEW_OBJECT', `\`spec.${list}\` is not a list`);
+  return containers.filter(isJsonObject).map(({ name, image, tty }) => ({
+    name: typeof name === 'string' ? name : '',
+    image: typeof image === 'string' ? image : undefined,
+    tty: tty === true,
+  }));
 }
 
 function labelsOf(labels: JsonObject = {}): Map<string, string> {

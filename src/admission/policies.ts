@@ -35,8 +35,9 @@ export function judgePolicy(review: Review, authoring: Authoring): ReviewAnswer 
       `metadata.name: the policy ID \`${review.name}\` is already taken by a file of d4c-gate; choose another name (POLICY_ID_DUPLICATE)`,
     );
   }
-  if (errors.length === 0) return { allowed: true, warnings };
-  return { allowed: false, message: shortened(errors).join('; '), warnings };
+  const audit = { faults: `${errors.length} errors, ${warnings.length} warnings` };
+  if (errors.length === 0) return { allowed: true, warnings, audit };
+  return { allowed: false, message: shortened(errors).join('; '), warnings, audit };
 }
 
 function specOf(object: unknown): string {

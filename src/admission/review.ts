@@ -34,7 +34,12 @@ export type ReviewAnswer = {
   /** What whoever asked should know, whatever the answer is. */
   readonly warnings?: readonly string[];
 } & (
-  | { readonly allowed: true; readonly patch?: readonly PatchOperation[] }
+  | {
+      readonly allowed: true;
+      readonly patch?: readonly PatchOperation[];
+      /** Why it would be refused, if the namespace were not in mode observe. */
+      readonly observed?: string;
+    }
   | { readonly allowed: false; readonly message: string }
 );
 

@@ -1,7 +1,7 @@
 /**
  * The webhook as an express application: which path does what, and how each request ends.
  *
- *   readJson -> readReview -> mutate | verify -> answer -> count and log
+ *   readJson -> readReview -> mutate | verify | judgeSession | judgePolicy | guard | advise -> answer -> count and log
  *
  * It owns no socket: `listen.ts` does. Every request gets exactly one JSON answer; an AdmissionReview when the
  * request's UID could be read. It never decides by default: what cannot be judged is answered with an HTTP
@@ -13,15 +13,20 @@ import express, { type Express } from 'express';
 import { type ErrorCode, GateError } from '../errors.ts';
 import { log } from '../log.ts';
 import { registry } from '../metrics.ts';
+import { advise } from './advise.ts';
 import type { Cluster } from './annotations.ts';
 import { readJson } from './body.ts';
 import { callerCheck } from './callers.ts';
 import { type Deadline, deadlineOf, within } from './deadline.ts';
 import type { Generations } from './generations.ts';
+import { guard } from './guard.ts';
+import type { Live } from './live.ts';
 import { countRequest, decisionOf } from './metrics.ts';
+import { judgeByMode } from './modes.ts';
 import { mutate } from './mutate.ts';
 import { type Authoring, judgePolicy } from './policies.ts';
 import { formatAnswer, formatProblem, type Review, type ReviewAnswer, readReview, uidOf } from './review.ts';
+import { isSession, judgeSession } from './sessions.ts';
 import { type Shedder, type ShedLimits, shedder } from './shed.ts';
 import { verify } from './verify.ts';
 
@@ -29,6 +34,10 @@ import { verify } from './verify.ts';
 export interface Admission {
   readonly generations: Generations;
   readonly cluster: Cluster;
+  /** The cluster as it is now; absent where there is none to ask. */
+  readonly live?: Live;
+  /** Where d4c-gate itself runs, which is never touched, as kube-system is not. */
+  readonly ownNamespace?: string;
   /** Whether new requests should be sent here; false once the server drains. */
   readonly isReady: () => boolean;
   /** What new policies are held to (default: the strict language). */
@@ -55,10 +64,24 @@ type Judge = (
 /** What judges the reviews of each path. */
 const hooks: Readonly<Record<string, Judge>> = {
   '/mutate': (review, admission) =>
-    answerBeforeSync(admission) ?? mutate(review, admission.generations, admission.cluster),
+    judgeByMode(
+      review,
+      admission,
+      () => answerBeforeSync(admission) ?? mutate(review, admission.generations, admission.cluster),
+    ),
   '/validate': (review, admission) =>
-    answerBeforeSync(admission) ?? verify(review, admission.generations, admission.cluster),
+    judgeByMode(
+      review,
+      admission,
+      () =>
+        answerBeforeSync(admission) ??
+        (isSession(review)
+          ? judgeSession(review, admission)
+          : verify(review, admission.generations, admission.cluster)),
+    ),
   '/policies': (review, { authoring = {} }) => judgePolicy(review, authoring),
+  '/guard': guard,
+  '/advise': (review, admission) => judgeByMode(review, admission, () => advise(review, admission)),
 };
 
 function answerBeforeSync({ generations, beforeSync = 'allow' }: Admission): ReviewAnswer | undefined {
@@ -81,6 +104,7 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
   HTTP_METHOD: 405,
   HTTP_PATH: 404,
   OVERLOADED: 503,
+  POD_UNREADABLE: 503,
 };
 
 export function createApp(admission: Admission): Express {
@@ -150,12 +174,12 @@ async function answerReview(
   }
 }
 
-/** Never the object's content: names, and the reason of a denial. */
+/** Never the object's content: names, and the reason of a denial, also of one that mode observe only reports. */
 function logAnswer(hook: string, review: Review | undefined, answer: ReviewAnswer | undefined): void {
-  const level = answer?.allowed === false ? 'info' : 'debug';
+  const reason = answer?.allowed === false ? answer.message : answer?.observed;
+  const level = reason === undefined ? 'debug' : 'info';
   if (!log.isLevelEnabled(level) || review === undefined) return;
   const { uid, operation, resource, namespace, name, dryRun } = review;
-  const reason = answer?.allowed === false ? answer.message : undefined;
   const decision = decisionOf(answer);
   log[level](
     { hook, uid, operation, resource, namespace, name, dryRun, decision, reason },

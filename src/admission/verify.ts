@@ -6,10 +6,11 @@
  */
 
 import { reportFailure } from '../failures.ts';
-import { podAnnotations, policiesKey } from '../kubernetes/names.ts';
+import { podAnnotations } from '../kubernetes/names.ts';
 import {
   annotationsOf,
   areEqual,
+  auditOf,
   type Cluster,
   deriveAnnotations,
   type PolicyAnnotations,
@@ -19,9 +20,9 @@ import type { Generations } from './generations.ts';
 import { leavesAnnotations } from './mutate.ts';
 import { podNamesOf, readPod } from './pod.ts';
 import { isWrite, type Review, type ReviewAnswer } from './review.ts';
+import { shortened } from './warnings.ts';
 
 const verified = new Set(['pods', 'pods/ephemeralcontainers', 'pods/resize']);
-const maxShownCharacters = 1_000;
 
 /** @throws REVIEW_OBJECT */
 export async function verify(
@@ -32,7 +33,7 @@ export async function verify(
   if (!verified.has(review.resource) || !isWrite(review)) return { allowed: true };
   const pod = readPod(review.object);
   const found = annotationsOf(pod);
-  const audit = { policies: shorten(found[policiesKey] ?? '') };
+  const audit = auditOf(found);
   if (pod.isMirror || leavesAnnotations(review)) return { allowed: true, audit };
 
   const { namespace } = review;
@@ -74,9 +75,5 @@ function refusalOf(found: PolicyAnnotations, expected: PolicyAnnotations): strin
 }
 
 function show(value: string | undefined): string {
-  return value === undefined ? 'absent' : `\`${shorten(value)}\``;
-}
-
-function shorten(value: string): string {
-  return value.length <= maxShownCharacters ? value : `${value.slice(0, maxShownCharacters)}…`;
+  return value === undefined ? 'absent' : `\`${shortened(value)}\``;
 }

@@ -1,7 +1,7 @@
 /**
  * `serve` with a cluster: policies from its ContainerPolicies (and a directory), the certificate from its Secret.
  *
- * Owns the connection to the API server, the watch, and this replica's candidacy for the Lease. None of them waits for
+ * Owns the connection to the API server, the watches, and this replica's candidacy for the Lease. None of them waits for
  * another: the leader makes the certificate without which nobody listens.
  */
 
@@ -10,6 +10,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { denialOf } from '../admission/denial.ts';
 import { rememberGenerations } from '../admission/generations.ts';
+import { liveOf } from '../admission/live.ts';
 import { policiesGauge } from '../admission/metrics.ts';
 import { environment } from '../config.ts';
 import { type CertificateMode, certificateModes, followSecret } from '../controller/certificateFollower.ts';
@@ -91,6 +92,8 @@ export async function openInputsOfCluster(flags: ServeFlags, ended: AbortSignal)
         const telling = denialOf(review, message);
         if (telling !== undefined) events.tell(telling);
       },
+      live: liveOf(cluster, namespaces),
+      ownNamespace: namespace,
     },
     certificate: (use) =>
       followSecret(cluster, { mode: certificateMode, ...secret, onPair: use, signal: ended }),

@@ -14,7 +14,7 @@ import { type ServeFlags, type ServeInputs, say } from './serveInputs.ts';
  * @throws USAGE, FILE_UNREADABLE, POLICIES_INVALID
  */
 export async function openFiles(flags: ServeFlags, directory: string, host: string): Promise<ServeInputs> {
-  const { clusterName, clusterId, lenient } = flags;
+  const { clusterName, clusterId, lenient, namespace: ownNamespace } = flags;
   const mode = lenient ? 'lenient' : 'strict';
   const policies = await watchDirectory(directory, {
     mode,
@@ -31,7 +31,12 @@ export async function openFiles(flags: ServeFlags, directory: string, host: stri
   countPolicies(generations.current());
   let tls: ReturnType<typeof followTlsFiles> | undefined;
   return {
-    admission: { generations, cluster: { clusterId, clusterName }, authoring: { mode, clusterName } },
+    admission: {
+      generations,
+      cluster: { clusterId, clusterName },
+      authoring: { mode, clusterName },
+      ...(ownNamespace !== undefined && { ownNamespace }),
+    },
     async certificate(use) {
       const files = await tlsFilesOf(flags, host);
       const pair = await readTlsFiles(files);

@@ -101,6 +101,7 @@ export interface Webhook {
   reinvocationPolicy?: 'Never' | 'IfNeeded';
   admissionReviewVersions: string[];
   namespaceSelector?: LabelSelector;
+  matchConditions?: { name: string; expression: string }[];
   objectSelector?: LabelSelector;
 }
 

@@ -5,6 +5,15 @@ export const group = 'd4c-gate.io';
 /** Label with which a namespace opts in: `observe` or `enforce`. */
 export const modeLabel = 'd4c-gate.io/mode';
 export const modes = ['observe', 'enforce'] as const;
+export type Mode = (typeof modes)[number];
+
+/** Annotation on a namespace that says that opting out is meant, although policies apply: `"true"`. */
+export const confirmKey = 'd4c-gate.io/confirm-opt-out';
+
+/** Namespaces that are never touched, whatever label they have: the cluster or d4c-gate itself depends on them. */
+export function neverTouched(ownNamespace: string | undefined): ReadonlySet<string> {
+  return new Set(ownNamespace === undefined ? ['kube-system'] : ['kube-system', ownNamespace]);
+}
 
 /** Annotation on a pod: the IDs of the policies that apply. */
 export const policiesKey = 'd4c-gate.io/policies';

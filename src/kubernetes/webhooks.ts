@@ -2,12 +2,13 @@
  * What the API server asks d4c-gate about: the table of webhooks, and the two configurations made of it.
  *
  * What happens to requests while nobody answers is `failurePolicy` for the two hooks on pods. `/policies` fails closed,
- * since an unchecked policy could widen a block and only authors of policies wait.
+ * since an unchecked policy could widen a block and only authors of policies wait. `/advise` only warns; `/guard` fails
+ * open, so that opting a namespace out stays possible when nobody answers any more. Both are waited for shortly.
  */
 
 import { GateError } from '../errors.ts';
 import type { LabelSelector, Webhook, WebhookConfiguration } from './kinds.ts';
-import { group, modeLabel, modes, ownLabels } from './names.ts';
+import { group, modeLabel, modes, neverTouched, ownLabels } from './names.ts';
 
 /** The name of both configurations when `install` makes them. */
 export const configurationName = 'd4c-gate';
@@ -35,11 +36,18 @@ interface Hook {
   /** `GROUP: RESOURCE, ...`, with `core` for the group without a name. */
   readonly rules: readonly Rule[];
   /** `pods`: as the operator set it. */
-  readonly failurePolicy: 'Fail' | 'pods';
+  readonly failurePolicy: 'Ignore' | 'Fail' | 'pods';
   /** Only where the namespace has opted in. Cluster-scoped objects are asked about in any case. */
   readonly onlyOptedIn: boolean;
   readonly sideEffects: Webhook['sideEffects'];
+  /** Absent: as the operator set it. */
+  readonly timeoutSeconds?: number;
+  /** CEL; API servers before 1.28 leave them out and ask more often. */
+  readonly conditions?: readonly { readonly name: string; readonly expression: string }[];
 }
+
+const modeOf = (object: string) =>
+  `(has(${object}.metadata.labels) && '${modeLabel}' in ${object}.metadata.labels ? ${object}.metadata.labels['${modeLabel}'] : '')`;
 
 const mutating: readonly Hook[] = [
   {
@@ -70,6 +78,41 @@ const validating: readonly Hook[] = [
     failurePolicy: 'Fail',
     onlyOptedIn: false,
     sideEffects: 'NoneOnDryRun',
+  },
+  {
+    path: '/advise',
+    rules: [
+      ['CREATE UPDATE', 'apps: deployments, statefulsets, daemonsets, replicasets'],
+      ['CREATE UPDATE', 'batch: jobs, cronjobs'],
+    ],
+    failurePolicy: 'Ignore',
+    onlyOptedIn: true,
+    sideEffects: 'None',
+    timeoutSeconds: 2,
+    // What a controller makes of a template has nobody to read a warning.
+    conditions: [
+      {
+        name: 'made-by-a-person',
+        expression:
+          '!has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(owner, has(owner.controller) && owner.controller)',
+      },
+    ],
+  },
+  {
+    path: '/guard',
+    rules: [['CREATE UPDATE', 'core: namespaces']],
+    failurePolicy: 'Ignore',
+    // Opting out takes the label away, so a selector on it would not see that.
+    onlyOptedIn: false,
+    sideEffects: 'None',
+    timeoutSeconds: 3,
+    conditions: [
+      { name: 'not-deleted', expression: '!has(object.metadata.deletionTimestamp)' },
+      {
+        name: 'mode-changes',
+        expression: `${modeOf('object')} != (oldObject == null ? '' : ${modeOf('oldObject')})`,
+      },
+    ],
   },
 ];
 
@@ -108,15 +151,16 @@ function webhook(hook: Hook, options: WebhookOptions): Webhook {
     failurePolicy: hook.failurePolicy === 'pods' ? failurePolicy : hook.failurePolicy,
     matchPolicy: 'Equivalent',
     sideEffects: hook.sideEffects,
-    timeoutSeconds,
+    timeoutSeconds: hook.timeoutSeconds ?? timeoutSeconds,
     admissionReviewVersions: ['v1'],
     ...(hook.onlyOptedIn && { namespaceSelector: optedIn(options.ownNamespace) }),
+    ...(hook.conditions && { matchConditions: hook.conditions.map((condition) => ({ ...condition })) }),
   };
 }
 
 /** Also a namespace that was labelled by accident is left out if the cluster or d4c-gate itself depends on it. */
 function optedIn(ownNamespace: string): LabelSelector {
-  const never = [...new Set(['kube-system', ownNamespace])];
+  const never = [...neverTouched(ownNamespace)];
   return {
     matchExpressions: [
       { key: modeLabel, operator: 'In', values: [...modes] },

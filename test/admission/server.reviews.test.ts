@@ -154,7 +154,8 @@ test('a refusal names the annotation found, the one expected, and what to do', a
   );
   assert.match(status?.message ?? '', /`d4c-gate\.io\/policies-undecided` is `more`, but .* give absent/);
   assert.match(status?.message ?? '', /leave both annotations out of the request/);
-  assert.deepEqual(auditAnnotations, { policies: 'forged' });
+  const refused = status?.message ?? '';
+  assert.deepEqual(auditAnnotations, { policies: 'forged', undecided: 'more', refused });
 });
 
 test('what is not configured of the cluster makes its policies undecided', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Express } from 'express';
 import type { Cluster } from '../../src/admission/annotations.ts';
 import { type Generations, rememberGenerations } from '../../src/admission/generations.ts';
-import type { JsonObject, PatchOperation } from '../../src/admission/review.ts';
+import { type JsonObject, type PatchOperation, type Review, readReview } from '../../src/admission/review.ts';
 import { createApp } from '../../src/admission/server.ts';
 import { compile } from '../../src/policy/compile.ts';
 import { indexPolicies } from '../../src/policy/policyIndex.ts';
@@ -83,6 +83,28 @@ export function generationFor(namespaces: Readonly<Record<string, string>>, numb
     return compile(id, policy);
   });
   return { number, policies, index: indexPolicies(policies) };
+}
+
+/** A generation of one process policy for each ID: its selectors by name, all under one response. */
+export function processGeneration(
+  policies: Readonly<Record<string, Readonly<Record<string, object>>>>,
+  response: object,
+  number = 1,
+): Generation {
+  const compiled = Object.entries(policies).map(([id, selectors]) => {
+    const named = Object.entries(selectors).map(([name, conditions]) => ({ name, ...conditions }));
+    const { policy, faults } = readPolicy(
+      JSON.stringify({ process: { selectors: named, responses: [response] } }),
+    );
+    assert.ok(policy, JSON.stringify(faults));
+    return compile(id, policy);
+  });
+  return { number, policies: compiled, index: indexPolicies(compiled) };
+}
+
+/** A recorded request as the hooks get it. */
+export function reviewOf(body: Recorded['review']): Review {
+  return readReview(body);
 }
 
 export function generationsOf(

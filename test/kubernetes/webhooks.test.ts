@@ -29,11 +29,16 @@ test('asks about exactly what the webhook answers', () => {
       'CONNECT /pods/exec,pods/attach',
     ],
     policies: ['CREATE,UPDATE d4c-gate.io/containerpolicies'],
+    advise: [
+      'CREATE,UPDATE apps/deployments,statefulsets,daemonsets,replicasets',
+      'CREATE,UPDATE batch/jobs,cronjobs',
+    ],
+    guard: ['CREATE,UPDATE /namespaces'],
   });
 });
 
 test('never asks about pods of its own namespace, of kube-system, or without the label', () => {
-  for (const name of ['mutate', 'validate']) {
+  for (const name of ['mutate', 'validate', 'advise']) {
     assert.deepEqual(webhooksOf({ ownNamespace: 'gate-system' }).get(name)?.namespaceSelector, {
       matchExpressions: [
         { key: 'd4c-gate.io/mode', operator: 'In', values: ['observe', 'enforce'] },
@@ -46,9 +51,16 @@ test('never asks about pods of its own namespace, of kube-system, or without the
 test('what the operator sets for pods leaves the other hooks as they are', () => {
   const failurePolicies = (failurePolicy: 'Ignore' | 'Fail') =>
     [...webhooksOf({ failurePolicy })].map(([name, webhook]) => `${name} ${webhook.failurePolicy}`);
-  const others = ['policies Fail'];
+  const others = ['policies Fail', 'advise Ignore', 'guard Ignore'];
   assert.deepEqual(failurePolicies('Ignore'), ['mutate Ignore', 'validate Ignore', ...others]);
   assert.deepEqual(failurePolicies('Fail'), ['mutate Fail', 'validate Fail', ...others]);
+});
+
+test('nobody waits long for what only warns or fails open', () => {
+  const webhooks = webhooksOf({ timeoutSeconds: 30 });
+  assert.equal(webhooks.get('validate')?.timeoutSeconds, 30);
+  assert.equal(webhooks.get('advise')?.timeoutSeconds, 2);
+  assert.equal(webhooks.get('guard')?.timeoutSeconds, 3);
 });
 
 test('names a Service or a URL, and leaves `caBundle` out unless it is given', () => {

@@ -40,6 +40,11 @@ matchExpressions:
     values: {{ concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
 {{- end }}
 
+{{/* CEL: the mode of a namespace, or the empty string. */}}
+{{- define "d4c-gate.modeOf" -}}
+(has({{ . }}.metadata.labels) && 'd4c-gate.io/mode' in {{ . }}.metadata.labels ? {{ . }}.metadata.labels['d4c-gate.io/mode'] : '')
+{{- end }}
+
 {{/* How the API server reaches the webhook; call with a dict of root and path. No caBundle in mode self: the controller owns it. */}}
 {{- define "d4c-gate.clientConfig" -}}
 service:
