@@ -14,9 +14,14 @@ export interface Daemon {
 
 /**
  * Starts a program and waits until a line of its output matches `ready`. Rejects with what it printed when it ends
- * before, or is not ready within 20 seconds.
+ * before, or is not ready within `readyMs` milliseconds (default: 20 seconds).
  */
-export async function startDaemon(program: string, args: readonly string[], ready: RegExp): Promise<Daemon> {
+export async function startDaemon(
+  program: string,
+  args: readonly string[],
+  ready: RegExp,
+  readyMs = 20_000,
+): Promise<Daemon> {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = once(child, 'exit');
   const lines: string[] = [];
@@ -30,7 +35,7 @@ export async function startDaemon(program: string, args: readonly string[], read
   await new Promise<void>((resolve, reject) => {
     const fail = (why: string): void =>
       reject(new Error(`\`${program} ${args.join(' ')}\` ${why}:\n${lines.join('\n')}`));
-    const limit = setTimeout(() => fail('is not ready after 20 s'), 20_000);
+    const limit = setTimeout(() => fail(`is not ready after ${readyMs} ms`), readyMs);
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => {
         lines.push(line);
