@@ -138,6 +138,8 @@ function identityOf(
   // Without a reference: plain runc knows no images, and containerd was given none (unless for Docker, which
   // keeps it to itself). The others know one that could not be read.
   const isWithoutImage = runtime === 'runc' || (runtime === 'containerd' && asked !== undefined);
+  // What is no reference, a bare image ID say, may still be an image that a policy means: unknown, as at admission.
+  const reference = image === undefined ? undefined : parseImage(image);
   const inCluster = <T>(value: T | undefined): T | null | undefined => (pod === null ? null : value);
   const name = facts.containerName ?? record?.name ?? asked?.labels.get('nerdctl/name');
   return {
@@ -148,13 +150,13 @@ function identityOf(
     privileged: spec?.privileged,
     pod,
     workload: {
-      // A name that is no reference is the name of no image that a policy could mean.
-      image: image === undefined ? (isWithoutImage ? null : undefined) : (parseImage(image) ?? null),
+      image: image === undefined && isWithoutImage ? null : reference,
       namespace: inCluster(pod?.namespace),
       podName: inCluster(pod?.name === undefined ? undefined : { name: pod.name }),
       podLabels: inCluster(pod?.labels),
       clusterId: inCluster(undefined),
       clusterName: inCluster(clusterName),
     },
+    isImageUnreadable: image !== undefined && reference === undefined,
   };
 }

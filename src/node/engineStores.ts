@@ -5,20 +5,18 @@ import { parseJson, readJsonFile, stringsAt, textAt, valueAt } from './smallFile
 
 /** A container as its engine knows it. */
 export interface EngineRecord {
-  /** The image's reference, as the user gave it; `undefined` when the engine only names an image ID. */
+  /** As the user gave it: the image's reference, or no more than an image ID. */
   readonly image: string | undefined;
   readonly name: string | undefined;
   readonly labels: ReadonlyMap<string, string>;
 }
-
-const imageId = /^(?:sha256:)?[0-9a-f]{64}$/;
 
 /** Docker's `config.v2.json`. `undefined` when Docker has no such container or keeps its data elsewhere. */
 export async function dockerRecord(id: string, hostRoot = '/'): Promise<EngineRecord | undefined> {
   const config = await readJsonFile(join(hostRoot, 'var/lib/docker/containers', id, 'config.v2.json'));
   if (config === undefined) return undefined;
   return {
-    image: named(textAt(config, 'Config', 'Image')),
+    image: textAt(config, 'Config', 'Image'),
     name: textAt(config, 'Name')?.replace(/^\//, ''),
     labels: stringsAt(config, 'Config', 'Labels') ?? new Map(),
   };
@@ -33,7 +31,7 @@ export async function storageRecord(id: string, hostRoot = '/'): Promise<EngineR
     const metadata = parseJson(textAt(entry, 'metadata') ?? '');
     const names = valueAt(entry, 'names');
     return {
-      image: named(textAt(metadata, 'image-name')),
+      image: textAt(metadata, 'image-name'),
       name:
         textAt(metadata, 'name') ??
         (Array.isArray(names) ? names.find((n) => typeof n === 'string') : undefined),
@@ -41,8 +39,4 @@ export async function storageRecord(id: string, hostRoot = '/'): Promise<EngineR
     };
   }
   return undefined;
-}
-
-function named(image: string | undefined): string | undefined {
-  return image === undefined || imageId.test(image) ? undefined : image;
 }

@@ -14,6 +14,8 @@ export interface ContainerIdentity {
   /** `null` for a container outside of Kubernetes. */
   readonly pod: PodIdentity | null | undefined;
   readonly workload: Workload;
+  /** The runtime has told what is no image reference, such as a bare image ID: the image stays unknown, and nobody can tell more. */
+  readonly isImageUnreadable?: boolean;
 }
 
 export interface PodIdentity {
@@ -49,9 +51,9 @@ export const unknownIdentity: ContainerIdentity = Object.freeze({
  * Whether asking the runtimes again cannot tell more. The cluster's name and ID come from the configuration,
  * so they do not count.
  */
-export function isComplete({ workload }: ContainerIdentity): boolean {
+export function isComplete({ workload, isImageUnreadable = false }: ContainerIdentity): boolean {
   return (
-    workload.image !== undefined &&
+    (workload.image !== undefined || isImageUnreadable) &&
     workload.namespace !== undefined &&
     workload.podName !== undefined &&
     workload.podLabels !== undefined

@@ -29,6 +29,13 @@ test('waits while a policy asks for what a runtime may still tell', () => {
   assert.equal(bindContainer([all, web], identityWith({ image: undefined }), 'allow'), undefined);
 });
 
+test('does not wait for an image that nobody can name: the policy may apply, as at admission', () => {
+  const identity = { ...identityWith({ image: undefined }), isImageUnreadable: true };
+  const binding = bindContainer([web, shop], identity, 'allow');
+  assert.deepEqual(idsOf(binding), ['web']);
+  assert.equal(binding?.policies[0]?.applies, 'unknown');
+});
+
 test('does not wait for what no policy asks for', () => {
   const pod = identityWith({ podLabels: undefined, namespace: 'shop', podName: { name: 'p' } });
   assert.deepEqual(idsOf(bindContainer([web, shop, all], pod, 'allow')), ['web', 'shop', 'all']);

@@ -219,6 +219,19 @@ test('podman: image and name from its storage, and unknown while they cannot be 
   assert.equal((await identifyIn(files, '/storage/cache')).workload.image, undefined);
 });
 
+test('what a runtime calls an image and is no reference leaves the image unknown, and is not asked for again', async () => {
+  const files = {
+    [`/run/crun/${id}/status`]: { rootfs: '/storage/cache', bundle: '/b/cache' },
+    '/b/cache/config.json': { annotations: { 'io.container.manager': 'libpod' } },
+    '/var/lib/containers/storage/overlay-containers/containers.json': [
+      { id, names: ['cache'], metadata: JSON.stringify({ 'image-name': 'a'.repeat(64) }) },
+    ],
+  };
+  const identity = await identifyIn(files, '/storage/cache');
+  assert.equal(identity.workload.image, undefined);
+  assert.equal(isComplete(identity), true);
+});
+
 test('Docker: image and name from its own files', async () => {
   const identity = await identifyIn(
     {

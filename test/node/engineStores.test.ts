@@ -25,10 +25,10 @@ test('Docker keeps the image, the name and the labels', () =>
     },
   ));
 
-test('an image that is only an ID has no name', () =>
+test('an image that is only an ID is told as it is', () =>
   withHostTree(
     { [`/var/lib/docker/containers/${id}/config.v2.json`]: { Config: { Image: `sha256:${id}` } } },
-    async (hostRoot) => assert.equal((await dockerRecord(id, hostRoot))?.image, undefined),
+    async (hostRoot) => assert.equal((await dockerRecord(id, hostRoot))?.image, `sha256:${id}`),
   ));
 
 test('podman and cri-o keep both in the storage they share, also for volatile containers', () =>
