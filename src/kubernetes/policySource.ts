@@ -2,7 +2,9 @@
  * One generation after another from both places that hold policies: the cluster's ContainerPolicies and, where one is
  * given, a directory.
  *
- *   watchPolicies + watchDirectory -> compile what is new -> publish
+ *   watchPolicies + watchDirectory -> compile what is new -> index -> publish
+ *
+ * Ten thousand policies are compiled and indexed a few milliseconds at a time; what changes meanwhile makes the next one.
  *
  * A policy ID belongs to the file that makes it: an object of the same name is not used, and counts as refused. Files
  * come with the installation and cannot be changed by an author of objects, so no object can put itself in their place.
@@ -11,9 +13,10 @@
 import { reportFailure } from '../failures.ts';
 import { log } from '../log.ts';
 import { type CompiledPolicy, compile } from '../policy/compile.ts';
-import { indexPolicies } from '../policy/policyIndex.ts';
+import { indexInSteps, indexPolicies } from '../policy/policyIndex.ts';
 import type { Policy } from '../policy/types.ts';
 import { type Generation, type WatchedDirectory, watchDirectory } from '../sources/directory.ts';
+import { pacer, runInSlices } from '../sources/slices.ts';
 import type { Cluster } from './client.ts';
 import { type ClusterPolicy, watchPolicies } from './policies.ts';
 
@@ -61,6 +64,10 @@ export async function followPolicies(
   let synced = false;
   let refusedFiles = 0;
   let clashing = new Set<string>();
+  let combining = Promise.resolve();
+  let isCombining = false;
+  let hasChanged = false;
+  let closed = false;
   const listeners = new Set<() => void>();
 
   const directory: WatchedDirectory | undefined =
@@ -70,38 +77,59 @@ export async function followPolicies(
           ...language,
           onGeneration: () => {
             refusedFiles = 0;
-            combine();
+            void combine();
           },
           onRefused: (faults) => {
             refusedFiles = new Set(faults.map(({ file }) => file)).size;
-            combine();
+            void combine();
           },
         });
-  const objects = watchPolicies(cluster, { ...language, onChange: () => combine() });
+  const objects = watchPolicies(cluster, { ...language, onChange: () => void combine() });
 
   const hasFile = (id: string) => directory?.current().policies.some((policy) => policy.id === id) ?? false;
 
   /** A version of a policy is compiled once, however often something else changes. */
-  function compiledOf({ id, good }: ClusterPolicy): CompiledPolicy[] {
-    if (good === undefined) return [];
-    const policy = compiled.get(good.policy) ?? compile(id, good.policy);
-    compiled.set(good.policy, policy);
-    return [policy];
+  function compiledOf(id: string, policy: Policy): CompiledPolicy {
+    const known = compiled.get(policy) ?? compile(id, policy);
+    compiled.set(policy, known);
+    return known;
   }
 
-  function combine(): void {
-    if (!synced) return;
-    const files = directory?.current().policies ?? [];
-    const fileIds = new Set(files.map(({ id }) => id));
+  /** Resolves when what is known now has been published. Never rejects. */
+  function combine(): Promise<void> {
+    hasChanged = true;
+    if (!isCombining) combining = combineUntilStill();
+    return combining;
+  }
+
+  async function combineUntilStill(): Promise<void> {
+    isCombining = true;
+    while (hasChanged && synced && !closed) {
+      hasChanged = false;
+      try {
+        await combineOnce();
+      } catch (error) {
+        reportFailure('watch_handler_failed', { kind: 'containerpolicies', err: error });
+      }
+    }
+    isCombining = false;
+  }
+
+  async function combineOnce(): Promise<void> {
+    const pause = pacer();
+    const policies = [...(directory?.current().policies ?? [])];
+    const fileIds = new Set(policies.map(({ id }) => id));
     const all = objects.list();
     reportClashes(all.filter(({ id }) => fileIds.has(id)));
-    const policies = [...files, ...all.filter(({ id }) => !fileIds.has(id)).flatMap(compiledOf)];
+    for (const { id, good } of all) {
+      if (good === undefined || fileIds.has(id)) continue;
+      policies.push(compiledOf(id, good.policy));
+      await pause();
+    }
     if (generation.number === 0 || !areSame(policies, generation.policies)) {
-      generation = {
-        number: generation.number + 1,
-        policies,
-        index: indexPolicies(policies, generation.index),
-      };
+      const index = await runInSlices(indexInSteps(policies, generation.index));
+      if (closed) return;
+      generation = { number: generation.number + 1, policies, index };
       log.info({ generation: generation.number, policies: policies.length }, 'policies published');
       options.onGeneration?.(generation);
     }
@@ -126,9 +154,9 @@ export async function followPolicies(
 
   return {
     current: () => generation,
-    ready: objects.ready.then((isReady) => {
+    ready: objects.ready.then(async (isReady) => {
       synced = isReady;
-      combine();
+      await combine();
       return isReady;
     }),
     hasFile,
@@ -140,10 +168,13 @@ export async function followPolicies(
     },
     async refresh() {
       await Promise.all([directory?.refresh(), objects.refresh()]);
+      await combining;
     },
     async close() {
+      closed = true;
       directory?.close();
       await objects.close();
+      await combining;
     },
   };
 }
