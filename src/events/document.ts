@@ -183,5 +183,6 @@ function fileFields(file: FileFacts): Record<string, unknown> {
     uid: file.userId === undefined ? undefined : String(file.userId),
     gid: file.groupId === undefined ? undefined : String(file.groupId),
     inode: file.inode === undefined ? undefined : String(file.inode),
+    Ext: file.oldPath === undefined ? undefined : { original: { path: file.oldPath } },
   };
 }

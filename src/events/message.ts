@@ -24,7 +24,7 @@ export function messageOf(observation: Observation, wantedBlock: boolean): strin
   const { action, outcome, mode } = observation;
   const { noun, passive } = deeds[action];
   const by = `by ${actorOf(observation)} in ${containerOf(observation)}`;
-  const target = short(targetOf(observation));
+  const target = targetOf(observation);
   switch (outcome) {
     case 'prevented':
       return `the ${noun} of ${target} ${by} was blocked`;
@@ -41,7 +41,9 @@ export function messageOf(observation: Observation, wantedBlock: boolean): strin
 }
 
 function targetOf({ section, file, process }: Observation): string {
-  return (section === 'file' ? file?.path : process.executable) ?? `process ${process.pid}`;
+  const path = section === 'file' ? file?.path : process.executable;
+  const target = short(path ?? `process ${process.pid}`);
+  return file?.oldPath === undefined ? target : `${short(file.oldPath)} to ${target}`;
 }
 
 /** Who did it. Of an exec, `process` is the new program already, so it is known by its parent. */

@@ -47,6 +47,8 @@ export interface ProcessFacts {
 export interface FileFacts {
   /** As seen inside the container. */
   readonly path: string;
+  /** Of a rename, what the file was called before. */
+  readonly oldPath?: string | undefined;
   /** Of `stat`, with the file type bits. */
   readonly mode?: number | undefined;
   readonly userId?: number | undefined;

@@ -18,7 +18,9 @@
 #include "execs.h"
 #include "group.h"
 #include "in_container.h"
+#include "mounts.h"
 #include "table.h"
+#include "upper.h"
 
 namespace d4c {
 
@@ -90,11 +92,17 @@ class Creations;
 /// One overlay superblock with its group.
 class Root : public std::enable_shared_from_this<Root> {
  public:
-  Root(OverlayPlace root_place, std::string upper, bool runs, std::shared_ptr<const Group> its_group)
-      : place(std::move(root_place)), upper_dir(std::move(upper)), may_run(runs), group(std::move(its_group)) {}
+  Root(const OverlayMount& mount, const std::string& host_root, bool runs, std::shared_ptr<const Group> its_group)
+      : place{mount.mount_point, mount.device},
+        upper_dir(mount.upper_dir),
+        upper(mount.upper_dir, host_root, mount.layers),
+        may_run(runs),
+        group(std::move(its_group)) {}
 
   const OverlayPlace place;
+  /// As the mount table says it.
   const std::string upper_dir;
+  Upper upper;
   /// Whether a first exec may have been missed: it was there before the gate, or was left without marks for a time.
   std::atomic<bool> may_run;
   const std::shared_ptr<const Group> group;

@@ -40,6 +40,8 @@ export interface GateOptions {
 /** What the gate may report as lost or late. */
 export type GateFailure = Extract<
   Failure,
+  | 'changes_lost'
+  | 'changes_unseen'
   | 'container_unknown'
   | 'creation_unconfirmed'
   | 'event_report_dropped'
@@ -100,7 +102,7 @@ export interface ProcessFacts {
   readonly interactive: boolean | undefined;
 }
 
-/** The opened file; of a refused creation, as it was before it was taken back. */
+/** The file; of a refused creation, as it was before it was taken back. All zero when it was gone before it could be looked at. */
 export interface FileFacts {
   /** Type and permission bits, as `stat` gives them. */
   readonly mode: number;
@@ -117,6 +119,21 @@ export interface TableDecision {
   readonly selectors: readonly number[];
 }
 
+/**
+ * `exec`: a file opened for execution, also a script's interpreter. `open`: created or opened for writing. Both are told
+ * before they happen; what follows is told after it has happened. `creation`: by mknod or symlink, or an unnamed file that was
+ * given a name. `attributes`: the first execute bit came to a file. `modification`: truncated without an open.
+ */
+export type EventKind =
+  | 'exec'
+  | 'open'
+  | 'creation'
+  | 'link'
+  | 'rename'
+  | 'attributes'
+  | 'deletion'
+  | 'modification';
+
 /** Something that a policy answered with `log`, `alert` or `block`, or that `onUnknown` refused. */
 export interface KernelEvent {
   readonly key: ContainerKey;
@@ -126,12 +143,13 @@ export interface KernelEvent {
   readonly timeUs: number;
   /** Of the table that decided; 0 when none was published. */
   readonly generation: number;
-  /** `exec`: a file opened for execution, also a script's interpreter. `open`: created or opened for writing. */
-  readonly kind: 'exec' | 'open';
-  /** Of an `open`; empty for an `exec`. */
+  readonly kind: EventKind;
+  /** Empty for an `exec`. */
   readonly operations: readonly FileOperation[];
   /** As the container sees it, symlinks resolved; bytes that are no UTF-8 become U+FFFD. */
   readonly path: string;
+  /** Of a `rename`, what the file was called before. */
+  readonly oldPath?: string;
   readonly mount: MountKind;
   /** What was answered to the kernel. */
   readonly verdict: Verdict;

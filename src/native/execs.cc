@@ -64,6 +64,7 @@ bool Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_follow, 
     if (tasks_.size() >= kMaxTasks) tasks_.clear();
     Task& known = tasks_[tid];
     expected = std::move(known.loader);
+    task.program = std::move(known.program);
     known = std::move(task);
   }
   if (expected.empty()) return false;
@@ -71,6 +72,18 @@ bool Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_follow, 
   const Descriptor loader = openInContainer(place, expected);
   struct stat named {};
   return loader && fstat(loader.get(), &named) == 0 && named.st_ino == opened.inode && named.st_dev == deviceOf(file);
+}
+
+void Execs::ran(pid_t tid, Process program) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = tasks_.find(tid);
+  if (found != tasks_.end()) found->second.program = std::move(program);
+}
+
+std::optional<Process> Execs::lastProgram(pid_t tid) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = tasks_.find(tid);
+  return found == tasks_.end() ? std::nullopt : found->second.program;
 }
 
 bool Execs::isOpenOfExec(pid_t tid, const Opened& opened) {

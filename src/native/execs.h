@@ -10,11 +10,13 @@
 
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "in_container.h"
 #include "opened.h"
+#include "processes.h"
 
 namespace d4c {
 
@@ -29,14 +31,20 @@ class Execs {
   /// Whether the task's plain open of this file is the second half of what `begin` took in. True once for each.
   bool isOpenOfExec(pid_t tid, const Opened& opened);
 
+  /// Remembers what the task runs from now on: it may have ended when somebody asks who it was.
+  void ran(pid_t tid, Process program);
+  /// What was remembered of the task last.
+  std::optional<Process> lastProgram(pid_t tid) const;
+
  private:
   struct Task {
     std::string loader;
     Opened executed;
     bool awaits_open = false;
     std::chrono::steady_clock::time_point since;
+    std::optional<Process> program;
   };
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::unordered_map<pid_t, Task> tasks_;
 };
 

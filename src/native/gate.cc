@@ -67,6 +67,8 @@ Gate::Gate(GateOptions options)
               [this](const Root& root, const Container& container) { announce(root, container, false); },
               [this] { armTimer(); },
               [this](Root& root, Envelope envelope) { putOff(root, std::move(envelope)); }}),
+      changes_(&reports_, {[this](Root& root, const Change& change) { return judge_.concerns(root, change, &changes_desk_); },
+                          [this](Root& root, const Change& change) { judge_.judgeChange(root, change, &changes_desk_); }}),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
       put_off_timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
@@ -144,6 +146,7 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   }
   // Also for rules about modifying: what an open has created it does not modify.
   if (table != nullptr && table->operations() & kOpenOperations) watchCreations(*known.root);
+  if (table != nullptr && table->operations() & kChangeOperations) changes_.cover(known.root);
   // Before the marks go: what is executed without them is not seen, also when another table comes later.
   if (table == nullptr) known.root->may_run = true;
   auto waited = known.container->publish(std::make_shared<Binding>(Binding{true, std::move(table), generation}));
@@ -188,6 +191,7 @@ void Gate::close() {
   [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  changes_.close();
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   // Each envelope that waits is answered as it goes, and the groups are closed with the last of them.
   put_off_.clear();

@@ -27,6 +27,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "changes.h"
 #include "container.h"
 #include "creations.h"
 #include "judge.h"
@@ -122,6 +123,9 @@ class Gate {
   const GateOptions options_;
   Reports reports_;
   Judge judge_;
+  /// Of the thread that reads changes.
+  Desk changes_desk_;
+  Changes changes_;
   std::atomic<uint64_t> last_key_{0};
   std::set<dev_t> never_marked_;
   /// Devices that could not be marked, as long as they are mounted.

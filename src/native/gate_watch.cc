@@ -88,8 +88,7 @@ void Gate::scan(bool is_first) {
 }
 
 void Gate::addRoot(const OverlayMount& mount, bool may_run) {
-  const OverlayPlace place{mount.mount_point, mount.device};
-  if (!openOverlay(place)) return;
+  if (!openOverlay({mount.mount_point, mount.device})) return;
   const std::optional<uint64_t> name = openLane();
   if (!name) {
     reports_.fail(Failure::kMarkFailed, "`" + mount.mount_point + "`: fanotify_init: " + std::strerror(errno));
@@ -100,7 +99,7 @@ void Gate::addRoot(const OverlayMount& mount, bool may_run) {
     // The readers must know the root before its first event can come.
     const std::unique_lock<std::shared_mutex> lock(mutex_);
     auto lane = std::make_shared<Lane>(*lanes_[*name]);
-    root = std::make_shared<Root>(place, mount.upper_dir, may_run, lane->group);
+    root = std::make_shared<Root>(mount, options_.host_root, may_run, lane->group);
     lane->roots.push_back(root);
     lanes_[*name] = std::move(lane);
     roots_[mount.device] = root;
@@ -160,7 +159,7 @@ void Gate::retire(const std::shared_ptr<Root>& root) {
 
 void Gate::watchCreations(Root& root) {
   if (root.creations.load() != nullptr) return;
-  const std::string directory = (options_.host_root == "/" ? "" : options_.host_root) + root.upper_dir;
+  const std::string& directory = root.upper.directory;
   struct stat found {};
   if (stat(directory.c_str(), &found) != 0) {
     reports_.fail(Failure::kCreationUnconfirmed, "`" + directory + "`: " + std::strerror(errno));

@@ -127,7 +127,7 @@ void Judge::answerUnknown(Container& container, Envelope envelope) {
   if (is_denied) {
     event.key = container.key;
     event.time_us = nowUs();
-    event.is_exec = envelope.isExec();
+    event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
     event.verdict = Verdict::kDeny;
     event.by_rule = false;
     event.tid = envelope.tid();

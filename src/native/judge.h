@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 
+#include "change.h"
 #include "container.h"
 #include "processes.h"
 #include "reports.h"
@@ -64,6 +65,10 @@ class Judge {
   void judge(Root& root, Envelope envelope, Desk* desk);
   /// Answers an event that waited until something was published for its container.
   void judgeWaited(Root& root, Container& container, Envelope envelope, Desk* desk);
+  /// Reports a change that has happened, if a rule speaks of it.
+  void judgeChange(Root& root, const Change& change, Desk* desk);
+  /// Whether some container's rules speak of the change.
+  bool concerns(Root& root, const Change& change, Desk* desk);
   /// Answers an event that waited in vain.
   void answerUnknown(Container& container, Envelope envelope);
 
@@ -93,12 +98,22 @@ class Judge {
 
   // By the rules of the table (judge_rules.cc).
   void judgeExec(Case* one);
+  void allowExec(Case* one, bool is_loader);
   void judgeOpen(Case* one);
   void look(Case* one, Section section);
   Created createdByThisOpen(const Case& one, const OpenIntent& intent);
   bool isOfOther(Case* one);
   bool isPutOff(Case* one, BlockedCall::Rest rest);
   void conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back);
+
+  // Of what has happened already (judge_changes.cc).
+  struct Said {
+    std::vector<Fired> fired;
+    Verdict of_name = Verdict::kAllow;
+    Verdict of_old_name = Verdict::kAllow;
+  };
+  std::shared_ptr<Container> doerOf(Root& root, const Change& change, Process* process);
+  static Said decideChange(const Table& table, const Change& change, Scratch* scratch);
 
   const Settings settings_;
   Reports* const reports_;

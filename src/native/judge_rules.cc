@@ -1,5 +1,6 @@
 // The part of the judge that asks the table.
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <optional>
@@ -57,7 +58,22 @@ void Judge::judgeExec(Case* one) {
       if (is_reported && !isOfOther(one)) conclude(one, verdict, kExec, false);
     }
   }
+  allowExec(one, *is_loader);
+}
+
+/// Answers, unless that was done, and then remembers what the task runs.
+void Judge::allowExec(Case* one, bool is_loader) {
+  const int file = one->envelope.file();
+  if (file < 0 || is_loader || !(one->table.operations() & kChangeOperations)) return answer(&one->envelope, Verdict::kAllow);
+  // A copy, since the event's own descriptor is closed with the answer, and nobody shall wait for what follows.
+  const Descriptor copy(one->path.empty() ? fcntl(file, F_DUPFD_CLOEXEC, 0) : -1);
   answer(&one->envelope, Verdict::kAllow);
+  Process program;
+  program.pid = one->envelope.tid();
+  if (!one->path.empty()) program.executable = one->path;
+  if (copy && !readPath(copy.get(), &program.executable)) return;
+  program.name = nameOfProgram(program.executable);
+  one->container.execs.ran(program.pid, std::move(program));
 }
 
 void Judge::judgeOpen(Case* one) {
@@ -117,9 +133,12 @@ Judge::Created Judge::createdByThisOpen(const Case& one, const OpenIntent& inten
   Creations* const creations = one.root.creations.load(std::memory_order_acquire);
   std::optional<bool>& was_seen = one.envelope.notes.was_created;
   if (!was_seen) was_seen = creations != nullptr && creations->createdBy(one.envelope.tid(), one.file.st_ino);
-  if (*was_seen || intent.exclusive) return Created::kYes;
+  const bool is_sure = *was_seen || intent.exclusive;
   // What has waited may have been created before anybody watched.
-  if (creations != nullptr && !one.envelope.notes.has_waited) return Created::kNo;
+  if (!is_sure && creations != nullptr && !one.envelope.notes.has_waited) return Created::kNo;
+  // Its creation is an event of its own, which need not be told beside the open.
+  one.root.upper.claim(one.envelope.tid(), one.file.st_ino, one.file.st_mode);
+  if (is_sure) return Created::kYes;
   reports_->fail(Failure::kCreationUnconfirmed, one.path);
   return Created::kPerhaps;
 }
@@ -130,13 +149,13 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   event.key = one->container.key;
   event.time_us = nowUs();
   event.generation = one->generation;
-  event.is_exec = envelope.isExec();
-  event.operations = event.is_exec ? uint8_t{0} : operations;
+  event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
+  event.operations = envelope.isExec() ? uint8_t{0} : operations;
   event.verdict = settings_.enforces && one->table.enforces() ? verdict : Verdict::kAllow;
   event.fired = one->desk->scratch.fired;
   event.tid = envelope.tid();
   if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;
-  if (event.is_exec) {
+  if (envelope.isExec()) {
     fstat(envelope.file(), &event.file);
     readExecutingProcess(event.tid, one->path, &one->desk->calls, &event.process);
   } else {
@@ -153,6 +172,7 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   const auto readParent = [&] { return event.process.parent != 0 && parents_.read(event.process.parent, &event.parent); };
   if (is_denied) event.has_parent = readParent();
   answer(&envelope, event.verdict);
+  if (envelope.isExec() && !is_denied) one->container.execs.ran(event.tid, event.process);
   if (!is_denied) event.has_parent = readParent();
   event.path = std::move(one->path);
   reports_->add(std::move(event));

@@ -38,6 +38,20 @@ std::string unescaped(std::string_view text) {
   return plain;
 }
 
+/// Splits at colons, of which overlayfs writes those of a name with a `\`.
+void addLayers(const std::string& text, std::vector<std::string>* layers) {
+  std::string layer;
+  for (size_t i = 0; i <= text.size(); ++i) {
+    if (i == text.size() || text[i] == ':') {
+      if (!layer.empty()) layers->push_back(std::move(layer));
+      layer.clear();
+    } else {
+      if (text[i] == '\\' && i + 1 < text.size()) ++i;
+      layer += text[i];
+    }
+  }
+}
+
 dev_t deviceOf(std::string_view text) {
   const std::string major_text(take(&text, ':'));
   return makedev(static_cast<unsigned>(std::strtoul(major_text.c_str(), nullptr, 10)),
@@ -58,6 +72,9 @@ std::string readWhole(const Descriptor& file) {
 std::vector<OverlayMount> overlaysOf(std::string_view mountinfo) {
   constexpr std::string_view kSeparator = " - overlay ";
   constexpr std::string_view kUpper = "upperdir=";
+  constexpr std::string_view kLower = "lowerdir=";
+  // KERNEL: 6.8, for layers that were added one by one.
+  constexpr std::string_view kAdded = "lowerdir+=";
   std::vector<OverlayMount> overlays;
   while (!mountinfo.empty()) {
     std::string_view line = take(&mountinfo, '\n');
@@ -74,6 +91,8 @@ std::vector<OverlayMount> overlaysOf(std::string_view mountinfo) {
     while (!options.empty()) {
       const std::string_view option = take(&options, ',');
       if (option.substr(0, kUpper.size()) == kUpper) mount.upper_dir = unescaped(option.substr(kUpper.size()));
+      if (option.substr(0, kLower.size()) == kLower) addLayers(unescaped(option.substr(kLower.size())), &mount.layers);
+      if (option.substr(0, kAdded.size()) == kAdded) mount.layers.push_back(unescaped(option.substr(kAdded.size())));
     }
     if (is_whole) overlays.push_back(std::move(mount));
   }

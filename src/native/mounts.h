@@ -16,6 +16,8 @@ struct OverlayMount {
   dev_t device = 0;
   /// Empty for an overlay that cannot be written to.
   std::string upper_dir;
+  /// Those of the image, highest first.
+  std::vector<std::string> layers;
 };
 
 /// The overlays of a mountinfo text that are mounted whole (not a folder of one).

@@ -97,6 +97,8 @@ bool readBasics(pid_t tid, Process* process) {
 
 }  // namespace
 
+std::string nameOfProgram(const std::string& path) { return path.substr(path.rfind('/') + 1).substr(0, kNameBytes); }
+
 pid_t processOf(pid_t tid) {
   const auto ids = readIds(tid);
   return ids ? ids->pid : 0;
@@ -112,7 +114,7 @@ bool readProcess(pid_t tid, Process* process) {
 bool readExecutingProcess(pid_t tid, const std::string& path, CallFiles* files, Process* process) {
   if (!readBasics(tid, process)) return false;
   process->executable = path;
-  process->name = path.substr(path.rfind('/') + 1).substr(0, kNameBytes);
+  process->name = nameOfProgram(path);
   process->args = newArguments(tid, files, &process->args_truncated);
   return true;
 }

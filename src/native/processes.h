@@ -32,6 +32,9 @@ struct Process {
   Interactive interactive = Interactive::kUnknown;
 };
 
+/// What the kernel calls a task that executes the file.
+std::string nameOfProgram(const std::string& path);
+
 /// The thread group of a task; 0 when it is gone.
 pid_t processOf(pid_t tid);
 

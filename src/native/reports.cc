@@ -14,6 +14,10 @@ int64_t nowUs() {
 
 const char* nameOf(Failure failure) {
   switch (failure) {
+    case Failure::kChangesLost:
+      return "changes_lost";
+    case Failure::kChangesUnseen:
+      return "changes_unseen";
     case Failure::kContainerUnknown:
       return "container_unknown";
     case Failure::kCreationUnconfirmed:

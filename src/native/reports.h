@@ -44,15 +44,20 @@ struct ContainerGone {
 /// Microseconds since 1970.
 int64_t nowUs();
 
+/// How the kernel told of it.
+enum class EventKind : uint8_t { kExec, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification };
+
 /// An event that fired, or that was refused since nothing was published in time (then `fired` is empty).
 struct KernelEvent {
   uint64_t key = 0;
   uint64_t sequence = 0;
   int64_t time_us = 0;
   uint64_t generation = 0;
-  bool is_exec = false;
+  EventKind kind = EventKind::kOpen;
   uint8_t operations = 0;
   std::string path;
+  /// Of a rename.
+  std::string old_path;
   MountKind mount = MountKind::kRoot;
   Verdict verdict = Verdict::kAllow;
   bool by_rule = true;
@@ -68,6 +73,8 @@ struct KernelEvent {
 
 /// Things lost or late, by the names of src/failures.ts.
 enum class Failure : uint8_t {
+  kChangesLost,
+  kChangesUnseen,
   kContainerUnknown,
   kCreationUnconfirmed,
   kEventReportDropped,
@@ -77,7 +84,7 @@ enum class Failure : uint8_t {
   kPathUnread,
   kRollbackFailed,
 };
-constexpr size_t kFailureCount = 8;
+constexpr size_t kFailureCount = 10;
 const char* nameOf(Failure failure);
 
 /// How often something failed since the last report, and what was said last.

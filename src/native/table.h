@@ -33,6 +33,9 @@ constexpr int kOperationCount = 7;
 /// The operations that an open may be.
 constexpr uint8_t kOpenOperations = kCreateExecutable | kModifyExecutable | kCreateFile | kModifyFile;
 
+/// The operations that may come about without an open.
+constexpr uint8_t kChangeOperations = kOpenOperations | kDeleteFile;
+
 enum Action : uint8_t { kLog = 1, kAlert = 2, kBlock = 4 };
 
 enum class MountKind : uint8_t { kRoot, kVolume, kVolumeFile };

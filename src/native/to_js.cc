@@ -47,6 +47,7 @@ Napi::Value operationsToJs(Napi::Env env, uint8_t operations) {
   if (operations & kModifyExecutable) names.push_back("modifyExecutable");
   if (operations & kCreateFile) names.push_back("createFile");
   if (operations & kModifyFile) names.push_back("modifyFile");
+  if (operations & kDeleteFile) names.push_back("deleteFile");
   return listOf(env, names);
 }
 
@@ -84,6 +85,28 @@ Napi::Value fileToJs(Napi::Env env, const struct stat& file) {
   object.number("mode", file.st_mode).number("uid", file.st_uid).number("gid", file.st_gid);
   object.number("inode", numberOf(file.st_ino));
   return object.done();
+}
+
+const char* nameOf(EventKind kind) {
+  switch (kind) {
+    case EventKind::kExec:
+      return "exec";
+    case EventKind::kOpen:
+      return "open";
+    case EventKind::kCreation:
+      return "creation";
+    case EventKind::kLink:
+      return "link";
+    case EventKind::kRename:
+      return "rename";
+    case EventKind::kAttributes:
+      return "attributes";
+    case EventKind::kDeletion:
+      return "deletion";
+    case EventKind::kModification:
+      return "modification";
+  }
+  return "";
 }
 
 Napi::Value rolledBackToJs(Napi::Env env, KernelEvent::RolledBack rolled_back) {
@@ -129,7 +152,8 @@ struct ToJs {
     Builder object(env);
     object.number("key", numberOf(event.key)).number("sequence", numberOf(event.sequence));
     object.number("timeUs", static_cast<double>(event.time_us)).number("generation", numberOf(event.generation));
-    object.text("kind", event.is_exec ? "exec" : "open").set("operations", operationsToJs(env, event.operations));
+    object.text("kind", nameOf(event.kind)).set("operations", operationsToJs(env, event.operations));
+    if (!event.old_path.empty()) object.text("oldPath", event.old_path);
     object.text("path", event.path).set("mount", mountToJs(env, event.mount));
     object.set("verdict", verdictToJs(env, event.verdict)).text("decidedBy", event.by_rule ? "rule" : "unknown");
     object.text("outcome", is_denied ? "prevented" : "detected").set("rolledBack", rolledBackToJs(env, event.rolled_back));

@@ -2,11 +2,13 @@
 
 import type {
   ContainerFacts,
+  EventAction,
+  FileFacts,
   Mode,
   Observation,
   ProcessFacts as ProcessFields,
 } from '../events/observation.ts';
-import type { KernelEvent, ProcessFacts, TableDecision } from '../native/binding.ts';
+import type { EventKind, KernelEvent, ProcessFacts, TableDecision } from '../native/binding.ts';
 import type { BoundPolicy, PolicyDecision } from '../policy/types.ts';
 import type { ContainerIdentity } from './identity.ts';
 
@@ -28,23 +30,15 @@ export function observationOf(
     sequence: event.sequence,
     timeUs: event.timeUs,
     section: isExec ? 'process' : 'file',
-    action: isExec ? 'exec' : isCreation(event) ? 'creation' : 'open',
-    hookPoint: isExec ? 'fanotify__open_exec_perm' : 'fanotify__open_perm',
+    action: actionOf(event),
+    hookPoint: hookPoints[event.kind],
     outcome: event.outcome,
     mode,
     process,
     parent,
     groupLeader: relative(event.process.groupPid),
     sessionLeader: relative(event.process.sessionPid),
-    file: isExec
-      ? undefined
-      : {
-          path: event.path,
-          mode: event.file.mode,
-          userId: event.file.uid,
-          groupId: event.file.gid,
-          inode: event.file.inode,
-        },
+    file: isExec ? undefined : fileOf(event),
     container: containerFactsOf(identity),
   };
 }
@@ -68,11 +62,41 @@ function namesOf(
   return indexes.map((index) => selectors[index]?.selector.name).filter((name) => name !== undefined);
 }
 
-function isCreation({ operations }: KernelEvent): boolean {
-  return operations.includes('createFile') || operations.includes('createExecutable');
+const hookPoints: Record<EventKind, string> = {
+  exec: 'fanotify__open_exec_perm',
+  open: 'fanotify__open_perm',
+  creation: 'fanotify__create',
+  link: 'fanotify__create',
+  rename: 'fanotify__rename',
+  attributes: 'fanotify__attrib',
+  deletion: 'fanotify__delete',
+  modification: 'fanotify__modify',
+};
+
+function actionOf({ kind, operations }: KernelEvent): EventAction {
+  switch (kind) {
+    case 'open':
+      return operations.includes('createFile') || operations.includes('createExecutable')
+        ? 'creation'
+        : 'open';
+    case 'attributes':
+      // A program came to exist.
+      return 'creation';
+    default:
+      return kind;
+  }
+}
+
+/** What is known of the file. One that was gone before it could be looked at has a path alone. */
+function fileOf({ path, oldPath, file }: KernelEvent): FileFacts {
+  if (file.inode === 0) return { path, oldPath };
+  const { mode, uid, gid, inode } = file;
+  return { path, oldPath, mode, userId: uid, groupId: gid, inode };
 }
 
 function processOf(facts: ProcessFacts, bootUs: number): ProcessFields {
+  // It had ended before anything of it could be read.
+  if (facts.startTicks === 0) return { pid: facts.pid };
   return {
     pid: facts.pid,
     executable: facts.executable === '' ? undefined : facts.executable,

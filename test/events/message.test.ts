@@ -44,6 +44,12 @@ test('shortens long IDs as runtimes do, and no others', () => {
   assert.match(inContainer('my-container-of-runc'), /in container my-container-of-runc was/);
 });
 
+test('says of a rename both names', () => {
+  const file = { path: '/etc/passwd', oldPath: '/tmp/x' };
+  const renaming = { ...creation, action: 'rename', outcome: 'detected', file } as const;
+  assert.match(messageOf(renaming, false), /^\/tmp\/x to \/etc\/passwd was renamed by \/bin\/cp in/);
+});
+
 test('cuts names that are made to fill the log', () => {
   const long = { ...creation, file: { path: `/${'x'.repeat(100_000)}` } };
   assert.ok(messageOf(long, true).length < 1_500);

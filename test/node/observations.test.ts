@@ -62,6 +62,36 @@ test('an open is a creation or an opening for writing', () => {
   assert.equal(actionOf('modifyFile'), 'open');
 });
 
+test('a change tells what was done, by what mechanism, and of a rename both names', () => {
+  const told = (change: Partial<KernelEvent>) => {
+    const { action, hookPoint, file } = observationOf({ ...exec, ...change }, identity, 'enforce', 0);
+    return [action, hookPoint, file?.path, file?.oldPath];
+  };
+  const operations = ['createExecutable', 'createFile'] as const;
+  assert.deepEqual(told({ kind: 'attributes', operations }), [
+    'creation',
+    'fanotify__attrib',
+    '/tmp/x',
+    undefined,
+  ]);
+  assert.deepEqual(told({ kind: 'link', operations })[0], 'link');
+  assert.deepEqual(told({ kind: 'rename', operations, oldPath: '/a' }), [
+    'rename',
+    'fanotify__rename',
+    '/tmp/x',
+    '/a',
+  ]);
+});
+
+test('what was gone before it could be looked at is left out', () => {
+  const gone = { ...process, executable: '', args: [], startTicks: 0 };
+  const file = { mode: 0, uid: 0, gid: 0, inode: 0 };
+  const event = { ...exec, kind: 'deletion', process: gone, file, parent: undefined } as const;
+  const observation = observationOf(event, identity, 'enforce', 0);
+  assert.deepEqual(observation.process, { pid: process.pid });
+  assert.deepEqual(observation.file, { path: '/tmp/x', oldPath: undefined });
+});
+
 test('times count from when the machine was started, and users are the effective ones', () => {
   const { process: fields } = observationOf(exec, identity, 'enforce', 1e15);
   assert.equal(fields.startUs, 1e15 + 5e6);

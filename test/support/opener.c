@@ -6,6 +6,12 @@
  * opener tmpfile FOLDER MODE        an unnamed file
  * opener deep FLAG...               creates a file whose path is longer than PATH_MAX
  * opener race FOLDER THREADS COUNT  creates COUNT executables with each of THREADS threads, prints how many it got
+ * opener mknod PATH MODE            a regular file without an open
+ * opener chmod PATH MODE            also of a symlink's target
+ * opener link|symlink|rename|exchange PATH OTHER
+ * opener truncate PATH SIZE         without an open
+ * opener unlink PATH -
+ * opener named FOLDER MODE PATH     an unnamed file of the folder that is given a name
  * opener poll PATH MS FLAG...       opens again and again; prints opens, refusals and the longest wait in us
  */
 #define _GNU_SOURCE
@@ -153,6 +159,14 @@ static int poll_open(const char *path, int ms, int flag) {
   return 0;
 }
 
+static int name_unnamed(const char *folder, int mode, const char *path) {
+  char link[64];
+  int file = open(folder, O_TMPFILE | O_WRONLY, mode);
+  if (file < 0) return -1;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+  return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
 int main(int argc, char **argv) {
   const char *how = argc > 1 ? argv[1] : "";
   umask(0);
@@ -160,7 +174,16 @@ int main(int argc, char **argv) {
   if (strcmp(how, "race") == 0 && argc == 5) return create_racing(argv[2], atoi(argv[3]), atoi(argv[4]));
   if (strcmp(how, "poll") == 0 && argc > 3) return poll_open(argv[2], atoi(argv[3]), flags_of(argv + 4));
   if (argc < 4) return 2;
+  if (strcmp(how, "link") == 0) return say(link(argv[2], argv[3]));
+  if (strcmp(how, "symlink") == 0) return say(symlink(argv[2], argv[3]));
+  if (strcmp(how, "rename") == 0) return say(rename(argv[2], argv[3]));
+  if (strcmp(how, "exchange") == 0) return say(renameat2(AT_FDCWD, argv[2], AT_FDCWD, argv[3], RENAME_EXCHANGE));
+  if (strcmp(how, "truncate") == 0) return say(truncate(argv[2], atol(argv[3])));
+  if (strcmp(how, "unlink") == 0) return say(unlink(argv[2]));
   int mode = strtol(argv[3], NULL, 8), flag = flags_of(argv + 4);
+  if (strcmp(how, "mknod") == 0) return say(mknod(argv[2], S_IFREG | mode, 0));
+  if (strcmp(how, "chmod") == 0) return say(chmod(argv[2], mode));
+  if (strcmp(how, "named") == 0 && argc == 5) return say(name_unnamed(argv[2], mode, argv[4]));
   if (strcmp(how, "open") == 0) return say(open(argv[2], flag, mode));
   if (strcmp(how, "creat") == 0) return say(creat(argv[2], mode));
   if (strcmp(how, "tmpfile") == 0) return say(open(argv[2], O_TMPFILE | O_WRONLY, mode));

@@ -1,0 +1,40 @@
+// A change of a container's root filesystem that raises no permission event, in terms of the container.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "processes.h"
+#include "table.h"
+
+namespace d4c {
+
+/// How a file was changed, as documents name it.
+enum class ChangeKind : uint8_t { kCreation, kLink, kRename, kAttributes, kDeletion, kModification };
+
+struct Change {
+  ChangeKind kind;
+  /// 0 when it is not visible in this process's pid namespace. It may have ended.
+  pid_t tid = 0;
+  /// As the container sees it; of a rename, the new name.
+  std::string path;
+  /// Of a rename, what the file was called before.
+  std::string old_path{};
+  /// What happened at `path`, and at `old_path`.
+  uint8_t operations = 0;
+  uint8_t old_operations = 0;
+  /// The file as it was when the event was read; false when it was gone by then.
+  bool has_file = false;
+  struct stat file {};
+  /// Who did it, where that was read before the event could be told.
+  std::optional<Process> process{};
+  /// Whether it is an image's file that was copied up.
+  bool is_copied_up = false;
+
+  bool isExecutable() const { return has_file && S_ISREG(file.st_mode) && (file.st_mode & 0111) != 0; }
+};
+
+}  // namespace d4c

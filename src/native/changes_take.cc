@@ -1,0 +1,182 @@
+// From one event of a filesystem to what happened in a container.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "changes.h"
+
+namespace d4c {
+
+namespace {
+
+/// An open that has created a file is decided right after; a task that is not on its way there by then has used mknod.
+constexpr std::chrono::milliseconds kShortest(3);
+/// On a machine that is overloaded an open may be put off for a second.
+constexpr std::chrono::milliseconds kLongest(2000);
+
+/// What the event is about, with O_PATH, as it is now.
+Descriptor openTarget(int mount, const FidEvent& event, struct stat* file) {
+  alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
+  if (event.target.empty() || event.target.size() > sizeof room) return Descriptor();
+  std::memcpy(room, event.target.data(), event.target.size());
+  Descriptor target(open_by_handle_at(mount, reinterpret_cast<file_handle*>(room), O_PATH | O_CLOEXEC));
+  return target && fstat(target.get(), file) == 0 ? std::move(target) : Descriptor();
+}
+
+bool isExecutable(const struct stat& file) { return S_ISREG(file.st_mode) && (file.st_mode & 0111) != 0; }
+
+uint8_t creationOf(const struct stat& file) {
+  return isExecutable(file) ? kCreateFile | kCreateExecutable : kCreateFile;
+}
+
+bool isExecutableInImage(const Upper& upper, const std::string& path) {
+  const Descriptor file = upper.openInImage(path);
+  struct stat found {};
+  return file && fstat(file.get(), &found) == 0 && isExecutable(found);
+}
+
+bool isInImage(const Upper& upper, const std::string& path) { return static_cast<bool>(upper.openInImage(path)); }
+
+}  // namespace
+
+void Changes::tell(Root& root, const Change& change) { hooks_.judge(root, change); }
+
+void Changes::takeName(const Place& place, int mount, const FidEvent& event, std::string_view name, bool was_moved_here) {
+  Change change{ChangeKind::kCreation, event.tid, place.path + std::string(name)};
+  const Descriptor target = openTarget(mount, event, &change.file);
+  // What is gone again is of no more use than what never was.
+  if (!target) return;
+  if (isWhiteout(change.file)) {
+    if (was_moved_here) takeDeletion(place, mount, event, name);
+    return;
+  }
+  if (!S_ISREG(change.file.st_mode) && !S_ISLNK(change.file.st_mode)) return;
+  change.has_file = true;
+  change.is_copied_up = S_ISREG(change.file.st_mode) && isCopiedUp(target.get());
+  const bool is_linked = S_ISREG(change.file.st_mode) && change.file.st_nlink > 1;
+  // KERNEL: a file of the image appears under its own name when it is copied up, and under another one when it is linked.
+  if (change.is_copied_up && (was_moved_here ? !is_linked : isInImage(place.root->upper, change.path))) return;
+  change.operations = creationOf(change.file);
+  if (is_linked) {
+    change.kind = ChangeKind::kLink;
+    tell(*place.root, change);
+    return;
+  }
+  if (!S_ISREG(change.file.st_mode)) {
+    tell(*place.root, change);
+    return;
+  }
+  Pending pending{place.root, std::move(change), Clock::now()};
+  if (settleOne(pending, false)) return;
+  // It may have ended when it is known what the creation was.
+  Process process;
+  if (readProcess(event.tid, &process)) pending.change.process = std::move(process);
+  pending_.push_back(std::move(pending));
+}
+
+/// Whether it is known what the creation was, and was told or need not be. `is_over`: its task went on since.
+bool Changes::settleOne(const Pending& pending, bool is_over) {
+  const Change& change = pending.change;
+  Upper& upper = pending.root->upper;
+  if (const auto mode = upper.takeClaim(change.tid, change.file.st_ino)) {
+    upper.noteExecutable(change.file.st_ino, (*mode & 0111) != 0);
+    return true;
+  }
+  const Clock::duration age = Clock::now() - pending.since;
+  if (!is_over && age < kLongest && hooks_.concerns(*pending.root, change)) {
+    if (age < kShortest) return false;
+    const OpenIntent intent = openIntent(change.tid, &calls_);
+    if (intent.rest == BlockedCall::Rest::kRunning || (intent.rest == BlockedCall::Rest::kBlocked && intent.certain && intent.creates)) {
+      return false;
+    }
+  }
+  upper.noteExecutable(change.file.st_ino, change.isExecutable());
+  tell(*pending.root, change);
+  return true;
+}
+
+/// Those that are known by now; those of the inode in any case, since something further was done with it.
+void Changes::settle(uint64_t inode) {
+  const auto is_settled = [&](const Pending& pending) {
+    return (inode == 0 || pending.change.file.st_ino == inode) && settleOne(pending, inode != 0);
+  };
+  pending_.erase(std::remove_if(pending_.begin(), pending_.end(), is_settled), pending_.end());
+}
+
+void Changes::takeAttributes(const Place& place, int mount, const FidEvent& event) {
+  Change change{ChangeKind::kAttributes, event.tid, place.path + std::string(event.name)};
+  const Descriptor target = openTarget(mount, event, &change.file);
+  if (!target || !S_ISREG(change.file.st_mode)) return;
+  const uint64_t inode = change.file.st_ino;
+  settle(inode);
+  change.has_file = true;
+  change.is_copied_up = isCopiedUp(target.get());
+  Upper& upper = place.root->upper;
+  std::optional<bool> was = upper.wasExecutable(inode);
+  if (!was && change.is_copied_up) was = isExecutableInImage(upper, change.path);
+  // Of what was never looked at the event does not say what it was before.
+  if (!was) was = upper.hasLearned() ? false : change.isExecutable();
+  upper.noteExecutable(inode, change.isExecutable());
+  if (*was || !change.isExecutable()) return;
+  change.operations = kCreateExecutable;
+  tell(*place.root, change);
+}
+
+void Changes::takeDeletion(const Place& place, int mount, const FidEvent& event, std::string_view name) {
+  struct stat file {};
+  const Descriptor target = openTarget(mount, event, &file);
+  const uint64_t inode = inodeOf(event.target);
+  const bool is_of_overlay = target && isWhiteout(file);
+  // A whiteout that is deleted stands for what had been deleted before.
+  if (is_of_overlay && (event.mask & FAN_DELETE)) return;
+  if (!is_of_overlay) settle(inode);
+  if (!target) place.root->upper.forget(inode);
+  Change change{ChangeKind::kDeletion, event.tid, place.path + std::string(name)};
+  change.operations = kDeleteFile;
+  if (target && !is_of_overlay) {
+    change.has_file = true;
+    change.file = file;
+  }
+  tell(*place.root, change);
+}
+
+void Changes::takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidEvent* next) {
+  if (from.root == nullptr || from.root != to.root) {
+    // From overlayfs's own folder: a whiteout, or what was made over one. To elsewhere: of no name in the container.
+    if (to.root != nullptr) takeName(to, mount, event, event.new_name, true);
+    if (from.root != nullptr) takeDeletion(from, mount, event, event.name);
+    return;
+  }
+  Change change{ChangeKind::kRename, event.tid, to.path + std::string(event.new_name), from.path + std::string(event.name)};
+  const Descriptor target = openTarget(mount, event, &change.file);
+  if (target && isWhiteout(change.file)) return;
+  settle(inodeOf(event.target));
+  change.old_operations = kDeleteFile;
+  change.has_file = static_cast<bool>(target);
+  change.is_copied_up = target && S_ISREG(change.file.st_mode) && isCopiedUp(target.get());
+  // KERNEL: the inode that had the name before loses a link right after, by the same task and without a name.
+  struct stat replaced {};
+  std::optional<bool> was_executable;
+  if (next != nullptr && (next->mask & FAN_ATTRIB) && next->tid == event.tid && next->folder.empty()) {
+    const uint64_t inode = inodeOf(next->target);
+    const bool is_there = static_cast<bool>(openTarget(mount, *next, &replaced));
+    if (!is_there || S_ISREG(replaced.st_mode)) was_executable = is_there ? isExecutable(replaced) : to.root->upper.wasExecutable(inode).value_or(false);
+  } else if (isInImage(to.root->upper, change.path)) {
+    was_executable = isExecutableInImage(to.root->upper, change.path);
+  }
+  if (target && !S_ISREG(change.file.st_mode) && !S_ISLNK(change.file.st_mode)) {
+    change.operations = 0;
+  } else if (!was_executable) {
+    change.operations = creationOf(change.file);
+  } else {
+    change.operations = *was_executable ? kModifyFile | kModifyExecutable : kModifyFile;
+    // A program under a name that was none is as good as a new one.
+    if (!*was_executable && change.isExecutable()) change.operations |= kCreateExecutable;
+  }
+  tell(*to.root, change);
+}
+
+}  // namespace d4c
