@@ -16,7 +16,10 @@ export const uninstallCommand: AddCommand = (program, done) => {
       const cluster = await openCluster(kubeconfig === undefined ? {} : { kubeconfig });
       // So that a wrong address is one error and not one for every kind of object.
       await cluster.serves('v1');
-      const removals = await uninstall(cluster, { keepPolicies });
+      const removals = await uninstall(cluster, {
+        keepPolicies,
+        onProgress: (what, done) => process.stderr.write(`d4c-gate: ${what}: ${done} so far\n`),
+      });
       cluster.close();
       for (const { what, removed } of removals) process.stdout.write(`${what}: ${removed} removed\n`);
       if (keepPolicies) process.stdout.write('policies: kept\n');

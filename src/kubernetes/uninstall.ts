@@ -7,12 +7,15 @@ import { type Cluster, hasStatus, type ListOptions } from './client.ts';
 import { definitionName } from './crd.ts';
 import type { Kind, KubernetesObject, ObjectOf } from './kinds.ts';
 import { ownSelector, podAnnotations } from './names.ts';
+import { makePace } from './pace.ts';
 import { nameOf } from './paths.ts';
 import { isOurs } from './webhooks.ts';
 
 export interface UninstallOptions {
   /** Leaves the policies and the custom resource (default: false). */
   readonly keepPolicies?: boolean;
+  /** Called about every second while pods are cleaned, with how many have been. */
+  readonly onProgress?: (what: string, done: number) => void;
 }
 
 /** What became of one kind of thing. */
@@ -27,6 +30,9 @@ export interface Removal {
 /** How many objects are written to at the same time. */
 const concurrency = 8;
 const goneMs = 30_000;
+const patchesPerSecond = 300;
+const attemptsPerPod = 5;
+const progressMs = 1_000;
 
 /** Goes on after errors, so that what can be removed is; `errors` say what is left. Never throws. */
 export async function uninstall(cluster: Cluster, options: UninstallOptions = {}): Promise<Removal[]> {
@@ -36,7 +42,8 @@ export async function uninstall(cluster: Cluster, options: UninstallOptions = {}
       () => removeAll(cluster, 'mutatingwebhookconfigurations', {}, isOurs),
       () => removeAll(cluster, 'validatingwebhookconfigurations', {}, isOurs),
     ]),
-    await removal('pods with annotations of d4c-gate', [() => cleanPods(cluster)]),
+    await removal('pods with annotations of d4c-gate', [() => cleanPods(cluster, options)]),
+    await removal('reports', [() => removeAll(cluster, 'reports', own)]),
   ];
   if (options.keepPolicies !== true) {
     removals.push(
@@ -78,7 +85,11 @@ async function removeAll<K extends Kind>(
   );
 }
 
-async function cleanPods(cluster: Cluster): Promise<Outcome[]> {
+/** Slowly enough that the API server has time for others. What is busy is waited for, at most a few times per pod. */
+async function cleanPods(cluster: Cluster, { onProgress }: UninstallOptions): Promise<Outcome[]> {
+  const pace = makePace(patchesPerSecond);
+  let done = 0;
+  let toldAt = performance.now();
   const annotations = Object.fromEntries(podAnnotations.map((key) => [key, null]));
   const outcomes: Outcome[] = [];
   for await (const { items } of cluster.pages('pods')) {
@@ -87,7 +98,21 @@ async function cleanPods(cluster: Cluster): Promise<Outcome[]> {
     );
     outcomes.push(
       ...(await forEach(marked, async ({ metadata: { name = '', namespace = '', uid } }) => {
-        await cluster.mergePatch('pods', { name, namespace }, { metadata: { uid, annotations } });
+        for (let attempt = 1; ; attempt += 1) {
+          await pace.turn();
+          try {
+            await cluster.mergePatch('pods', { name, namespace }, { metadata: { uid, annotations } });
+            break;
+          } catch (error) {
+            if (!hasStatus(error, 429) || attempt === attemptsPerPod) throw error;
+            pace.hold(error.retryAfterMs ?? 1_000);
+          }
+        }
+        done += 1;
+        if (performance.now() - toldAt > progressMs) {
+          toldAt = performance.now();
+          onProgress?.('pods with annotations of d4c-gate', done);
+        }
         return true;
       })),
     );

@@ -1,20 +1,14 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempDisposable, writeFile } from 'node:fs/promises';
-import { Agent, get } from 'node:https';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { hasStatus } from '../../src/kubernetes/client.ts';
-import type { ContainerPolicy, CustomResourceDefinition, Pod } from '../../src/kubernetes/kinds.ts';
+import type { ContainerPolicy, Pod } from '../../src/kubernetes/kinds.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
+import { type ClusterGate, startClusterGate } from '../support/clusterGate.ts';
 import { eventually } from '../support/programs.ts';
+import { installReports } from '../support/reports.ts';
 
 const skip = clusterRequirements({ breakable: true });
 const options = { skip, timeout: 60_000 };
-const main = join(import.meta.dirname, '../../src/main.ts');
 const policiesKey = 'd4c-gate.io/policies';
 /** What the controller promises. */
 const mendedMs = 10_000;
@@ -23,16 +17,13 @@ const ownNamespace = `gate-${suffix}`;
 const [enforced, later] = [`enforced-${suffix}`, `later-${suffix}`];
 
 let cluster: TestCluster;
-let address: string;
-let gate: { child: ChildProcess; output: () => string };
-const folder = await mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
+let gate: ClusterGate;
 
 before(
   async () => {
     if (skip !== undefined) return;
     cluster = await startCluster();
-    await installReports();
-    address = `127.0.0.1:${await freePort()}`;
+    await installReports(cluster.client);
     gate = await startGate();
     await cluster.client.create('namespaces', {
       metadata: { name: enforced, labels: { 'd4c-gate.io/mode': 'enforce' } },
@@ -42,44 +33,16 @@ before(
   { timeout: 120_000 },
 );
 after(async () => {
-  await stopGate();
+  await gate?.stop();
   await cluster?.close();
-  await folder.remove();
 });
 
-async function startGate(): Promise<typeof gate> {
-  await writeFile(join(folder.path, 'from-a-file.yaml'), JSON.stringify(specFor({})));
-  const child = spawn(
-    process.execPath,
-    [
-      ...[main, 'serve', '--kubeconfig', cluster.kubeconfig, '--webhook-url', `https://${address}`],
-      ...['--listen', address, '--install', '--namespace', ownNamespace, '--policies', folder.path],
-      ...['--drain-ms', '0'],
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  let text = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk;
-    });
-  }
-  await eventually(
-    'it listens',
-    () => {
-      assert.equal(child.exitCode, null, text);
-      return text.includes(`listening on https://${address}`);
-    },
-    40_000,
-  );
-  return { child, output: () => text };
-}
-
-async function stopGate(): Promise<void> {
-  if (gate === undefined || gate.child.exitCode !== null) return;
-  gate.child.kill('SIGTERM');
-  await once(gate.child, 'exit');
-}
+const startGate = (address?: string) =>
+  startClusterGate(cluster, {
+    policies: { 'from-a-file': specFor({}) },
+    namespace: ownNamespace,
+    ...(address !== undefined && { address }),
+  });
 
 /** Every pod whose container is named by these conditions. */
 function specFor(more: object, actions = ['log'], operation = ['exec']): object {
@@ -117,68 +80,19 @@ const eventuallyHas = (name: string, namespace: string, wanted: string | undefin
     mendedMs,
   );
 
-function metric(name: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const agent = new Agent({ rejectUnauthorized: false });
-    get(`https://${address}/metrics`, { agent }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.on('end', () => {
-        const line = text.split('\n').find((one) => one.startsWith(`${name} `));
-        resolve(Number(line?.split(' ')[1] ?? Number.NaN));
-      });
-    }).on('error', reject);
-  });
-}
+const setMode = (name: string, value: string | null) =>
+  cluster.client.mergePatch(
+    'namespaces',
+    { name },
+    {
+      metadata: {
+        labels: { 'd4c-gate.io/mode': value },
+        annotations: { 'd4c-gate.io/confirm-opt-out': 'true' },
+      },
+    },
+  );
 
-/** The field names of openreports.io/v1alpha1 that are written, and nothing else of it. */
-async function installReports(): Promise<void> {
-  const text = { type: 'string' };
-  const texts = { type: 'object', additionalProperties: text };
-  const outcomes = ['pass', 'fail', 'warn', 'error', 'skip'];
-  const result = {
-    type: 'object',
-    required: ['policy'],
-    properties: {
-      ...{ source: text, policy: text, category: text, message: text, properties: texts },
-      result: { type: 'string', enum: outcomes },
-    },
-  };
-  const counts = Object.fromEntries(outcomes.map((outcome) => [outcome, { type: 'integer' }]));
-  const schema = {
-    type: 'object',
-    properties: {
-      source: text,
-      scope: { type: 'object', properties: { apiVersion: text, kind: text, name: text } },
-      summary: { type: 'object', properties: counts },
-      results: { type: 'array', items: result },
-    },
-  };
-  const definition: CustomResourceDefinition = {
-    metadata: { name: 'reports.openreports.io' },
-    spec: {
-      group: 'openreports.io',
-      scope: 'Namespaced',
-      names: { kind: 'Report', listKind: 'ReportList', plural: 'reports', singular: 'report' },
-      versions: [{ name: 'v1alpha1', served: true, storage: true, schema: { openAPIV3Schema: schema } }],
-    },
-  };
-  await cluster.client.create('customresourcedefinitions', definition);
-  await eventually('reports are served', () => cluster.client.serves('openreports.io/v1alpha1'), 20_000);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const bound = server.address();
-      const port = typeof bound === 'object' ? (bound?.port ?? 0) : 0;
-      server.close(() => resolve(port));
-    });
-  });
-}
+const metric = (name: string) => gate.metric(name);
 
 test('existing pods follow a policy that is created, edited and deleted', options, async () => {
   await createPod(podOf('a', enforced, { app: 'web' }));
@@ -210,22 +124,11 @@ test(
   async () => {
     await createPod(podOf('early', later));
     assert.equal(await annotationOf('early', later), undefined);
-    const mode = (value: string | null) =>
-      cluster.client.mergePatch(
-        'namespaces',
-        { name: later },
-        {
-          metadata: {
-            labels: { 'd4c-gate.io/mode': value },
-            annotations: { 'd4c-gate.io/confirm-opt-out': 'true' },
-          },
-        },
-      );
     const missed = await metric('d4c_gate_admission_fail_open_pods_total');
-    await mode('observe');
+    await setMode(later, 'observe');
     await eventuallyHas('early', later, 'from-a-file');
     assert.equal(await metric('d4c_gate_admission_fail_open_pods_total'), missed, 'it was there before');
-    await mode(null);
+    await setMode(later, null);
     await eventuallyHas('early', later, undefined);
   },
 );
@@ -322,6 +225,11 @@ test(
       undecidedPods: '0',
     });
     assert.equal(report.summary?.pass, report.results?.length);
+    const find = () => cluster.client.find('reports', { name: 'd4c-gate', namespace: later });
+    await setMode(later, 'observe');
+    await eventually('there is one of this namespace too', find, 15_000);
+    await setMode(later, null);
+    await eventually('it is deleted', async () => (await find()) === undefined);
   },
 );
 
@@ -354,7 +262,7 @@ test(
   'pods created while the webhook was away are mended, counted and told of by the next leader',
   options,
   async () => {
-    await stopGate();
+    await gate.stop();
     const { metadata } = await createPod(podOf('missed', enforced));
     assert.equal(metadata.annotations?.[policiesKey], undefined);
     const broken = specFor({ targetFilePaths: ['/etc/x'] });

@@ -9,6 +9,7 @@ import type { Kind } from '../../src/kubernetes/kinds.ts';
 import { ownLabels } from '../../src/kubernetes/names.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, must, run } from '../support/programs.ts';
+import { installReports } from '../support/reports.ts';
 
 const skip = clusterRequirements({ breakable: true });
 const main = join(import.meta.dirname, '../../src/main.ts');
@@ -152,6 +153,7 @@ test('uninstalling takes annotations off pods, leaves nothing, and says what it 
     'validatingwebhookconfigurations',
     'customresourcedefinitions',
   ] as const;
+  await installReports(cluster.client);
   await installDefinition(cluster.client);
   await uninstall();
   const before = await Promise.all(kinds.map(namesOf));
@@ -170,11 +172,21 @@ test('uninstalling takes annotations off pods, leaves nothing, and says what it 
     ['mine'],
   );
   await install(cluster.client, options);
+  for (const [name, labels] of [
+    ['d4c-gate', { ...ownLabels }],
+    ['of-another', {}],
+  ] as const) {
+    await cluster.client.create('reports', { metadata: { name, namespace: 'default', labels } });
+  }
 
   const { exitCode, stdout, stderr } = await uninstall();
   assert.equal(exitCode, 0, stderr);
   assert.match(stdout, /^webhook configurations: 2 removed$/m);
   assert.match(stdout, /^policies: 1 removed$/m);
+  assert.deepEqual(
+    (await cluster.client.list('reports')).map((report) => report.metadata.name),
+    ['of-another'],
+  );
   assert.match(stdout, /^custom resource definitions: 1 removed$/m);
   assert.deepEqual(await Promise.all(kinds.map(namesOf)), before);
   const left = await cluster.client.list('pods');
