@@ -271,9 +271,16 @@ test(
       { name: 'd4c-gate' },
       { webhooks: [] },
     );
-    await cluster.client.mergePatch('containerpolicies', { name: 'counted' }, { spec: broken });
+    await eventually('the API server has heard of it', async () => {
+      try {
+        return await cluster.client.mergePatch('containerpolicies', { name: 'counted' }, { spec: broken });
+      } catch (error) {
+        if (hasStatus(error, 500) && /failed calling webhook/.test(error.message)) return undefined;
+        throw error;
+      }
+    });
     await createPolicy('from-a-file', specFor({}));
-    gate = await startGate();
+    gate = await startGate(gate.address);
     await eventuallyHas('missed', enforced, 'from-a-file');
     assert.equal(await metric('d4c_gate_admission_fail_open_pods_total'), 1);
     const event = await eventually('the Event', async () =>

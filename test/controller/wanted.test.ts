@@ -6,6 +6,7 @@ import type { Pod } from '../../src/kubernetes/kinds.ts';
 import { policiesKey, undecidedKey } from '../../src/kubernetes/names.ts';
 import { stateOf } from '../../src/kubernetes/namespaceModes.ts';
 import { compile } from '../../src/policy/compile.ts';
+import { indexPolicies } from '../../src/policy/policyIndex.ts';
 import { readPolicy } from '../../src/policy/read.ts';
 
 const place = { clusterId: 'id', clusterName: undefined, ownNamespace: 'd4c-gate' };
@@ -21,14 +22,12 @@ function policy(id: string, more: object = {}) {
   return compile(id, read);
 }
 
-const generation = {
-  number: 1,
-  policies: [
-    policy('all'),
-    policy('named', { kubernetesPodName: ['web-b*'] }),
-    policy('x', { kubernetesClusterName: ['x'] }),
-  ],
-};
+const policies = [
+  policy('all'),
+  policy('named', { kubernetesPodName: ['web-b*'] }),
+  policy('x', { kubernetesClusterName: ['x'] }),
+];
+const generation = { number: 1, policies, index: indexPolicies(policies) };
 
 const pod = (metadata: Pod['metadata'] = {}, more: Partial<Pod> = {}): KnownPod =>
   knownPod({
