@@ -12,7 +12,7 @@ export async function startGate(folder: string, policy: string): Promise<Daemon>
   const output = `ndjson:${join(folder, 'documents')}`;
   return startDaemon(
     process.execPath,
-    [main, 'node', '--policies', policies, '--output', output],
+    [main, 'node', '--policies', policies, '--output', output, '--keeper', 'off'],
     /gate open/,
   );
 }

@@ -4,7 +4,7 @@ set -eu
 to=$1
 mkdir -p "$to"
 
-# The Debian packages that Node and the addon are linked with, and their records, which scanners and the SBOM read.
+# The Debian packages that Node and the keeper are linked with, and their records, which scanners and the SBOM read.
 mkdir -p "$to/var/lib/dpkg/status.d"
 for package in base-files libc6 libgcc-s1 libstdc++6; do
   dpkg --listfiles "$package" | while read -r file; do
@@ -29,7 +29,7 @@ printf 'hosts: files dns\n' >"$to/etc/nsswitch.conf"
 # Node: the one that the lock file names, without the symbols of its own C++ code.
 strip -o "$to/usr/local/bin/node" node_modules/node/bin/node
 
-# d4c-gate: compiled JavaScript, the addon, the packages it needs at run time.
+# d4c-gate: compiled JavaScript, the keeper, the packages it needs at run time.
 app=$to/opt/d4c-gate
 PATH=$PWD/node_modules/.bin:$PATH npm run build
 npm prune --omit=dev --ignore-scripts --no-audit --no-fund
@@ -43,7 +43,7 @@ find "$app/node_modules" -type d \( -name test -o -name tests -o -name .github -
 find "$app/node_modules" -depth -type d -empty -delete
 if [ -d build/Release ]; then
   mkdir -p "$app/build/Release"
-  find build/Release -maxdepth 1 -type f -name '*.node' -exec cp {} "$app/build/Release" \;
+  cp build/Release/d4c-gate-keeper build/Release/*.node "$app/build/Release"
   strip --strip-unneeded "$app"/build/Release/*
 fi
 
@@ -55,5 +55,6 @@ chmod -R go-w "$app"
 sed -i '1s,^#!.*,#!/usr/local/bin/node,' "$app/dist/main.js"
 chmod 755 "$app/dist/main.js"
 ln -s /opt/d4c-gate/dist/main.js "$to/usr/local/bin/d4c-gate"
+ln -s /opt/d4c-gate/build/Release/d4c-gate-keeper "$to/usr/local/bin/d4c-gate-keeper"
 
 "$to/usr/local/bin/node" image/sbom.ts "$to" >"$to/opt/d4c-gate/sbom.cdx.json"

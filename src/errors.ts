@@ -72,10 +72,13 @@ export const errorCodes = {
   REVIEW_TOO_LARGE: 'the body of an admission request is too large',
   REVIEW_VERSION: 'an AdmissionReview has another version than v1',
   TLS_UNUSABLE: 'a certificate and key cannot be used',
-  GATE_NOT_BUILT: 'the native addon is not there',
+  GATE_NOT_BUILT: 'the programs in C++ are not there',
   GATE_NOT_PERMITTED: 'the kernel does not let this process gate anything',
   GATE_TABLE_INVALID: 'a decision table is damaged',
   GATE_UNSUPPORTED: 'this kernel has no fanotify permission events',
+  KEEPER_FAILED: 'the keeper could not start, or ended before it had a gate',
+  KEEPER_TAKEN: 'another agent has taken the keeper over',
+  KEEPER_UNREACHABLE: 'no keeper answers at the socket',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -22,6 +22,7 @@ export const failures = {
   document_write_failed: 'a file is tried again, at a growing distance; standard output is given up',
   event_report_dropped: 'the verdict stood; the event is not reported',
   event_unread: 'the kernel refused the open',
+  keeper_lost: 'nothing is gated until a keeper answers again; then every container is found anew',
   intent_unread: 'the open was taken as creating and writing',
   mark_failed: 'the container runs without the gate',
   path_unread: 'every path condition of a `block` rule was taken as met',

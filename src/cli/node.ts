@@ -12,6 +12,8 @@ import { type Mode, modes } from '../events/observation.ts';
 import type { Sink } from '../events/sink.ts';
 import { stdoutSink } from '../events/stdout.ts';
 import { log } from '../log.ts';
+import type { OnAgentLoss } from '../native/gate.ts';
+import { defaultKeeperSocket, type KeeperPlace } from '../native/keeperProgram.ts';
 import type { Agent, AgentOptions } from '../node/agent.ts';
 import { type Health, openHealth } from '../node/health.ts';
 import { type OpenPlace, plainHost } from '../node/place.ts';
@@ -35,6 +37,10 @@ interface NodeFlags {
   readonly hostRoot: string;
   readonly healthFile?: string;
   readonly namespace: string;
+  readonly keeper: KeeperPlace['how'];
+  readonly keeperSocket: string;
+  readonly onAgentLoss: OnAgentLoss;
+  readonly keepGate?: true;
 }
 
 /** How long until a gate that the kernel refused is tried again, where the process must not end. */
@@ -57,6 +63,21 @@ export const nodeCommand: AddCommand = (program, done) => {
         .choices(['allow', 'deny'])
         .default('allow'),
     )
+    .addOption(
+      new Option(
+        '--keeper <which>',
+        '`start`: a process that outlives the agent; `join`: one that runs; `off`',
+      )
+        .choices(['start', 'join', 'off'])
+        .default('start'),
+    )
+    .option('--keeper-socket <path>', 'where the keeper listens', defaultKeeperSocket)
+    .addOption(
+      new Option('--on-agent-loss <verdict>', 'what decides while the agent is gone; `keep`: its policies')
+        .choices(['keep', 'allow', 'deny'])
+        .default('keep'),
+    )
+    .option('--keep-gate', 'leave the gate to the keeper when told to stop')
     .option('--cluster-name <name>', 'for the condition `kubernetesClusterName`')
     .option(
       '--cluster-id <uid>',
@@ -102,6 +123,8 @@ async function runNode(flags: NodeFlags): Promise<ExitCode> {
         mode,
         holdMs,
         onUnknown: flags.onUnknown,
+        onAgentLoss: flags.onAgentLoss,
+        keeper: { how: flags.keeper, socket: flags.keeperSocket },
         containerdSockets: (flags.containerdSocket ?? defaultContainerdSockets).map((path) =>
           join(hostRoot, path),
         ),
@@ -119,10 +142,19 @@ async function runNode(flags: NodeFlags): Promise<ExitCode> {
     log.info({ mode, output, holdMs, generation: number, policies: first.length }, 'gate open');
     health.set({ isReady: cluster === undefined, reason: cluster && 'the cluster has not been read yet' });
     void cluster?.ready.then((isReady) => isReady && health.set({ isReady, reason: undefined }));
-    log.info({ signal: await stopped }, 'gate closing');
+    const signal = await Promise.race([stopped, agent.taken]);
     health.set({ isReady: false, reason: 'it ends' });
-    await agent.close();
-    log.info(agent.stats(), 'gate closed');
+    if (signal === undefined) {
+      await agent.close();
+      throw new GateError(
+        'KEEPER_TAKEN',
+        `another agent has come to the keeper at \`${flags.keeperSocket}\``,
+      );
+    }
+    const keepsGate = flags.keepGate === true || flags.keeper === 'join';
+    log.info({ signal, keepsGate }, 'gate closing');
+    await agent.close({ keepsGate });
+    log.info(await agent.stats(), keepsGate ? 'gate left to the keeper' : 'gate closed');
     return 0;
   } finally {
     await cluster?.close();
@@ -186,7 +218,10 @@ async function openPatiently(
 }
 
 function isOfKernel({ code }: GateError): boolean {
-  return ['GATE_NOT_PERMITTED', 'GATE_UNSUPPORTED', 'GATE_NOT_BUILT', 'HOST_ROOT_UNUSABLE'].includes(code);
+  return (
+    code.startsWith('KEEPER_') ||
+    ['GATE_NOT_PERMITTED', 'GATE_UNSUPPORTED', 'GATE_NOT_BUILT', 'HOST_ROOT_UNUSABLE'].includes(code)
+  );
 }
 
 /** @throws USAGE, OUTPUT_UNUSABLE */

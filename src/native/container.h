@@ -31,6 +31,8 @@ struct Binding {
   /// Null: no policy applies.
   std::shared_ptr<const Table> table;
   uint64_t generation = 0;
+  /// Of whoever published it: what its events need to be told. Opaque here.
+  std::shared_ptr<const std::string> context{};
 };
 
 /// The processes of one cgroup on one root filesystem.
@@ -67,6 +69,9 @@ class Container {
   std::shared_ptr<const Cgroup> cgroup() const;
   /// Whether it is now known by this cgroup; false when it is by another one.
   bool seat(const Cgroup& cgroup);
+
+  /// A process of it that was seen last; 0 when none was.
+  std::atomic<pid_t> pid{0};
 
   /// Remembers a mount that members use. It is in a mount namespace of the container.
   void rememberMount(uint64_t mount);

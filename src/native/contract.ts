@@ -1,10 +1,13 @@
-/** What the gate promises to TypeScript. Implemented in C++; `binding.ts` opens it. */
+/** What the gate promises to TypeScript. Implemented in C++ by the keeper; `gate.ts` opens it. */
 
 import type { Failure } from '../failures.ts';
 import type { Action, FileOperation, MountKind, PolicyEvent, Verdict } from '../policy/types.ts';
 
 /** Names one container that runs, or may come to run, on a root filesystem. Never used twice by one gate. */
 export type ContainerKey = number;
+
+/** `keep`: its table, as always. `deny`: what a `block` rule of its table could concern is refused. */
+export type OnAgentLoss = 'keep' | 'allow' | 'deny';
 
 /** Whether a `block` is answered to the kernel, or only reported. The gate's bounds that of every table. */
 export type GateMode = 'observe' | 'enforce';
@@ -15,7 +18,9 @@ export interface GateOptions {
   readonly holdMs: number;
   /** The verdict for what waited `holdMs` in vain. */
   readonly onUnknown: Verdict;
-  /** Events kept for JavaScript, 1 to 1000000; later ones are dropped and counted (default: 65536). */
+  /** What decides for a container with a table while no agent is there (default: `keep`). */
+  readonly onAgentLoss?: OnAgentLoss;
+  /** Events kept until they are handed over, 1 to 1000000; later ones are dropped and counted (default: 8192). */
   readonly queueEvents?: number;
   /** Permission groups to take, 1 to 1000000, at most what the kernel grants; beyond, containers share them (default: 1000000). */
   readonly maxGroups?: number;
@@ -30,10 +35,13 @@ export interface GateOptions {
    * to write to one, and nothing was published yet. It waits for `publish`, at most `holdMs`.
    */
   onFirstExec(exec: FirstExec): void;
-  /** The root filesystem is gone, with every process on it. Nothing with this key follows. */
+  /** The root filesystem is gone, with every process on it. Only events that happened before may follow. */
   onContainerGone(key: ContainerKey): void;
-  /** What fired, after it was answered, in the order of `sequence` for each container. */
-  onEvents(events: readonly KernelEvent[]): void;
+  /**
+   * What fired, after it was answered, in the order of `sequence`. The next ones come when this has resolved; an event
+   * with which nobody has done goes to the next agent, so it may come twice and never not at all.
+   */
+  onEvents(events: readonly KernelEvent[]): void | Promise<void>;
   onFailure(failure: GateFailure, count: number, detail: string): void;
 }
 
@@ -47,8 +55,10 @@ export type GateFailure = Extract<
   | 'event_report_dropped'
   | 'event_unread'
   | 'intent_unread'
+  | 'keeper_lost'
   | 'mark_failed'
   | 'path_unread'
+  | 'publish_failed'
   | 'rollback_failed'
 >;
 
@@ -65,6 +75,10 @@ export interface FoundContainer {
   readonly mayRun: boolean;
   /** `false` for a further cgroup on a known root filesystem: the mount point does not tell who this is. */
   readonly first: boolean;
+  /** A process of it, when one was seen. */
+  readonly pid?: number;
+  /** What was published for it last, by an earlier agent: its `context`. */
+  readonly context?: string;
 }
 
 export interface FirstExec {
@@ -99,7 +113,7 @@ export interface ProcessFacts {
   readonly euid: number;
   readonly egid: number;
   /** Whether the session leader has a controlling terminal; `undefined` when it could not be read. */
-  readonly interactive: boolean | undefined;
+  readonly interactive?: boolean;
 }
 
 /** The file; of a refused creation, as it was before it was taken back. All zero when it was gone before it could be looked at. */
@@ -143,6 +157,8 @@ export interface KernelEvent {
   readonly timeUs: number;
   /** Of the table that decided; 0 when none was published. */
   readonly generation: number;
+  /** What was published with that table, perhaps by an earlier agent; `undefined` when none was. */
+  readonly context?: string;
   readonly kind: EventKind;
   /** Empty for an `exec`. */
   readonly operations: readonly FileOperation[];
@@ -153,18 +169,18 @@ export interface KernelEvent {
   readonly mount: MountKind;
   /** What was answered to the kernel. */
   readonly verdict: Verdict;
-  /** `unknown`: `onUnknown`, since nothing was published in time. */
-  readonly decidedBy: 'rule' | 'unknown';
+  /** `unknown`: `onUnknown`, since nothing was published in time. `agentLoss`: `onAgentLoss`. */
+  readonly decidedBy: 'rule' | 'unknown' | 'deadline' | 'agentLoss';
   readonly outcome: 'prevented' | 'detected';
   /** Of a refused creation: whether the empty file was removed again. */
-  readonly rolledBack: boolean | undefined;
-  /** Empty when `unknown` decided. */
+  readonly rolledBack?: boolean;
+  /** Empty unless a rule decided. */
   readonly policies: readonly TableDecision[];
   readonly cgroup: string;
   readonly threadId: number;
   readonly process: ProcessFacts;
   /** Read right after the verdict; `undefined` when the parent was gone or is not visible. */
-  readonly parent: ProcessFacts | undefined;
+  readonly parent?: ProcessFacts;
   readonly file: FileFacts;
 }
 
@@ -181,26 +197,32 @@ export interface GateStats {
   readonly eventsDropped: number;
 }
 
-/** Owns the fanotify groups and the threads that answer. */
+/** A client of the keeper, which owns the fanotify groups and the threads that answer. */
 export interface Gate {
   /**
    * Makes `table` (made by `flatten`) what decides for the container from the next event on, and answers what
    * waits. `null`: the container is known and no policy applies; its marks are removed and its operations cost
-   * nothing, until another table is published. A key that is gone is ignored.
-   * @throws GATE_TABLE_INVALID
+   * nothing, until another table is published. A key that is gone is ignored. A table that is damaged changes
+   * nothing and is the failure `publish_failed`. `context` comes back with every event that the table decides,
+   * also to a later agent.
    */
-  publish(key: ContainerKey, table: Uint8Array | null, generation: number): void;
+  publish(key: ContainerKey, table: Uint8Array | null, generation: number, context?: string): void;
   /**
    * Tells that the process is of the container, for a container that ran before the gate opened. Gives its
    * cgroup, or `undefined` when the process is gone or has no cgroup of its own.
    */
-  adopt(key: ContainerKey, pid: number): string | undefined;
-  stats(): GateStats;
+  adopt(key: ContainerKey, pid: number): Promise<string | undefined>;
+  /** After the end, those of the end. */
+  stats(): Promise<GateStats>;
+  /** Lets the keeper go on without this agent; when the keeper is this process's own, as `close`. */
+  leave(): Promise<void>;
   /**
-   * Answers what waits with `allow`, ends the threads and closes every group. Hands over what was seen before it
-   * returns, and nothing afterwards. Twice is fine.
+   * Ends the keeper: what waits is answered with `allow`, and every group is closed. Hands over what was seen before
+   * it resolves, and nothing afterwards. Twice is fine.
    */
-  close(): void;
+  close(): Promise<void>;
+  /** Resolves when another agent has taken the keeper over: nothing is handed over any more. */
+  readonly taken: Promise<void>;
 }
 
 export interface TableVerdict {

@@ -61,8 +61,9 @@ std::vector<cpu_set_t> readerProcessors() {
 
 Gate::Gate(GateOptions options)
     : options_(std::move(options)),
+      settings_(options_.settings),
       reports_(options_.max_events, options_.wake),
-      judge_(options_.settings, &reports_,
+      judge_(settings_, &reports_,
              {[this](Root& root) { return makeContainer(root); },
               [this](const Root& root, const Container& container) { announce(root, container, false); },
               [this] { armTimer(); },
@@ -122,7 +123,7 @@ bool Gate::start(GateFault* fault) {
 }
 
 std::shared_ptr<Container> Gate::makeContainer(Root& root) {
-  auto container = std::make_shared<Container>(++last_key_, options_.settings.hold);
+  auto container = std::make_shared<Container>(++last_key_, std::chrono::milliseconds(settings_.hold_ms));
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   if (const auto found = roots_.find(root.place.device); found != roots_.end() && found->second.get() == &root) {
     known_.emplace(container->key, Known{found->second, container});
@@ -136,7 +137,8 @@ void Gate::announce(const Root& root, const Container& container, bool is_first)
                                      root.may_run, is_first}));
 }
 
-void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation) {
+void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation,
+                   std::shared_ptr<const std::string> context) {
   Known known;
   {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
@@ -149,7 +151,8 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   if (table != nullptr && table->operations() & kChangeOperations) changes_.cover(known.root);
   // Before the marks go: what is executed without them is not seen, also when another table comes later.
   if (table == nullptr) known.root->may_run = true;
-  auto waited = known.container->publish(std::make_shared<Binding>(Binding{true, std::move(table), generation}));
+  auto waited = known.container->publish(
+      std::make_shared<Binding>(Binding{true, std::move(table), generation, std::move(context)}));
   if (const int error = known.root->watchWhatIsNeeded(); error != 0) {
     reports_.fail(Failure::kMarkFailed, "`" + known.root->place.mount_point + "`: " + std::strerror(error));
   }
@@ -163,6 +166,7 @@ std::string Gate::adopt(uint64_t key, pid_t pid) {
   const Cgroup cgroup = judge_.cgroupOf(readCgroups(pid));
   if (found == known_.end() || cgroup.path.empty()) return {};
   found->second.container->seat(cgroup);
+  found->second.container->pid.store(pid, std::memory_order_relaxed);
   return cgroup.path;
 }
 
@@ -170,6 +174,23 @@ std::vector<Gate::Known> Gate::allKnown() const {
   const std::shared_lock<std::shared_mutex> lock(mutex_);
   std::vector<Known> all;
   for (const auto& [key, known] : known_) all.push_back(known);
+  return all;
+}
+
+void Gate::attend(bool has_agent) {
+  settings_.has_agent = has_agent;
+  reports_.listen(has_agent);
+}
+
+std::vector<FoundContainer> Gate::found() const {
+  std::vector<FoundContainer> all;
+  for (const auto& [root, container] : allKnown()) {
+    const bool is_first = container == root->containers()->front();
+    // One that has executed something may have processes by which it can be told.
+    const bool may_run = root->may_run || container->cgroup() != nullptr;
+    all.push_back({container->key, root->place.mount_point, root->place.device, root->upper_dir, may_run, is_first,
+                   container->pid.load(std::memory_order_relaxed), container->binding()->context});
+  }
   return all;
 }
 

@@ -37,15 +37,15 @@
 namespace d4c {
 
 struct GateOptions {
-  Settings settings;
-  size_t max_events;
-  size_t max_groups;
+  Settings settings{};
+  size_t max_events = 8192;
+  size_t max_groups = 1000000;
   /// Where the host's root filesystem is seen by this process.
-  std::string host_root;
+  std::string host_root = "/";
   /// Directories whose filesystems are never marked.
-  std::vector<std::string> never_mark;
+  std::vector<std::string> never_mark{};
   /// Called by any thread when there are reports; must not wait.
-  std::function<void()> wake;
+  std::function<void()> wake{};
 };
 
 /// Why there is no gate, by the codes of src/errors.ts.
@@ -76,10 +76,17 @@ class Gate {
   static std::unique_ptr<Gate> open(GateOptions options, GateFault* fault);
   ~Gate() { close(); }
 
-  void publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation);
+  /// `context` is handed back with every event that the table decides.
+  void publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation,
+               std::shared_ptr<const std::string> context);
   /// Empty when the key is gone, or the process is or has no cgroup of its own.
   std::string adopt(uint64_t key, pid_t pid);
   GateStats stats() const;
+  void configure(const Settings& settings) { settings_.set(settings); }
+  /// Whether somebody publishes and takes reports. While nobody does, tables decide as `on_agent_loss` says.
+  void attend(bool has_agent);
+  /// Every container that is known, as for somebody who has never been told.
+  std::vector<FoundContainer> found() const;
   /// Ends the threads, answers what waits and closes every group. Twice is fine. One thread at a time.
   void close();
 
@@ -121,6 +128,7 @@ class Gate {
   std::vector<Known> allKnown() const;
 
   const GateOptions options_;
+  LiveSettings settings_;
   Reports reports_;
   Judge judge_;
   /// Of the thread that reads changes.

@@ -77,7 +77,7 @@ void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* 
     answer(&envelope, Verdict::kAllow);
     return;
   }
-  Case one{root, container, *binding->table, binding->generation, envelope, desk};
+  Case one{root, container, *binding, *binding->table, envelope, desk};
   if (envelope.isExec()) {
     judgeExec(&one);
   } else {
@@ -102,6 +102,7 @@ void Judge::letWait(Root& root, Container& container, Envelope envelope, Desk* d
     }
   }
   FirstExec first{container.key, processOf(tid), {}, {}};
+  container.pid.store(first.pid, std::memory_order_relaxed);
   readPath(envelope.file(), &first.path);
   if (const auto cgroup = container.cgroup()) first.cgroup = cgroup->path;
   switch (container.wait(&envelope)) {
@@ -129,7 +130,7 @@ void Judge::answerUnknown(Container& container, Envelope envelope) {
     event.time_us = nowUs();
     event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
     event.verdict = Verdict::kDeny;
-    event.by_rule = false;
+    event.decided_by = KernelEvent::DecidedBy::kUnknown;
     event.tid = envelope.tid();
     if (const auto cgroup = container.cgroup()) event.cgroup = cgroup->path;
     fstat(envelope.file(), &event.file);

@@ -20,16 +20,10 @@
 #include "container.h"
 #include "processes.h"
 #include "reports.h"
+#include "settings.h"
 #include "syscalls.h"
 
 namespace d4c {
-
-struct Settings {
-  /// False: nothing is ever denied, whatever a table says.
-  bool enforces = true;
-  Clock::duration hold = std::chrono::milliseconds(2000);
-  Verdict on_unknown = Verdict::kAllow;
-};
 
 /// Counts of verdicts.
 struct Tallies {
@@ -58,7 +52,7 @@ class Judge {
     std::function<void(Root&, Envelope)> put_off;
   };
 
-  Judge(const Settings& settings, Reports* reports, Hooks hooks)
+  Judge(const LiveSettings& settings, Reports* reports, Hooks hooks)
       : settings_(settings), reports_(reports), hooks_(std::move(hooks)), own_cgroups_(readCgroups(getpid())) {}
 
   /// Answers the event, or lets it wait.
@@ -81,8 +75,8 @@ class Judge {
   struct Case {
     Root& root;
     Container& container;
+    const Binding& binding;
     const Table& table;
-    uint64_t generation;
     Envelope& envelope;
     Desk* desk;
     std::string path{};
@@ -115,7 +109,7 @@ class Judge {
   std::shared_ptr<Container> doerOf(Root& root, const Change& change, Process* process);
   static Said decideChange(const Table& table, const Change& change, Scratch* scratch);
 
-  const Settings settings_;
+  const LiveSettings& settings_;
   Reports* const reports_;
   const Hooks hooks_;
   const std::string own_cgroups_;

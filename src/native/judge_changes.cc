@@ -107,6 +107,7 @@ void Judge::judgeChange(Root& root, const Change& change, Desk* desk) {
   event.key = owner->key;
   event.time_us = nowUs();
   event.generation = binding->generation;
+  event.context = binding->context;
   event.kind = kindOf(change.kind);
   event.operations = change.operations | change.old_operations;
   event.fired = std::move(said.fired);

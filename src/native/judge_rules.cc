@@ -148,7 +148,8 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   KernelEvent event;
   event.key = one->container.key;
   event.time_us = nowUs();
-  event.generation = one->generation;
+  event.generation = one->binding.generation;
+  event.context = one->binding.context;
   event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
   event.operations = envelope.isExec() ? uint8_t{0} : operations;
   event.verdict = settings_.enforces && one->table.enforces() ? verdict : Verdict::kAllow;

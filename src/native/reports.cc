@@ -32,6 +32,8 @@ const char* nameOf(Failure failure) {
       return "mark_failed";
     case Failure::kPathUnread:
       return "path_unread";
+    case Failure::kPublishFailed:
+      return "publish_failed";
     case Failure::kRollbackFailed:
       return "rollback_failed";
   }
@@ -42,16 +44,15 @@ void Reports::add(KernelEvent&& event) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     event.sequence = ++sequence_;
-    if (events_ < max_events_) {
-      ++events_;
-      queue_.emplace_back(std::move(event));
+    if (events_.size() < max_events_) {
+      events_.push_back(std::move(event));
+      if (events_.size() > 1) return;
     } else {
       ++dropped_;
       Tally& tally = failures_[static_cast<size_t>(Failure::kEventReportDropped)];
-      ++tally.count;
       tally.detail = event.path;
+      if (++tally.count > 1) return;
     }
-    if (std::exchange(awake_, true)) return;
   }
   wake_();
 }
@@ -59,8 +60,8 @@ void Reports::add(KernelEvent&& event) {
 void Reports::add(Report&& notice) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    queue_.push_back(std::move(notice));
-    if (std::exchange(awake_, true)) return;
+    if (!listens_) return;
+    notices_.push_back(std::move(notice));
   }
   wake_();
 }
@@ -69,29 +70,41 @@ void Reports::fail(Failure failure, std::string detail) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     Tally& tally = failures_[static_cast<size_t>(failure)];
-    ++tally.count;
     tally.detail = std::move(detail);
-    if (std::exchange(awake_, true)) return;
+    if (++tally.count > 1) return;
   }
   wake_();
 }
 
-std::vector<Report> Reports::take(size_t max, bool* more) {
+void Reports::listen(bool listens) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  listens_ = listens;
+  if (!listens) notices_.clear();
+}
+
+std::vector<Report> Reports::take(size_t max_events) {
   std::vector<Report> taken;
   const std::lock_guard<std::mutex> lock(mutex_);
-  while (!queue_.empty() && taken.size() < max) {
-    if (std::holds_alternative<KernelEvent>(queue_.front())) --events_;
-    taken.push_back(std::move(queue_.front()));
-    queue_.pop_front();
-  }
+  for (Report& notice : notices_) taken.push_back(std::move(notice));
+  notices_.clear();
   for (size_t i = 0; i < failures_.size(); ++i) {
     if (failures_[i].count == 0) continue;
     taken.emplace_back(FailureReport{static_cast<Failure>(i), failures_[i].count, std::move(failures_[i].detail)});
     failures_[i] = {};
   }
-  *more = !queue_.empty();
-  awake_ = *more;
+  for (size_t i = 0; i < max_events && !events_.empty(); ++i) {
+    taken.emplace_back(std::move(events_.front()));
+    events_.pop_front();
+  }
   return taken;
+}
+
+void Reports::giveBack(std::deque<KernelEvent> events) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  while (!events.empty()) {
+    events_.push_front(std::move(events.back()));
+    events.pop_back();
+  }
 }
 
 }  // namespace d4c

@@ -1,7 +1,8 @@
 // What the gate has to tell: a queue between its threads and whoever reads the reports.
 //
 // Any thread may put something in and never waits; one reader takes it out. Events beyond the bound are dropped
-// and counted: a verdict never waits for a report. Everything else is rare and never dropped.
+// and counted: a verdict never waits for a report. Notices (everything else) are rare, never dropped while somebody
+// listens, and told before events: a container that starts must not wait behind a flood.
 #pragma once
 
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <variant>
@@ -28,6 +30,10 @@ struct FoundContainer {
   std::string upper_dir;
   bool may_run;
   bool first;
+  /// A process of it, when one was seen.
+  pid_t pid = 0;
+  /// What came with the table that decides for it, when one was published before.
+  std::shared_ptr<const std::string> context{};
 };
 
 struct FirstExec {
@@ -47,12 +53,14 @@ int64_t nowUs();
 /// How the kernel told of it.
 enum class EventKind : uint8_t { kExec, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification };
 
-/// An event that fired, or that was refused since nothing was published in time (then `fired` is empty).
+/// An event that fired, or that was refused without a rule (then `fired` is empty).
 struct KernelEvent {
   uint64_t key = 0;
   uint64_t sequence = 0;
   int64_t time_us = 0;
   uint64_t generation = 0;
+  /// What came with the table that decided. It lives as long as an event of it waits to be told.
+  std::shared_ptr<const std::string> context{};
   EventKind kind = EventKind::kOpen;
   uint8_t operations = 0;
   std::string path;
@@ -60,7 +68,7 @@ struct KernelEvent {
   std::string old_path;
   MountKind mount = MountKind::kRoot;
   Verdict verdict = Verdict::kAllow;
-  bool by_rule = true;
+  enum class DecidedBy : uint8_t { kRule, kUnknown, kDeadline, kAgentLoss } decided_by = DecidedBy::kRule;
   enum class RolledBack : uint8_t { kNotAsked, kYes, kNo } rolled_back = RolledBack::kNotAsked;
   std::vector<Fired> fired;
   std::string cgroup;
@@ -82,9 +90,10 @@ enum class Failure : uint8_t {
   kIntentUnread,
   kMarkFailed,
   kPathUnread,
+  kPublishFailed,
   kRollbackFailed,
 };
-constexpr size_t kFailureCount = 10;
+constexpr size_t kFailureCount = 11;
 const char* nameOf(Failure failure);
 
 /// How often something failed since the last report, and what was said last.
@@ -98,7 +107,7 @@ using Report = std::variant<FoundContainer, FirstExec, ContainerGone, KernelEven
 
 class Reports {
  public:
-  /// `wake` is called by any thread, when the queue was empty and no longer is. It must not wait.
+  /// `wake` is called by any thread when there is something new. It must not wait.
   Reports(size_t max_events, std::function<void()> wake) : max_events_(max_events), wake_(std::move(wake)) {}
 
   /// Gives the event its sequence number.
@@ -106,21 +115,25 @@ class Reports {
   void add(Report&& notice);
   void fail(Failure failure, std::string detail);
 
-  /// At most `max` reports in order. `more` says whether some are left; the reader then comes again by itself.
-  std::vector<Report> take(size_t max, bool* more);
+  /// Whether anybody takes notices. While nobody does, only events and failures are kept: who comes is told of
+  /// every container anew.
+  void listen(bool listens);
+
+  /// What is to be told: all notices and failures, and then at most `max_events` events, in order.
+  std::vector<Report> take(size_t max_events);
+  /// Events that were taken and came to nobody. They are the next ones.
+  void giveBack(std::deque<KernelEvent> events);
 
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
-
   const size_t max_events_;
   const std::function<void()> wake_;
   std::mutex mutex_;
-  std::deque<Report> queue_;
-  size_t events_ = 0;
+  std::deque<Report> notices_;
+  std::deque<KernelEvent> events_;
+  bool listens_ = true;
   uint64_t sequence_ = 0;
-  /// Whether the reader has been woken and has not found the queue empty since.
-  bool awake_ = false;
   struct Tally {
     uint64_t count = 0;
     std::string detail;

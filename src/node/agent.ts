@@ -5,11 +5,12 @@
  *   gate: container found, first exec -> identify -> bind -> flatten -> publish -> gate
  *   gate: event, after its verdict -> observation -> documents -> sink
  *
- * Owns the gate, the connections to runtimes and the followed containers; not the sink, which its caller
- * closes after it. Verdicts are given in C++ and wait for nothing here: when this file is late, a container's
- * first exec waits for at most `holdMs`, and documents are late.
+ * Owns its connection to the keeper, the connections to runtimes and the followed containers; not the sink, which its
+ * caller closes after it. Verdicts are given by the keeper and wait for nothing here: when this process is late or gone,
+ * a container's first exec waits for at most `holdMs`, and documents are late.
  */
 
+import { setImmediate as immediate } from 'node:timers/promises';
 import { type DocumentContext, documentsOf } from '../events/document.ts';
 import type { Mode } from '../events/observation.ts';
 import type { Sink } from '../events/sink.ts';
@@ -19,8 +20,10 @@ import {
   type Gate,
   type GateStats,
   type KernelEvent,
+  type OnAgentLoss,
   openGate,
-} from '../native/binding.ts';
+} from '../native/gate.ts';
+import type { KeeperPlace } from '../native/keeperProgram.ts';
 import type { Verdict } from '../policy/types.ts';
 import type { Generation } from '../sources/directory.ts';
 import { watchAnnotations } from './annotationWatch.ts';
@@ -30,6 +33,7 @@ import { checkHostRoot } from './hostRoot.ts';
 import { decisionsOf, observationOf } from './observations.ts';
 import type { Concerned, OpenPlace, PodDifference } from './place.ts';
 import { bootTimeUs, rootIndex } from './processes.ts';
+import { readPublication } from './publication.ts';
 
 export interface AgentOptions {
   /** Where the containers are: what policies may apply to each, and in which mode. Closed with the agent. */
@@ -40,6 +44,9 @@ export interface AgentOptions {
   readonly holdMs: number;
   /** What decides for a first exec that waited in vain. */
   readonly onUnknown: Verdict;
+  /** What decides for a container with a table while this agent is gone and its keeper is not. */
+  readonly onAgentLoss: OnAgentLoss;
+  readonly keeper: KeeperPlace;
   readonly containerdSockets: readonly string[];
   readonly clusterName?: string | undefined;
   /** Where the host's root filesystem is seen (default: `/`). */
@@ -51,27 +58,30 @@ export interface AgentOptions {
 
 export interface Agent {
   generation(): Generation;
-  stats(): GateStats;
-  /** Lets go of every container, leaves nothing asleep, and hands what was seen to the sink. Twice is fine. */
-  close(): Promise<void>;
+  stats(): Promise<GateStats>;
+  /** Resolves when another agent has taken the keeper over. */
+  readonly taken: Promise<void>;
+  /**
+   * Lets go of every container, leaves nothing asleep, and hands what was seen to the sink; with `keepsGate` the
+   * keeper goes on as it is. Twice is fine.
+   */
+  close(options?: { readonly keepsGate?: boolean }): Promise<void>;
 }
 
+/** In turns, so that a flood of events does not keep a starting container waiting. */
 const eventsPerTurn = 500;
-const maxWaitingEvents = 200_000;
 
 /**
  * Opens the gate. When it resolves, no container that starts from then on runs anything unseen; those that ran
  * before are identified in the next moments.
- * @throws FILE_UNREADABLE, POLICIES_INVALID, HOST_ROOT_UNUSABLE, GATE_NOT_BUILT, GATE_NOT_PERMITTED, GATE_UNSUPPORTED
+ * @throws FILE_UNREADABLE, POLICIES_INVALID, HOST_ROOT_UNUSABLE, GATE_NOT_BUILT, GATE_NOT_PERMITTED, GATE_UNSUPPORTED,
+ * KEEPER_FAILED, KEEPER_UNREACHABLE
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
-  const { mode, holdMs, onUnknown, sink, clusterName, documents, hostRoot = '/' } = options;
+  const { mode, holdMs, onUnknown, onAgentLoss, sink, clusterName, documents, hostRoot = '/' } = options;
   checkHostRoot(hostRoot);
   const followed = new Map<ContainerKey, FollowedContainer>();
   const bootUs = bootTimeUs();
-  let waiting: { event: KernelEvent; container: FollowedContainer }[] = [];
-  let turn: NodeJS.Immediate | undefined;
-  let publications = 0;
 
   const place = await options.place((concerned) => {
     for (const container of followed.values()) {
@@ -87,88 +97,70 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     onError: (error) => reportFailure('runtime_unanswered', { reason: String(error) }),
   });
 
-  const write = (event: KernelEvent, container: FollowedContainer): void => {
-    const publication = container.publication(event.generation);
-    // Nobody knew a policy: the failure `container_unknown` has been counted, and there is none to write for.
-    if (event.decidedBy === 'unknown') return;
+  const publicationOf = rememberLast(readPublication);
+  const write = (event: KernelEvent): void => {
+    // What no rule decided has been counted as a failure, and there is no policy to write for.
+    if (event.policies.length === 0) return;
+    const publication = publicationOf(event.context ?? '');
     if (publication === undefined) {
       reportFailure('event_report_dropped', { container: event.key });
       return;
     }
-    const observation = observationOf(event, container.identity(), publication.mode, bootUs);
+    const observation = observationOf(event, publication.identity, publication.mode, bootUs);
     const context = { ...documents, generation: publication.generation };
     for (const document of documentsOf(observation, decisionsOf(event, publication.policies), context)) {
       sink.write(document);
     }
   };
-  const writeSome = (count: number): void => {
-    const some = waiting.slice(0, count);
-    waiting = waiting.slice(count);
-    for (const { event, container } of some) {
-      try {
-        write(event, container);
-      } catch (error) {
-        reportFailure('event_report_dropped', { reason: String(error) });
-      }
-    }
-  };
-  /** In turns, so that a flood of events does not keep a starting container waiting. */
-  const writeTurn = (): void => {
-    writeSome(eventsPerTurn);
-    turn = waiting.length > 0 ? setImmediate(writeTurn) : undefined;
-  };
 
   let gate: Gate;
   try {
-    gate = openGate({
-      mode,
-      holdMs,
-      onUnknown,
-      hostRoot,
-      // INVARIANT: the addon calls back on later turns of the event loop, never while it opens.
-      onContainer: (found) => followed.set(found.key, followContainer(found, surroundings)),
-      onFirstExec: ({ key, pid }) => followed.get(key)?.firstExec(pid),
-      onContainerGone(key) {
-        followed.get(key)?.forget();
-        followed.delete(key);
+    gate = await openGate(
+      {
+        mode,
+        holdMs,
+        onUnknown,
+        onAgentLoss,
+        hostRoot,
+        // INVARIANT: the gate calls back on later turns of the event loop, never while it opens.
+        onContainer: (found) => followed.set(found.key, followContainer(found, surroundings)),
+        onFirstExec: ({ key, pid }) => followed.get(key)?.firstExec(pid),
+        onContainerGone(key) {
+          followed.get(key)?.forget();
+          followed.delete(key);
+        },
+        async onEvents(events) {
+          for (const [index, event] of events.entries()) {
+            if (index > 0 && index % eventsPerTurn === 0) await immediate();
+            try {
+              write(event);
+            } catch (error) {
+              reportFailure('event_report_dropped', { reason: String(error) });
+            }
+          }
+        },
+        onFailure: (failure, count, detail) => reportFailure(failure, { detail }, count),
       },
-      onEvents(events) {
-        for (const event of events) {
-          const container = followed.get(event.key);
-          if (container === undefined || waiting.length >= maxWaitingEvents) {
-            reportFailure('event_report_dropped', { container: event.key });
-          } else waiting.push({ event, container });
-        }
-        turn ??= setImmediate(writeTurn);
-      },
-      onFailure: (failure, count, detail) => reportFailure(failure, { detail }, count),
-    });
+      options.keeper,
+    );
   } catch (error) {
     await place.close();
     containers.close();
     throw error;
   }
-  const surroundings = {
-    gate,
-    containers,
-    roots: rootIndex(),
-    place,
-    onUnknown,
-    nextPublication: () => ++publications,
-  };
+  const surroundings = { gate, containers, roots: rootIndex(), place, onUnknown };
 
   const annotations = watchAnnotations(place, { onDifference: options.onDifference });
 
   return {
     generation: place.generation,
     stats: () => gate.stats(),
-    async close() {
+    taken: gate.taken,
+    async close({ keepsGate = false } = {}) {
       annotations.close();
-      gate.close();
+      await (keepsGate ? gate.leave() : gate.close());
       for (const container of followed.values()) container.forget();
       followed.clear();
-      clearImmediate(turn);
-      writeSome(waiting.length);
       containers.close();
       await place.close();
     },
@@ -180,4 +172,13 @@ function isOf(container: FollowedContainer, { namespace, podName }: Concerned): 
   // Who is not known yet may be meant.
   if (pod === undefined || pod === null) return pod === undefined;
   return pod.namespace === namespace && (podName === undefined || pod.name === podName);
+}
+
+/** As `read`, which is asked again only for another text than the last one. */
+function rememberLast<T>(read: (text: string) => T): (text: string) => T {
+  let last: { readonly text: string; readonly value: T } | undefined;
+  return (text) => {
+    if (last?.text !== text) last = { text, value: read(text) };
+    return last.value;
+  };
 }

@@ -9,16 +9,18 @@
  * still binds.
  */
 
+import { existsSync } from 'node:fs';
 import { reportFailure } from '../failures.ts';
 import { log } from '../log.ts';
-import type { FoundContainer, Gate, GateMode } from '../native/binding.ts';
+import type { FoundContainer, Gate } from '../native/gate.ts';
 import type { Verdict } from '../policy/types.ts';
-import { type Binding, bindContainer } from './binding.ts';
+import { bindContainer } from './binding.ts';
 import { idOfMountPoint } from './cgroup.ts';
 import type { Containers } from './containers.ts';
 import { type ContainerIdentity, isComplete, unknownIdentity } from './identity.ts';
 import type { Place } from './place.ts';
 import type { RootIndex } from './processes.ts';
+import { namesOf, readPublication, writePublication } from './publication.ts';
 
 /** What following a container needs of the agent. */
 export interface Surroundings {
@@ -27,15 +29,11 @@ export interface Surroundings {
   readonly roots: RootIndex;
   readonly place: Pick<Place, 'basisOf' | 'complete'>;
   readonly onUnknown: Verdict;
-  /** A number for each publication that is never used twice. */
-  readonly nextPublication: () => number;
 }
 
 export interface FollowedContainer {
   /** What is known of it now. */
   identity(): ContainerIdentity;
-  /** What was published under this number, if that was not many publications ago. */
-  publication(number: number): Publication | undefined;
   /** A process of the container waits for the table. */
   firstExec(pid: number): void;
   /** Binds to what is known now and publishes. */
@@ -44,22 +42,16 @@ export interface FollowedContainer {
   forget(): void;
 }
 
-export interface Publication extends Binding {
-  readonly generation: number;
-  readonly mode: GateMode;
-}
-
-/** Events of a table that was replaced may still be on their way. */
-const keptPublications = 32;
 const leftAlone = { policies: [], mode: 'observe', generation: 0 } as const;
 const retryFirstMs = 10;
 const retryLongestMs = 10_000;
 
 export function followContainer(found: FoundContainer, surroundings: Surroundings): FollowedContainer {
-  const { gate, containers, roots, place, onUnknown, nextPublication } = surroundings;
-  const publications = new Map<number, Publication>();
-  let identity = unknownIdentity;
-  let pid: number | undefined;
+  const { gate, containers, roots, place, onUnknown } = surroundings;
+  // An earlier agent of the same keeper may have known it. Its processes may have ended since.
+  let identity: ContainerIdentity = readPublication(found.context ?? '')?.identity ?? unknownIdentity;
+  let pid = found.pid === undefined || !existsSync(`/proc/${found.pid}`) ? undefined : found.pid;
+  let publications = 0;
   let isGone = false;
   let isAsking = false;
   let askAgain = false;
@@ -75,14 +67,13 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
       const { policies, mode, generation } = basis ?? leftAlone;
       const binding = bindContainer(policies, whole, onUnknown, mode);
       if (binding === undefined) return;
-      const publication = nextPublication();
-      publications.set(publication, { ...binding, generation, mode });
-      for (const older of [...publications.keys()].slice(0, -keptPublications)) publications.delete(older);
-      gate.publish(found.key, binding.table, publication);
+      const names = binding.policies.map(namesOf);
+      const publication = { generation, mode, identity: whole, policies: names };
+      gate.publish(found.key, binding.table, generation, writePublication(publication));
       const policyIds = binding.policies.map(({ id }) => id);
       const { id: container, pod, workload } = whole;
       const where = pod ? { namespace: pod.namespace, pod: pod.name } : {};
-      const level = publications.size === 1 && basis !== null ? 'info' : 'debug';
+      const level = publications++ === 0 && basis !== null ? 'info' : 'debug';
       log[level](
         { container, ...where, image: workload.image?.fullName, policies: policyIds, mode, generation },
         basis === null ? 'container left alone' : 'container bound',
@@ -96,7 +87,8 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
   const findProcess = async (): Promise<void> => {
     if (pid !== undefined || !found.mayRun || !found.first) return;
     const running = (await roots.processesOn(found.device))[0];
-    if (running !== undefined && !isGone && gate.adopt(found.key, running) !== undefined) pid = running;
+    if (running === undefined || isGone) return;
+    if ((await gate.adopt(found.key, running)) !== undefined) pid = running;
   };
 
   const ask = async (): Promise<void> => {
@@ -126,12 +118,13 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
 
   // INVARIANT: a container is bound by what cannot be of an earlier one. A mount point that carries an ID is
   // of this container; another folder may be used again, so only a process on it tells who that is.
-  const canAskNow = found.mayRun || (found.first && idOfMountPoint(found.mountPoint) !== undefined);
+  const hasId = found.first && idOfMountPoint(found.mountPoint) !== undefined;
+  const canAskNow = found.mayRun || pid !== undefined || hasId;
+  if (identity.id !== undefined) publish();
   if (canAskNow) void askUntilTold();
 
   return {
     identity: () => place.complete(identity),
-    publication: (number) => publications.get(number),
     firstExec(waiting) {
       pid ??= waiting;
       retryMs = retryFirstMs;

@@ -8,9 +8,10 @@ import type {
   Observation,
   ProcessFacts as ProcessFields,
 } from '../events/observation.ts';
-import type { EventKind, KernelEvent, ProcessFacts, TableDecision } from '../native/binding.ts';
-import type { BoundPolicy, PolicyDecision } from '../policy/types.ts';
+import type { EventKind, KernelEvent, ProcessFacts } from '../native/gate.ts';
+import type { PolicyDecision } from '../policy/types.ts';
 import type { ContainerIdentity } from './identity.ts';
+import type { PolicyNames } from './publication.ts';
 
 /** What happened, as documents tell it. `bootUs` is when the machine was started, in microseconds since 1970. */
 export function observationOf(
@@ -44,22 +45,14 @@ export function observationOf(
 }
 
 /** What each policy said, by names instead of indexes. `policies` is what the table was made from. */
-export function decisionsOf(event: KernelEvent, policies: readonly BoundPolicy[]): PolicyDecision[] {
+export function decisionsOf(event: KernelEvent, policies: readonly PolicyNames[]): PolicyDecision[] {
   return event.policies.flatMap((decision) => {
     const policy = policies[decision.policy];
     if (policy === undefined) return [];
-    const { selectors } = event.kind === 'exec' ? policy.process : policy.file;
-    return [
-      { policyId: policy.id, actions: decision.actions, matchedSelectors: namesOf(decision, selectors) },
-    ];
+    const names = event.kind === 'exec' ? policy.process : policy.file;
+    const matchedSelectors = decision.selectors.flatMap((index) => names[index] ?? []);
+    return [{ policyId: policy.id, actions: decision.actions, matchedSelectors }];
   });
-}
-
-function namesOf(
-  { selectors: indexes }: TableDecision,
-  selectors: readonly { readonly selector: { readonly name: string } }[],
-): string[] {
-  return indexes.map((index) => selectors[index]?.selector.name).filter((name) => name !== undefined);
 }
 
 const hookPoints: Record<EventKind, string> = {

@@ -15,7 +15,8 @@ export async function showNode(
   const host = await containerHost();
   undo.push(() => host.close());
   const documents = join(folder, 'documents');
-  const args = ['node', '--policies', policies, '--output', `ndjson:${documents}`];
+  const keeper = ['--keeper-socket', join(folder, 'keeper.sock')];
+  const args = ['node', '--policies', policies, '--output', `ndjson:${documents}`, ...keeper];
   await start([...args, '--containerd-socket', host.containerdSocket], /gate open/, undo);
 
   say(

@@ -131,11 +131,13 @@ describe('the image', { skip: imageRequirements() }, () => {
     }
   });
 
-  test('runs as that user, and its addon loads', async () => {
+  test('runs as that user, and its keeper and its addon load', async () => {
     const path = 'PATH=/usr/sbin:/usr/bin:/sbin:/bin';
     const chroot = ['--userspec=65532:65532', rootfs, '/usr/local/bin/d4c-gate'];
     const { stdout } = await must('env', ['-i', path, 'chroot', ...chroot, 'version']);
     assert.match(stdout, /^d4c-gate \d+\.\d+\.\d+ \(node 24\./);
+    // Nobody could come to it, so it ends at once.
+    await must('env', ['-i', path, 'chroot', rootfs, '/usr/local/bin/d4c-gate-keeper']);
     const script =
       "const m = { exports: {} }; process.dlopen(m, '/opt/d4c-gate/build/Release/d4c_gate.node');";
     await must('env', ['-i', path, 'chroot', rootfs, '/usr/local/bin/node', '-e', script]);

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { FoundContainer } from '../../src/native/binding.ts';
+import type { FoundContainer } from '../../src/native/gate.ts';
 import { type FollowedContainer, followContainer, type Surroundings } from '../../src/node/following.ts';
 import { type ContainerIdentity, unknownIdentity } from '../../src/node/identity.ts';
+import { readPublication } from '../../src/node/publication.ts';
 import type { CompiledPolicy } from '../../src/policy/compile.ts';
 import { eventually } from '../support/programs.ts';
 import { execPolicy, identityWith } from './identities.ts';
@@ -11,20 +12,19 @@ const taskMount = '/run/containerd/io.containerd.runtime.v2.task/default/c1/root
 
 /** A container whose runtime answers with `answers`, the last one for ever. */
 function follow(found: Partial<FoundContainer>, ...answers: (ContainerIdentity | Error)[]) {
-  const published: { ids: string[] | null; publication: number }[] = [];
+  const published: { ids: string[] | null; generation: number }[] = [];
   const asked: { mountPoint?: string | undefined; pid?: number | undefined }[] = [];
   const adopted: number[] = [];
   let policies: CompiledPolicy[] = [execPolicy('web', 'containerImageName: [web]')];
   let number = 1;
   let isLeftAlone = false;
-  let publications = 0;
   const surroundings: Surroundings = {
     gate: {
-      publish(_key, table, publication) {
-        const ids = container.publication(publication)?.policies.map(({ id }) => id) ?? [];
-        published.push({ ids: table === null ? null : ids, publication });
+      publish(_key, table, generation, context) {
+        const ids = readPublication(context ?? '')?.policies.map(({ id }) => id) ?? [];
+        published.push({ ids: table === null ? null : ids, generation });
       },
-      adopt(_key, pid) {
+      async adopt(_key, pid) {
         adopted.push(pid);
         return '/c1';
       },
@@ -44,7 +44,6 @@ function follow(found: Partial<FoundContainer>, ...answers: (ContainerIdentity |
       basisOf: () => (isLeftAlone ? null : { policies, mode: 'enforce', generation: number }),
     },
     onUnknown: 'allow',
-    nextPublication: () => ++publications,
   };
   const container: FollowedContainer = followContainer(
     { key: 1, mountPoint: taskMount, device: '0:45', upperDir: '', mayRun: false, first: true, ...found },
@@ -129,7 +128,7 @@ test('a new generation is bound and published once for each container', async (t
     [['web'], ['all'], null],
   );
   assert.deepEqual(
-    published.map(({ publication }) => container.publication(publication)?.generation),
+    published.map(({ generation }) => generation),
     [1, 2, 3],
   );
 });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KernelEvent, ProcessFacts } from '../../src/native/binding.ts';
+import type { KernelEvent, ProcessFacts } from '../../src/native/gate.ts';
 import { unknownIdentity } from '../../src/node/identity.ts';
 import { containerFactsOf, decisionsOf, observationOf } from '../../src/node/observations.ts';
+import { namesOf } from '../../src/node/publication.ts';
 import { bind } from '../../src/policy/bind.ts';
 import { execPolicy, identityWith } from './identities.ts';
 
@@ -109,7 +110,7 @@ test('leaders are the processes that are known anyway, else a number', () => {
 });
 
 test('decisions name the policy and the selectors that the table only numbers', () => {
-  const policies = [bind(execPolicy('p'), identity.workload)];
+  const policies = [namesOf(bind(execPolicy('p'), identity.workload))];
   assert.deepEqual(decisionsOf(exec, policies), [
     { policyId: 'p', actions: ['alert', 'block'], matchedSelectors: ['dropped'] },
   ]);

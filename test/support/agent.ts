@@ -46,7 +46,9 @@ export async function startAgent(
   await mkdir(policyFolder, { recursive: true });
   for (const [id, text] of Object.entries(policies)) await writeFile(join(policyFolder, `${id}.yaml`), text);
 
-  const args = ['node', '--policies', policyFolder, '--output', `ndjson:${output}`, ...flags];
+  // A keeper that a failed test cannot leave behind; tests of the keeper say another one in `flags`.
+  const keeper = flags.includes('--keeper') ? [] : ['--keeper', 'off'];
+  const args = ['node', '--policies', policyFolder, '--output', `ndjson:${output}`, ...keeper, ...flags];
   const agent = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'inherit', 'pipe'] });
   let log = '';
   agent.stderr.setEncoding('utf8').on('data', (text: string) => {

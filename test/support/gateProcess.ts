@@ -4,7 +4,7 @@
  */
 
 import { basename, dirname } from 'node:path';
-import { type GateOptions, openGate } from '../../src/native/binding.ts';
+import { type Gate, type GateOptions, openGate } from '../../src/native/gate.ts';
 
 export interface GateSetUp {
   readonly options: Partial<GateOptions>;
@@ -39,14 +39,14 @@ const send = (type: string, value: unknown): void => {
 const bytesOf = (table: string | null): Uint8Array | null =>
   table === null ? null : new Uint8Array(Buffer.from(table, 'base64'));
 
-function open({ options, tables, publish }: GateSetUp) {
+async function open({ options, tables, publish }: GateSetUp) {
   const ids = new Map<number, string>();
   let generation = 0;
   const publishTable = (key: number): void => {
     const table = tables[ids.get(key) ?? ''];
     gate.publish(key, bytesOf(table ?? null), ++generation);
   };
-  const gate = openGate({
+  const gate = await openGate({
     mode: 'enforce',
     holdMs: 5_000,
     onUnknown: 'allow',
@@ -69,12 +69,12 @@ function open({ options, tables, publish }: GateSetUp) {
   return gate;
 }
 
-let gate: ReturnType<typeof open> | undefined;
+let gate: Gate | undefined;
 
 const commands: { [T in Command['type']]: (command: Extract<Command, { type: T }>) => unknown } = {
-  setUp({ setUp }) {
+  async setUp({ setUp }) {
     try {
-      gate = open(setUp);
+      gate = await open(setUp);
       return true;
     } catch (error) {
       const { code, message } = error as { code?: string; message: string };
@@ -88,26 +88,25 @@ const commands: { [T in Command['type']]: (command: Extract<Command, { type: T }
     const end = performance.now() + ms;
     while (performance.now() < end);
   },
-  swap({ key, tables, ms }) {
+  async swap({ key, tables, ms }) {
     const end = performance.now() + ms;
     let swaps = 0;
     while (performance.now() < end) {
       gate?.publish(key, bytesOf(tables[swaps % tables.length] ?? null), ++swaps);
+      if (swaps % 100 === 0) await gate?.stats();
     }
     return swaps;
   },
-  close() {
-    gate?.close();
-  },
-  closeTwice() {
-    gate?.close();
-    gate?.close();
-    return gate?.stats();
+  close: () => gate?.close(),
+  async closeTwice() {
+    await gate?.close();
+    await gate?.close();
+    return await gate?.stats();
   },
 };
 
-process.on('message', (command: Command) => {
-  const answer = (commands[command.type] as (command: Command) => unknown)(command);
+process.on('message', async (command: Command) => {
+  const answer = await (commands[command.type] as (command: Command) => unknown)(command);
   const isLast = command.type === 'close';
   // Disconnecting drops what has not been sent.
   process.send?.({ type: 'answer', value: answer }, () => isLast && process.disconnect());

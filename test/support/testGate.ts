@@ -10,7 +10,7 @@ import type {
   GateMode,
   GateStats,
   KernelEvent,
-} from '../../src/native/binding.ts';
+} from '../../src/native/gate.ts';
 import { flatten } from '../../src/node/flatten.ts';
 import { bind } from '../../src/policy/bind.ts';
 import { compile } from '../../src/policy/compile.ts';

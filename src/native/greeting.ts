@@ -1,0 +1,29 @@
+/** The first words between an agent and a keeper. */
+
+import { type ErrorCode, errorCodes, GateError } from '../errors.ts';
+import type { GateOptions } from './contract.ts';
+
+/** The agent's greeting (`hello.h`). */
+export function greetingOf(options: GateOptions): Buffer {
+  const { mode, holdMs, onUnknown, onAgentLoss, queueEvents, maxGroups, hostRoot, neverMark = [] } = options;
+  const texts = Object.entries({ mode, holdMs, onUnknown, onAgentLoss, queueEvents, maxGroups, hostRoot })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${value}\0`);
+  return Buffer.from([...texts, ...neverMark.map((path) => `neverMark=${path}\0`)].join(''));
+}
+
+/** What a keeper that refuses says. */
+export function refusalOf({ code, message }: { code: string; message: string }): GateError {
+  return new GateError(code in errorCodes ? (code as ErrorCode) : 'KEEPER_FAILED', message);
+}
+
+/** What a keeper that could not start has said last. */
+export function lastLine(said: string): string {
+  const line = said.trim().split('\n').at(-1) ?? '';
+  try {
+    const { level, msg } = JSON.parse(line);
+    return level >= 50 ? String(msg) : '';
+  } catch {
+    return line;
+  }
+}

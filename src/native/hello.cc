@@ -1,0 +1,65 @@
+#include "hello.h"
+
+#include <charconv>
+
+namespace d4c {
+
+namespace {
+
+template <typename Number>
+bool readNumber(std::string_view text, Number* into) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  *into = static_cast<Number>(value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+template <typename Choice>
+bool readChoice(std::string_view text, std::initializer_list<std::pair<std::string_view, Choice>> choices, Choice* into) {
+  for (const auto& [name, choice] : choices) {
+    if (name != text) continue;
+    *into = choice;
+    return true;
+  }
+  return false;
+}
+
+bool readMilliseconds(std::string_view text, std::chrono::milliseconds* into) {
+  uint32_t value = 0;
+  if (!readNumber(text, &value)) return false;
+  *into = std::chrono::milliseconds(value);
+  return true;
+}
+
+bool readOne(std::string_view name, std::string_view value, GateOptions* options) {
+  Settings& settings = options->settings;
+  if (name == "mode") return readChoice(value, {{"observe", false}, {"enforce", true}}, &settings.enforces);
+  if (name == "holdMs") return readMilliseconds(value, &settings.hold);
+  if (name == "onUnknown") return readChoice(value, {{"allow", Verdict::kAllow}, {"deny", Verdict::kDeny}}, &settings.on_unknown);
+  if (name == "onAgentLoss") {
+    return readChoice(value, {{"keep", OnAgentLoss::kKeep}, {"allow", OnAgentLoss::kAllow}, {"deny", OnAgentLoss::kDeny}},
+                      &settings.on_agent_loss);
+  }
+  if (name == "queueEvents") return readNumber(value, &options->max_events);
+  if (name == "maxGroups") return readNumber(value, &options->max_groups);
+  if (name == "hostRoot") options->host_root = value;
+  if (name == "neverMark") options->never_mark.emplace_back(value);
+  return true;
+}
+
+}  // namespace
+
+std::optional<GateOptions> readHello(std::string_view texts, std::string* fault) {
+  GateOptions options;
+  while (!texts.empty()) {
+    const std::string_view text = texts.substr(0, texts.find('\0'));
+    texts.remove_prefix(std::min(text.size() + 1, texts.size()));
+    const size_t equals = text.find('=');
+    if (equals != std::string_view::npos && readOne(text.substr(0, equals), text.substr(equals + 1), &options)) continue;
+    *fault = "`" + std::string(text) + "` means nothing";
+    return std::nullopt;
+  }
+  return options;
+}
+
+}  // namespace d4c

@@ -1,0 +1,164 @@
+#include "keeper.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "json.h"
+#include "keeper_log.h"
+#include "report_json.h"
+
+namespace d4c {
+
+namespace {
+
+/// An agent, its successor, and some who ask for the status.
+constexpr size_t kMaxClients = 16;
+/// For the agent to take what is left when the gate has closed.
+constexpr int kFarewellMs = 2000;
+
+sigset_t endingSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+}  // namespace
+
+Keeper::Keeper(KeeperOptions options) : options_(std::move(options)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  // Before the gate's threads, which take this mask.
+  const sigset_t set = endingSignals();
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  signals_ = Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  signal(SIGPIPE, SIG_IGN);
+}
+
+Keeper::~Keeper() {
+  if (listener_) unlink(options_.socket_path.c_str());
+}
+
+bool Keeper::listen() {
+  const std::string& path = options_.socket_path;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return sayError("cannot listen on `" + path + "`: the path is too long");
+  std::memcpy(address.sun_path, path.data(), path.size());
+  lock_ = Descriptor(open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock_) return sayError("cannot open `" + path + ".lock`: " + std::strerror(errno));
+  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) return sayError("another keeper listens on `" + path + "`");
+  unlink(path.c_str());
+  Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const mode_t mask = umask(0177);
+  const bool is_bound = socket && bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  const int error = errno;
+  umask(mask);
+  if (!is_bound || ::listen(socket.get(), 8) != 0) {
+    return sayError("cannot listen on `" + path + "`: " + std::strerror(is_bound ? errno : error));
+  }
+  listener_ = std::move(socket);
+  return true;
+}
+
+void Keeper::accept() {
+  Descriptor socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (!socket || getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+  if (peer.uid != 0 && peer.uid != geteuid()) {
+    say("connection refused", "of a user other than root");
+  } else if (clients_.size() >= kMaxClients) {
+    say("connection refused", "there are too many");
+  } else {
+    clients_.emplace_back(std::move(socket));
+  }
+}
+
+int Keeper::run() {
+  if (!options_.socket_path.empty() && !listen()) return 1;
+  if (options_.inherited) clients_.emplace_back(std::move(options_.inherited));
+  while (!is_ended_ && (listener_ || !clients_.empty())) {
+    std::vector<pollfd> polled = {{signals_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    for (const Client& client : clients_) {
+      const int unsent = client.connection.unsent() > 0 ? POLLOUT : 0;
+      polled.push_back({client.connection.descriptor(), static_cast<short>(POLLIN | unsent), 0});
+    }
+    if (poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) break;
+    if (polled[0].revents != 0) break;
+    uint64_t ignored = 0;
+    [[maybe_unused]] const ssize_t woken = read(wake_.get(), &ignored, sizeof ignored);
+    size_t at = 3;
+    for (auto client = clients_.begin(); client != clients_.end();) {
+      const auto one = client++;
+      const short ready = polled[at++].revents;
+      if (ready != 0 && !serve(&*one)) part(one);
+    }
+    if (polled[2].revents != 0) accept();
+    tell();
+    for (auto client = clients_.begin(); client != clients_.end();) {
+      const auto one = client++;
+      const bool stays = one->connection.flush() && !(one->is_leaving && one->connection.unsent() == 0);
+      if (!stays) part(one);
+    }
+  }
+  end();
+  return exit_code_;
+}
+
+bool Keeper::serve(Client* client) {
+  const bool goes_on = client->connection.receive();
+  while (const auto frame = client->connection.next()) {
+    if (client->is_leaving) return true;
+    if (handle(client, *frame)) continue;
+    say("connection cut off", "it does not keep to the form");
+    return false;
+  }
+  return goes_on;
+}
+
+void Keeper::part(Clients::iterator client) {
+  if (client->is_agent) {
+    gate_->attend(false);
+    gate_->reports().giveBack(std::exchange(unconfirmed_, {}));
+    say("agent gone", "");
+  }
+  clients_.erase(client);
+}
+
+Keeper::Client* Keeper::agent() {
+  for (Client& client : clients_) {
+    if (client.is_agent) return &client;
+  }
+  return nullptr;
+}
+
+void Keeper::end() {
+  if (gate_ == nullptr) return;
+  gate_->close();
+  const auto deadline = Clock::now() + std::chrono::milliseconds(kFarewellMs);
+  Client* const last = agent();
+  while (last != nullptr && Clock::now() < deadline) {
+    tell();
+    if (!last->connection.flush()) break;
+    const bool is_told = last->connection.unsent() == 0 && unconfirmed_.empty();
+    if (is_told) break;
+    pollfd polled{last->connection.descriptor(), static_cast<short>(POLLIN | (last->connection.unsent() > 0 ? POLLOUT : 0)), 0};
+    if (poll(&polled, 1, kFarewellMs) > 0 && (polled.revents & POLLIN) && !serve(last)) break;
+  }
+  if (last != nullptr) {
+    last->connection.send(Json().text("type", "closed").raw("value", jsonOf(gate_->stats())).done());
+    last->connection.flush();
+  }
+  say("gate closed", "");
+}
+
+}  // namespace d4c

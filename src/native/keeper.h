@@ -1,0 +1,84 @@
+// The keeper: the process that gates. Agents come and go, the gate stays.
+//
+// Owns the gate (gate.h), the socket on which agents come, and their connections; nothing of policies or documents. One
+// thread, that of `run`, does all of it; the gate's threads decide meanwhile and never wait for it.
+//
+//   agent ─ hello, publish, adopt ─▶ keeper ─▶ gate          one agent at a time: a newer one takes over
+//   agent ◀─ welcome, containers, events, failures ─ keeper ◀─ reports of the gate
+//
+// An agent that ends without `close` leaves the gate as it is: tables go on deciding (`on_agent_loss`), containers that
+// start wait for `hold`, events wait in their bounded queue. Who comes next is told of every container with what was
+// published for it, and then of every event that no agent has confirmed.
+#pragma once
+
+#include <deque>
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "frames.h"
+#include "gate.h"
+
+namespace d4c {
+
+struct KeeperOptions {
+  /// A connection that was inherited; none when it is empty.
+  Descriptor inherited;
+  /// Where to listen; nowhere when it is empty. Then the keeper ends with its last connection.
+  std::string socket_path;
+};
+
+class Keeper {
+ public:
+  explicit Keeper(KeeperOptions options);
+  ~Keeper();
+
+  /// Until it is told to end, or nobody can come any more. Gives the exit code.
+  int run();
+
+ private:
+  struct Client {
+    explicit Client(Descriptor socket) : connection(std::move(socket)) {}
+    Connection connection;
+    bool is_agent = false;
+    /// To be cut off once everything was sent.
+    bool is_leaving = false;
+    /// For each container, what was sent last of what its events need.
+    std::unordered_map<uint64_t, std::shared_ptr<const std::string>> contexts;
+  };
+  using Clients = std::list<Client>;
+
+  bool listen();
+  void accept();
+  /// False when it has ended or does not keep to the form.
+  bool serve(Client* client);
+  bool handle(Client* client, std::string_view frame);
+  bool hello(Client* client, std::string_view texts);
+  bool publish(std::string_view frame);
+  bool answer(Client* client, std::string_view frame);
+  void welcome(Client* client);
+  void part(Clients::iterator client);
+  /// Hands reports to the agent, as far as it takes them.
+  void tell();
+  void tell(Client* client, Report report);
+  bool confirm(std::string_view frame);
+  /// Closes the gate and tells what was seen.
+  void end();
+
+  Client* agent();
+
+  KeeperOptions options_;
+  Descriptor lock_;
+  Descriptor listener_;
+  Descriptor wake_;
+  Descriptor signals_;
+  Clients clients_;
+  std::unique_ptr<Gate> gate_;
+  /// Events that were sent to the agent and that it has not confirmed: the next agent gets them.
+  std::deque<KernelEvent> unconfirmed_;
+  bool is_ended_ = false;
+  int exit_code_ = 0;
+};
+
+}  // namespace d4c

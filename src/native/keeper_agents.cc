@@ -1,0 +1,159 @@
+// The part of the keeper that speaks with agents.
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "hello.h"
+#include "json.h"
+#include "keeper.h"
+#include "keeper_log.h"
+#include "report_json.h"
+
+namespace d4c {
+
+namespace {
+
+/// An agent that is slower leaves the reports in their own, bounded queue.
+constexpr size_t kMaxUnsent = size_t{256} << 10;
+constexpr size_t kMaxUnconfirmed = 1024;
+constexpr size_t kEventsPerTurn = 64;
+
+std::string refusal(const char* code, const std::string& message) {
+  return Json().text("type", "refused").text("code", code).text("message", message).done();
+}
+
+}  // namespace
+
+/// Its first byte says what a frame is: `H`ello, `P`ublish, `A`dopt, `S`tats, `K` for confirm, `C`lose.
+bool Keeper::handle(Client* client, std::string_view frame) {
+  const char kind = frame.empty() ? '\0' : frame.front();
+  if (!frame.empty()) frame.remove_prefix(1);
+  if (kind == 'H') return hello(client, frame);
+  if (kind == 'S' || kind == 'A') {
+    frame = std::string_view(frame.data() - 1, frame.size() + 1);
+    return answer(client, frame);
+  }
+  if (!client->is_agent || gate_ == nullptr) return false;
+  if (kind == 'P') return publish(frame);
+  if (kind == 'K') return confirm(frame);
+  if (kind == 'C') is_ended_ = true;
+  return kind == 'C';
+}
+
+bool Keeper::hello(Client* client, std::string_view texts) {
+  std::string wrong;
+  auto options = readHello(texts, &wrong);
+  if (!options) return sayError("an agent's greeting is not understood: " + wrong);
+  if (gate_ != nullptr) {
+    gate_->configure(options->settings);
+    welcome(client);
+    return true;
+  }
+  options->wake = [wake = wake_.get()] {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = write(wake, &one, sizeof one);
+  };
+  GateFault fault{};
+  gate_ = Gate::open(std::move(*options), &fault);
+  if (gate_ == nullptr) {
+    client->connection.send(refusal(fault.code, fault.message));
+    client->is_leaving = true;
+    return true;
+  }
+  say("gate open", "");
+  welcome(client);
+  return true;
+}
+
+void Keeper::welcome(Client* client) {
+  for (Client& other : clients_) {
+    if (!other.is_agent || &other == client) continue;
+    other.connection.send(refusal("KEEPER_TAKEN", "another agent has come to the keeper"));
+    other.is_agent = false;
+    other.is_leaving = true;
+    gate_->reports().giveBack(std::exchange(unconfirmed_, {}));
+    say("agent replaced", "");
+  }
+  client->is_agent = true;
+  client->connection.send(Json().text("type", "welcome").number("pid", getpid()).done());
+  // Notices may repeat what `found` tells, and miss nothing.
+  gate_->attend(true);
+  for (FoundContainer& found : gate_->found()) tell(client, Report(std::move(found)));
+}
+
+bool Keeper::publish(std::string_view frame) {
+  Fields fields(frame);
+  const uint64_t key = fields.number(8);
+  const uint64_t generation = fields.number(8);
+  const bool has_table = fields.number(1) != 0;
+  const std::string_view bytes = fields.bytes();
+  const std::string_view context = fields.bytes();
+  if (!fields.isWhole()) return false;
+  std::shared_ptr<const Table> table;
+  std::string fault;
+  if (has_table) table = Table::parse(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), &fault);
+  if (has_table && table == nullptr) {
+    gate_->reports().fail(Failure::kPublishFailed, "cannot read the decision table: " + fault);
+    return true;
+  }
+  gate_->publish(key, std::move(table), generation, std::make_shared<const std::string>(context));
+  return true;
+}
+
+/// What has an answer: the kind, and the number by which the answer is known.
+bool Keeper::answer(Client* client, std::string_view frame) {
+  Fields fields(frame);
+  const auto kind = static_cast<char>(fields.number(1));
+  const uint64_t request = fields.number(4);
+  std::string value = "null";
+  if (kind == 'A') {
+    const uint64_t key = fields.number(8);
+    const auto pid = static_cast<pid_t>(fields.number(4));
+    if (!fields.isWhole() || !client->is_agent) return false;
+    const std::string cgroup = gate_->adopt(key, pid);
+    if (!cgroup.empty()) value = quoted(cgroup);
+  } else if (gate_ != nullptr) {
+    value = jsonOf(gate_->stats());
+  }
+  if (!fields.isWhole()) return false;
+  client->connection.send(Json().text("type", "answer").number("request", request).raw("value", value).done());
+  return true;
+}
+
+/// The agent has done with every event up to this number.
+bool Keeper::confirm(std::string_view frame) {
+  Fields fields(frame);
+  const uint64_t sequence = fields.number(8);
+  while (!unconfirmed_.empty() && unconfirmed_.front().sequence <= sequence) unconfirmed_.pop_front();
+  return fields.isWhole();
+}
+
+void Keeper::tell() {
+  Client* const client = agent();
+  if (client == nullptr) return;
+  for (;;) {
+    const size_t before = unconfirmed_.size();
+    const bool takes_more = client->connection.unsent() < kMaxUnsent && before < kMaxUnconfirmed;
+    const size_t room = takes_more ? std::min(kMaxUnconfirmed - before, kEventsPerTurn) : 0;
+    for (Report& report : gate_->reports().take(room)) tell(client, std::move(report));
+    if (unconfirmed_.size() == before || !client->connection.flush()) return;
+  }
+}
+
+void Keeper::tell(Client* client, Report report) {
+  if (const auto* gone = std::get_if<ContainerGone>(&report)) client->contexts.erase(gone->key);
+  auto* const event = std::get_if<KernelEvent>(&report);
+  if (event != nullptr) {
+    auto& last = client->contexts[event->key];
+    if (event->context != nullptr && last != event->context) {
+      last = event->context;
+      const std::string value = Json().number("key", event->key).text("context", *last).done();
+      client->connection.send(Json().text("type", "context").raw("value", value).done());
+    }
+  }
+  client->connection.send(jsonOf(report));
+  if (event != nullptr) unconfirmed_.push_back(std::move(*event));
+}
+
+}  // namespace d4c

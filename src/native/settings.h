@@ -1,0 +1,48 @@
+// What the operator chose for the gate. It may change while the gate is open: another agent may come with other settings.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include "table.h"
+
+namespace d4c {
+
+/// What decides for a container with a table while no agent is there.
+enum class OnAgentLoss : uint8_t {
+  /// The table, as always.
+  kKeep,
+  kAllow,
+  /// What a `block` rule of the table could concern is refused.
+  kDeny,
+};
+
+struct Settings {
+  /// False: nothing is ever denied, whatever a table says.
+  bool enforces = true;
+  std::chrono::milliseconds hold{2000};
+  Verdict on_unknown = Verdict::kAllow;
+  OnAgentLoss on_agent_loss = OnAgentLoss::kKeep;
+};
+
+/// Any thread reads them, each by itself.
+struct LiveSettings {
+  explicit LiveSettings(const Settings& settings) { set(settings); }
+
+  void set(const Settings& settings) {
+    enforces = settings.enforces;
+    hold_ms = settings.hold.count();
+    on_unknown = settings.on_unknown;
+    on_agent_loss = settings.on_agent_loss;
+  }
+
+  std::atomic<bool> enforces{true};
+  std::atomic<int64_t> hold_ms{0};
+  std::atomic<Verdict> on_unknown{Verdict::kAllow};
+  std::atomic<OnAgentLoss> on_agent_loss{OnAgentLoss::kKeep};
+  /// Whether an agent is there. Not a setting, but it decides like one.
+  std::atomic<bool> has_agent{true};
+};
+
+}  // namespace d4c

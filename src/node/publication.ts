@@ -1,0 +1,53 @@
+/**
+ * What an agent must remember of a published table to tell its events: whose container it was, and what the numbers
+ * in a decision mean. The keeper keeps it with the table and hands it back with each event, also to an agent that
+ * started later, or is of another version.
+ */
+
+import type { GateMode } from '../native/contract.ts';
+import type { BoundPolicy, BoundSection } from '../policy/types.ts';
+import type { ContainerIdentity } from './identity.ts';
+
+export interface Publication {
+  /** Of the policies. */
+  readonly generation: number;
+  readonly mode: GateMode;
+  readonly identity: ContainerIdentity;
+  readonly policies: readonly PolicyNames[];
+}
+
+/** A policy and its selectors, by their indexes. */
+export interface PolicyNames {
+  readonly id: string;
+  readonly file: readonly string[];
+  readonly process: readonly string[];
+}
+
+const version = 1;
+
+export function namesOf({ id, file, process }: BoundPolicy): PolicyNames {
+  return { id, file: selectorNames(file), process: selectorNames(process) };
+}
+
+function selectorNames<S extends { readonly name: string }>({ selectors }: BoundSection<S>): string[] {
+  return selectors.map(({ selector }) => selector.name);
+}
+
+export function writePublication(publication: Publication): string {
+  return JSON.stringify({ version, ...publication }, (_name, value) =>
+    value instanceof Map ? { entries: [...value] } : value,
+  );
+}
+
+/** `undefined` for what another version of the agent wrote. */
+export function readPublication(text: string): Publication | undefined {
+  try {
+    const { version: written, ...publication } = JSON.parse(text, (_name, value) =>
+      Array.isArray(value?.entries) ? new Map(value.entries) : value,
+    );
+    return written === version ? publication : undefined;
+  } catch {
+    // Not JSON: nothing that this agent could use.
+    return undefined;
+  }
+}
