@@ -24,6 +24,7 @@ import type { Live } from './live.ts';
 import { countRequest, decisionOf } from './metrics.ts';
 import { judgeByMode } from './modes.ts';
 import { mutate } from './mutate.ts';
+import type { JustOptedIn } from './optIns.ts';
 import { type Authoring, judgePolicy } from './policies.ts';
 import { formatAnswer, formatProblem, type Review, type ReviewAnswer, readReview, uidOf } from './review.ts';
 import { isSession, judgeSession } from './sessions.ts';
@@ -38,6 +39,8 @@ export interface Admission {
   readonly live?: Live;
   /** Where d4c-gate itself runs, which is never touched, as kube-system is not. */
   readonly ownNamespace?: string;
+  /** Namespaces whose pods may not have been asked about before (default: none). */
+  readonly justOptedIn?: JustOptedIn;
   /** Whether new requests should be sent here; false once the server drains. */
   readonly isReady: () => boolean;
   /** What new policies are held to (default: the strict language). */
@@ -77,7 +80,7 @@ const hooks: Readonly<Record<string, Judge>> = {
         answerBeforeSync(admission) ??
         (isSession(review)
           ? judgeSession(review, admission)
-          : verify(review, admission.generations, admission.cluster)),
+          : verify(review, admission.generations, admission.cluster, admission.justOptedIn)),
     ),
   '/policies': (review, { authoring = {} }) => judgePolicy(review, authoring),
   '/guard': guard,

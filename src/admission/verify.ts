@@ -18,6 +18,7 @@ import {
 } from './annotations.ts';
 import type { Generations } from './generations.ts';
 import { leavesAnnotations } from './mutate.ts';
+import type { JustOptedIn } from './optIns.ts';
 import { podNamesOf, readPod } from './pod.ts';
 import { isWrite, type Review, type ReviewAnswer } from './review.ts';
 import { shortened } from './warnings.ts';
@@ -29,6 +30,7 @@ export async function verify(
   review: Review,
   generations: Generations,
   cluster: Cluster,
+  justOptedIn: JustOptedIn = () => false,
 ): Promise<ReviewAnswer> {
   if (!verified.has(review.resource) || !isWrite(review)) return { allowed: true };
   const pod = readPod(review.object);
@@ -40,6 +42,10 @@ export async function verify(
   const podNames = podNamesOf(pod);
   const subjects = podNames.map((podName): Subject => ({ ...cluster, pod, podName, namespace }));
   if (isHonest(found, subjects, generations)) return { allowed: true, audit };
+  if (isUnannotated(found) && justOptedIn(namespace)) {
+    reportFailure('annotation_behind', { namespace });
+    return { allowed: true, audit };
+  }
   // Another replica may have taken a change of the policies that was not seen here yet.
   await generations.refresh();
   if (isHonest(found, subjects, generations)) return { allowed: true, audit };
@@ -60,6 +66,10 @@ function isHonest(found: PolicyAnnotations, subjects: readonly Subject[], genera
     return true;
   }
   return false;
+}
+
+function isUnannotated(found: PolicyAnnotations): boolean {
+  return podAnnotations.every((key) => found[key] === undefined);
 }
 
 function refusalOf(found: PolicyAnnotations, expected: PolicyAnnotations): string {

@@ -12,6 +12,7 @@ import { denialOf } from '../admission/denial.ts';
 import { rememberGenerations } from '../admission/generations.ts';
 import { liveOf } from '../admission/live.ts';
 import { policiesGauge } from '../admission/metrics.ts';
+import { rememberOptIns } from '../admission/optIns.ts';
 import { environment } from '../config.ts';
 import { type CertificateMode, certificateModes, followSecret } from '../controller/certificateFollower.ts';
 import { certificateObjects } from '../controller/certificateObjects.ts';
@@ -86,6 +87,7 @@ export async function openInputsOfCluster(flags: ServeFlags, ended: AbortSignal)
   return {
     admission: {
       generations,
+      justOptedIn: rememberOptIns(namespaces),
       cluster: { clusterId, clusterName },
       authoring: { mode, clusterName, isTaken: policies.hasFile },
       onDenied(review, message) {

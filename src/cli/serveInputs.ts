@@ -28,10 +28,7 @@ export interface ServeFlags {
 
 /** Policies and certificates, from files or from a cluster. */
 export interface ServeInputs {
-  readonly admission: Pick<
-    Admission,
-    'generations' | 'cluster' | 'authoring' | 'live' | 'ownNamespace' | 'onDenied'
-  >;
+  readonly admission: Omit<Admission, 'isReady' | 'beforeSync' | 'callers' | 'limits'>;
   /**
    * The first certificate, as soon as there is one; `use` is called with each further one.
    * @throws TLS_UNUSABLE, FILE_UNREADABLE

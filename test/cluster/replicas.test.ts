@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Agent, request } from 'node:https';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { recorded } from '../admission/support.ts';
+import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
+import { eventually } from '../support/programs.ts';
+import { type Replicas, startReplicas } from '../support/replicas.ts';
+
+/*
+ * Three replicas behind one address, which see policies and labels at different moments, restart one after the other,
+ * and lose the Lease. Their webhooks fail closed here, so that whatever goes wrong refuses a pod.
+ */
+
+const skip = clusterRequirements({ breakable: true });
+const suffix = Date.now().toString(36);
+const ownNamespace = `gate-${suffix}`;
+const [edited, flapping] = [`edited-${suffix}`, `flapping-${suffix}`];
+const modeLabel = 'd4c-gate.io/mode';
+
+let cluster: TestCluster;
+let replicas: Replicas;
+
+before(
+  async () => {
+    if (skip !== undefined) return;
+    cluster = await startCluster();
+    replicas = await startReplicas(cluster.kubeconfig, ownNamespace, 3);
+    for (const name of [edited, flapping]) {
+      await cluster.client.create('namespaces', { metadata: { name, labels: { [modeLabel]: 'enforce' } } });
+    }
+    await failClosed();
+    await eventually('pods can be made', async () => (await refusalOf(edited)) === '', 20_000);
+    await eventually('pods can be made', async () => (await refusalOf(flapping)) === '', 20_000);
+  },
+  { timeout: 150_000 },
+);
+after(async () => {
+  await replicas?.close();
+  await cluster?.close();
+});
+
+async function failClosed(): Promise<void> {
+  for (const kind of ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'] as const) {
+    const { webhooks = [] } = await cluster.client.get(kind, { name: 'd4c-gate' });
+    const patch = webhooks.map((_, index) => ({
+      op: 'replace' as const,
+      path: `/webhooks/${index}/failurePolicy`,
+      value: 'Fail',
+    }));
+    await cluster.client.jsonPatch(kind, { name: 'd4c-gate' }, patch);
+  }
+}
+
+let podNumber = 0;
+
+/** Why a pod was refused, or '': a dry run goes through every webhook and leaves nothing. */
+async function refusalOf(namespace: string): Promise<string> {
+  podNumber += 1;
+  // Half of them as a controller makes them: without a name until after the mutating call.
+  const name = podNumber % 2 === 0 ? { name: `pod-${podNumber}` } : { generateName: `web-${podNumber % 7}-` };
+  const pod = {
+    metadata: { ...name, namespace },
+    spec: { containers: [{ name: 'c', image: 'localhost/none' }] },
+  };
+  try {
+    await cluster.client.create('pods', pod, { dryRun: true });
+    return '';
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Pods of a namespace from several clients at once, for as long as `work` lasts. */
+async function underLoad(namespace: string, work: () => Promise<void>) {
+  let isOver = false;
+  let made = 0;
+  const refused: string[] = [];
+  const clients = Array.from({ length: 6 }, async () => {
+    while (!isOver) {
+      const refusal = await refusalOf(namespace);
+      made += 1;
+      if (refusal !== '') refused.push(refusal);
+    }
+  });
+  await work().finally(() => {
+    isOver = true;
+  });
+  await Promise.all(clients);
+  return { made, refused };
+}
+
+const specFor = (namespace: string, podName: string) => {
+  const conditions = { kubernetesNamespace: [namespace], kubernetesPodName: [podName] };
+  const selectors = [{ name: 'programs', operation: ['exec'], ...conditions }];
+  return { process: { selectors, responses: [{ match: ['programs'], actions: ['log'] }] } };
+};
+
+/** Five edits a second: policies come, go, and change what they apply to. */
+async function editPolicies(seconds: number): Promise<void> {
+  const started = performance.now();
+  for (let edit = 0; performance.now() - started < seconds * 1_000; edit += 1) {
+    const name = `edited-${edit % 3}`;
+    const spec = specFor(edited, edit % 2 === 0 ? '*' : (['web-1*', 'web-1-b*', 'pod-*'][edit % 3] ?? '*'));
+    if (edit % 7 === 6) await cluster.client.delete('containerpolicies', { name });
+    else await cluster.client.apply('containerpolicies', { metadata: { name }, spec });
+    await sleep(Math.max(0, started + (edit + 1) * 200 - performance.now()));
+  }
+}
+
+test('no pod is refused while policies are edited five times a second, and mismatches are counted', {
+  skip,
+  timeout: 120_000,
+}, async (t) => {
+  const series = 'd4c_gate_failures_total{failure="annotation_behind"}';
+  const before = await replicas.sum(series);
+  const { made, refused } = await underLoad(edited, () => editPolicies(12));
+  const behind = (await replicas.sum(series)) - before;
+  t.diagnostic(`${made} pods, ${behind} of them annotated by what was replaced moments before`);
+  assert.deepEqual(refused.slice(0, 3), [], `${refused.length} of ${made} refused`);
+  assert.ok(made > 200 && behind > 0, `${made} pods, ${behind} behind`);
+});
+
+test('no pod is refused while its namespace opts in and out again and again', {
+  skip,
+  timeout: 120_000,
+}, async (t) => {
+  await cluster.client.apply('containerpolicies', {
+    metadata: { name: 'flapping' },
+    spec: specFor(flapping, '*'),
+  });
+  const relabel = (mode: string | null) =>
+    cluster.client.mergePatch(
+      'namespaces',
+      { name: flapping },
+      {
+        metadata: { labels: { [modeLabel]: mode }, annotations: { 'd4c-gate.io/confirm-opt-out': 'true' } },
+      },
+    );
+  const { made, refused } = await underLoad(flapping, async () => {
+    for (const started = performance.now(); performance.now() - started < 12_000; ) {
+      for (const mode of ['enforce', null, 'observe', null]) {
+        await relabel(mode);
+        await sleep(100);
+      }
+    }
+  });
+  await relabel('enforce');
+  t.diagnostic(`${made} pods`);
+  assert.deepEqual(refused.slice(0, 3), [], `${refused.length} of ${made} refused`);
+});
+
+/**
+ * Reviews at a fixed rate, over connections that are kept, to each replica in turn that says that it is ready when the
+ * request goes out. What cannot go out at once, since the machine is busy, goes out later: no request is left out.
+ */
+function startReviews(perSecond: number) {
+  const body = JSON.stringify(recorded('mutate CREATE pods bare'));
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
+  const maxInFlight = 48;
+  const failed: string[] = [];
+  const answered = Promise.withResolvers<void>();
+  let [sent, inFlight, isOver] = [0, 0, false];
+
+  async function send(index: number): Promise<void> {
+    const ready = replicas.all.filter(({ isReady }) => isReady);
+    const port = ready[index % ready.length]?.port;
+    try {
+      assert.ok(port !== undefined, 'nobody is ready');
+      const path = '/mutate?timeout=5s';
+      const call = request({
+        host: '127.0.0.1',
+        port,
+        path,
+        method: 'POST',
+        headers,
+        agent,
+        timeout: 10_000,
+      });
+      call.on('timeout', () => call.destroy(new Error('no answer in 10 s')));
+      call.end(body);
+      const [answer] = await once(call, 'response');
+      let text = '';
+      for await (const chunk of answer) text += chunk;
+      if (JSON.parse(text).response.allowed !== true) failed.push(`request ${index}: ${text}`);
+    } catch (error) {
+      failed.push(`request ${index} to ${port}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  const started = performance.now();
+  const dispatch = (): void => {
+    const due = Math.floor(((performance.now() - started) / 1_000) * perSecond);
+    for (; !isOver && sent < due && inFlight < maxInFlight; sent += 1) {
+      inFlight += 1;
+      void send(sent).then(() => {
+        inFlight -= 1;
+        dispatch();
+      });
+    }
+    if (isOver && inFlight === 0) answered.resolve();
+  };
+  const timer = setInterval(dispatch, 5);
+  return {
+    async stop() {
+      clearInterval(timer);
+      isOver = true;
+      const seconds = (performance.now() - started) / 1_000;
+      dispatch();
+      await answered.promise;
+      agent.destroy();
+      return { sent, failed, perSecond: sent / seconds };
+    },
+  };
+}
+
+test('no request of 1,000 a second fails while three replicas restart one after the other', {
+  skip,
+  timeout: 180_000,
+}, async (t) => {
+  const load = startReviews(1_000);
+  try {
+    for (const replica of replicas.all) {
+      assert.equal(await replica.stop(), 0, replica.output());
+      replica.start();
+      await replica.untilReady();
+      await sleep(500);
+    }
+  } finally {
+    const { sent, failed, perSecond } = await load.stop();
+    t.diagnostic(`${sent} requests, ${Math.round(perSecond)} a second`);
+    assert.deepEqual(failed.slice(0, 5), [], `${failed.length} of ${sent} failed`);
+    // What a machine that is busy with other tests still does.
+    assert.ok(perSecond > 100, `only ${perSecond} a second`);
+  }
+});
+
+test('losing the Lease ends no replica: each goes on serving, and one leads again', {
+  skip,
+  timeout: 90_000,
+}, async () => {
+  const lease = { name: 'd4c-gate', namespace: ownNamespace };
+  await cluster.client.mergePatch('leases', lease, {
+    spec: {
+      holderIdentity: 'somebody-else',
+      leaseDurationSeconds: 3,
+      renewTime: new Date().toISOString().replace('Z', '000Z'),
+    },
+  });
+  await eventually(
+    'the loss is noticed',
+    () => replicas.all.some((replica) => replica.output().includes('`somebody-else` holds the Lease')),
+    30_000,
+  );
+  assert.deepEqual(
+    replicas.all.map(({ isRunning, isReady }) => isRunning && isReady),
+    [true, true, true],
+  );
+  assert.equal(await refusalOf(edited), '');
+  await eventually(
+    'another leads',
+    async () => (await cluster.client.get('leases', lease)).spec?.holderIdentity !== 'somebody-else',
+    40_000,
+  );
+});
