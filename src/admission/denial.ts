@@ -16,7 +16,7 @@ const textOf = (value: unknown): string => (typeof value === 'string' ? value : 
  * The Event of a denial; `undefined` when there is no object that it could stand beside. A pod that has no name yet is
  * told of beside its controller, and without one under its `generateName`.
  */
-export function denialOf(review: Review, message: string): Telling | undefined {
+export function denialOf(review: Review, message: string, isObserved = false): Telling | undefined {
   const [base = '', subresource] = review.resource.split('/');
   const kind = kindOf[base];
   if (kind === undefined) return undefined;
@@ -26,15 +26,14 @@ export function denialOf(review: Review, message: string): Telling | undefined {
   const what = subresource === undefined ? review.operation.toLowerCase() : subresource;
   return {
     regarding,
-    reason: subresource === undefined ? 'AdmissionDenied' : reasonOf(subresource),
-    action: 'Deny',
-    note: `${what} was refused: ${message}`,
+    reason: `${subresource === undefined ? 'Admission' : capitalized(subresource)}${isObserved ? 'Observed' : 'Denied'}`,
+    action: isObserved ? 'Allow' : 'Deny',
+    note: `${what} ${isObserved ? 'would be refused in mode enforce' : 'was refused'}: ${message}`,
   };
 }
 
-/** For example `ExecDenied`. */
-function reasonOf(subresource: string): string {
-  return `${subresource.charAt(0).toUpperCase()}${subresource.slice(1)}Denied`;
+function capitalized(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
 function regardingOf(

@@ -47,8 +47,8 @@ export interface Admission {
   readonly authoring?: Authoring;
   /** What pods are answered while the generation has number 0, since no policy has been read yet (default: allow). */
   readonly beforeSync?: BeforeSync;
-  /** Called after each denial has been answered, dry runs left out. Must return at once and not throw. */
-  readonly onDenied?: (review: Review, message: string) => void;
+  /** Called after each denial has been answered, also of one that mode observe only reports; dry runs left out. Must return at once and not throw. */
+  readonly onDenied?: (review: Review, message: string, isObserved: boolean) => void;
   /** Names of client certificates that may call the hooks (default: everyone may, without one). */
   readonly callers?: readonly string[];
   /** Past these, requests are answered with `OVERLOADED`. */
@@ -172,9 +172,9 @@ async function answerReview(
   }
   countRequest(hook, startedAt, review, answer);
   logAnswer(hook, review, answer);
-  if (review !== undefined && answer?.allowed === false && !review.dryRun) {
-    admission.onDenied?.(review, answer.message);
-  }
+  if (review === undefined || answer === undefined || review.dryRun) return;
+  if (!answer.allowed) admission.onDenied?.(review, answer.message, false);
+  else if (answer.observed !== undefined) admission.onDenied?.(review, answer.observed, true);
 }
 
 /** Never the object's content: names, and the reason of a denial, also of one that mode observe only reports. */

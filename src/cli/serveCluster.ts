@@ -90,8 +90,8 @@ export async function openInputsOfCluster(flags: ServeFlags, ended: AbortSignal)
       justOptedIn: rememberOptIns(namespaces),
       cluster: { clusterId, clusterName },
       authoring: { mode, clusterName, isTaken: policies.hasFile },
-      onDenied(review, message) {
-        const telling = denialOf(review, message);
+      onDenied(review, message, isObserved) {
+        const telling = denialOf(review, message, isObserved);
         if (telling !== undefined) events.tell(telling);
       },
       live: liveOf(cluster, namespaces),

@@ -50,6 +50,11 @@ test('the reason says what was refused', () => {
   assert.deepEqual([exec?.reason, exec?.note], ['ExecDenied', 'exec was refused: no']);
   const update = denialOf(review({ name: 'p', operation: 'UPDATE' }), 'no');
   assert.deepEqual([update?.reason, update?.note], ['AdmissionDenied', 'update was refused: no']);
+  const observed = denialOf(review({ resource: 'pods/exec', name: 'p', operation: 'CONNECT' }), 'no', true);
+  assert.deepEqual(
+    [observed?.reason, observed?.action, observed?.note],
+    ['ExecObserved', 'Allow', 'exec would be refused in mode enforce: no'],
+  );
 });
 
 test('what it could not stand beside has no Event, whatever the request says', () => {
