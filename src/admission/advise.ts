@@ -1,10 +1,13 @@
 /** Tells whoever writes a workload which policies its pods will have. Only warnings; quiet where nothing new is to be said. */
 
+import type { PodBinding } from '../policy/bind.ts';
+import type { CompiledPolicy } from '../policy/compile.ts';
+import type { Generation } from '../sources/directory.ts';
 import { bindSubject, type Cluster } from './annotations.ts';
 import type { Generations } from './generations.ts';
 import type { Live } from './live.ts';
 import { isWrite, type Review, type ReviewAnswer } from './review.ts';
-import { readTemplate } from './templates.ts';
+import { readTemplate, type Template } from './templates.ts';
 import { boundedWarnings, listed, shortened } from './warnings.ts';
 
 export interface AdvicePlace {
@@ -20,12 +23,12 @@ export function advise(review: Review, { generations, cluster, live }: AdvicePla
   if (!isWrite(review) || generation.number === 0) return { allowed: true };
   const template = readTemplate(resource, name, review.object);
   if (template === undefined || template.isOwned) return { allowed: true };
-  const { kind, pod, podName, key } = template;
+  const { kind, key } = template;
   // Scaling, a status or an annotation changes nothing about policies.
   if (operation === 'UPDATE' && readTemplate(resource, name, review.oldObject)?.key === key) {
     return { allowed: true };
   }
-  const { applies, undecided } = bindSubject(generation, { ...cluster, pod, podName, namespace });
+  const { applies, undecided } = bindTemplate(generation, template, namespace, cluster);
   const pods = `pods of this ${kind}`;
   const mode = live?.modeOf(namespace);
   const lines: string[] = [];
@@ -46,10 +49,40 @@ export function advise(review: Review, { generations, cluster, live }: AdvicePla
   return { allowed: true, warnings: boundedWarnings(lines), audit };
 }
 
+/** As the pods will be bound, of which a label may not be known yet. */
+function bindTemplate(
+  generation: Generation,
+  { pod, podName, laterLabels }: Template,
+  namespace: string,
+  cluster: Cluster,
+): PodBinding {
+  const subject = { ...cluster, pod, podName, namespace };
+  const known = bindSubject(generation, subject);
+  const asking = asksForLabels(generation.policies, laterLabels);
+  if (asking.size === 0) return known;
+  // Of policies that ask for such a label, what holds whatever labels the pods have.
+  const open = bindSubject(generation, { ...subject, pod: { ...pod, labels: undefined } });
+  const pick = (ids: keyof PodBinding) =>
+    [...known[ids].filter((id) => !asking.has(id)), ...open[ids].filter((id) => asking.has(id))].sort();
+  return { applies: pick('applies'), undecided: pick('undecided') };
+}
+
+/** The IDs of policies with a condition on one of these labels. */
+function asksForLabels(policies: readonly CompiledPolicy[], keys: readonly string[]): ReadonlySet<string> {
+  const asks = ({ file, process }: CompiledPolicy): boolean =>
+    [...file.selectors, ...process.selectors].some(({ workload }) =>
+      workload.some(
+        (test) =>
+          test.condition === 'kubernetesPodLabel' && test.patterns.some(({ key }) => keys.includes(key)),
+      ),
+    );
+  return new Set(policies.filter(asks).map(({ id }) => id));
+}
+
 /** What is not known before a pod is there. */
 function reasonOf({ clusterId, clusterName }: Cluster): string {
   const missing = [
-    "the pod's name",
+    "the pod's name or labels",
     ...(clusterId === undefined ? ["the cluster's ID"] : []),
     ...(clusterName === undefined ? ["the cluster's name"] : []),
   ];

@@ -24,7 +24,8 @@ export interface Cluster {
 
 /** What is bound to policies: a pod, under one of its names (`undefined`: nothing is known of it), in its place. */
 export interface Subject extends Cluster {
-  readonly pod: Pod;
+  /** Labels are `undefined` where they are not known. */
+  readonly pod: Pick<Pod, 'images'> & { readonly labels: Pod['labels'] | undefined };
   readonly podName: PodName | undefined;
   readonly namespace: string;
 }

@@ -10,7 +10,7 @@ export interface Live {
   askMode(namespace: string): Promise<Mode | undefined>;
   /** `undefined`: there is no such pod. @throws KUBERNETES_REFUSED @throws KUBERNETES_UNREACHABLE */
   pod(namespace: string, name: string): Promise<unknown>;
-  /** The pods of a namespace, page by page. @throws as `pod` */
+  /** The pods of a namespace that have not ended for good, page by page. @throws as `pod` */
   podPages(namespace: string): AsyncIterable<{ readonly items: readonly unknown[] }>;
 }
 
@@ -21,6 +21,9 @@ export interface WatchedModes {
 
 /** A request waits for this, so it is much shorter than any `timeoutSeconds` of a webhook. */
 const deadlineMs = 1_000;
+
+/** No policy has anything to decide about the others. */
+const unfinished = 'status.phase!=Succeeded,status.phase!=Failed';
 
 export function liveOf(cluster: Cluster, watched: WatchedModes): Live {
   const asked = new Map<string, Promise<Mode | undefined>>();
@@ -42,6 +45,6 @@ export function liveOf(cluster: Cluster, watched: WatchedModes): Live {
       return answer;
     },
     pod: (namespace, name) => cluster.find('pods', { name, namespace }, deadlineMs),
-    podPages: (namespace) => cluster.pages('pods', { namespace, deadlineMs }),
+    podPages: (namespace) => cluster.pages('pods', { namespace, fieldSelector: unfinished, deadlineMs }),
   };
 }

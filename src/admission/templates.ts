@@ -16,10 +16,32 @@ const kindOf = new Map([
   ['cronjobs.batch', 'CronJob'],
 ]);
 
+/** Labels that a controller puts on its pods and whose values only it knows. */
+const laterLabels: Readonly<Record<string, readonly string[]>> = {
+  Deployment: ['pod-template-hash'],
+  StatefulSet: [
+    'apps.kubernetes.io/pod-index',
+    'controller-revision-hash',
+    'statefulset.kubernetes.io/pod-name',
+  ],
+  DaemonSet: ['controller-revision-hash', 'pod-template-generation'],
+  // A Job's template has its labels already, but for the index.
+  Job: ['batch.kubernetes.io/job-completion-index'],
+  CronJob: [
+    'batch.kubernetes.io/controller-uid',
+    'batch.kubernetes.io/job-completion-index',
+    'batch.kubernetes.io/job-name',
+    'controller-uid',
+    'job-name',
+  ],
+};
+
 export interface Template {
   readonly kind: string;
   readonly pod: Pod;
   readonly podName: PodName | undefined;
+  /** Keys of labels that the pods will have besides, with values that are not known. */
+  readonly laterLabels: readonly string[];
   /** Made by another controller, about whose object has been said what there is to say. */
   readonly isOwned: boolean;
   /** What decides about policies, as one text: equal texts are equal templates. */
@@ -44,6 +66,7 @@ export function readTemplate(resource: string, name: string, object: unknown): T
     kind,
     pod,
     podName: name === '' ? undefined : podNameOfController(kind, name, spec.completionMode === 'Indexed'),
+    laterLabels: laterLabels[kind] ?? [],
     isOwned: Array.isArray(ownerReferences) && ownerReferences.some((owner) => owner?.controller === true),
     key: JSON.stringify([[...pod.labels].sort(), [...new Set(pod.images)].sort()]),
   };

@@ -48,7 +48,7 @@ for (const [title, kind] of workloads) {
     assert.equal(answer.allowed, true);
     assert.deepEqual(answer.warnings, [
       `d4c-gate: policies that will apply to the pods of this ${kind}: \`by-image\`, \`by-name\``,
-      `d4c-gate: policies that may apply to the pods of this ${kind}, depending on the pod's name: \`by-suffix\``,
+      `d4c-gate: policies that may apply to the pods of this ${kind}, depending on the pod's name or labels: \`by-suffix\``,
     ]);
     assert.deepEqual(answer.audit, { policies: 'by-image,by-name', undecided: 'by-suffix' });
   });
@@ -101,6 +101,17 @@ test('an UPDATE is silent unless labels or images of the template change', () =>
 interface Deployment {
   spec: { template: { metadata: { labels: object }; spec: { containers: object[] } } };
 }
+
+test('a label that only the controller knows makes a policy undecided, another one does not', () => {
+  const of = policiesBy({
+    'by-pod': { kubernetesPodLabel: ['statefulset.kubernetes.io/pod-name:sts-0'] },
+    'by-hash': { kubernetesPodLabel: ['pod-template-hash:*'] },
+    'by-either': { kubernetesPodLabel: ['a:sts', 'controller-revision-hash:x'] },
+    'by-label': { kubernetesPodLabel: ['a:sts'] },
+  });
+  const { audit } = judge(created('validate CREATE statefulsets sts'), of);
+  assert.deepEqual(audit, { policies: 'by-label', undecided: 'by-either,by-pod' });
+});
 
 test('before policies have been read, nothing is said', () => {
   const review = created('validate CREATE deployments web');

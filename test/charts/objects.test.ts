@@ -60,6 +60,19 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
     }
   });
 
+  test('asks about no change of a namespace that can never opt in', async () => {
+    const [helm] = helms;
+    assert.ok(helm !== undefined);
+    const rendered = await render(helm, { webhook: { excludedNamespaces: ['kube-public'] } });
+    const { webhooks } = objectOf(rendered, 'ValidatingWebhookConfiguration/d4c-gate') as unknown as {
+      webhooks: Webhook[];
+    };
+    const guard = webhooks.find(({ name }) => name === 'guard.d4c-gate.io');
+    assert.deepEqual(guard?.namespaceSelector, {
+      matchExpressions: [{ key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: ['kube-public'] }],
+    });
+  });
+
   test('renders neither certificates nor keys: the controller owns those fields', () => {
     assert.equal(JSON.stringify(objects).includes('caBundle'), false);
     const secret = objectOf(objects, 'Secret/d4c-gate-webhook-tls');

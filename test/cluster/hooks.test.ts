@@ -257,7 +257,7 @@ test(
     };
     assert.deepEqual(await warningsOf(['create', '-f', '-'], set), [
       'd4c-gate: policies that will apply to the pods of this StatefulSet: `no-shells`, `programs`',
-      "d4c-gate: policies that may apply to the pods of this StatefulSet, depending on the pod's name or the cluster's name: `by-name`",
+      "d4c-gate: policies that may apply to the pods of this StatefulSet, depending on the pod's name or labels or the cluster's name: `by-name`",
     ]);
     const cron = ['create', 'cronjob', 'cj', `--image=${image}`, '--schedule=0 0 1 1 *', '-n', lab];
     assert.match((await warningsOf(cron)).join(), /of this CronJob: .*only report.*observe/);
