@@ -1,16 +1,22 @@
 import assert from 'node:assert/strict';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runController } from '../../src/controller/controller.ts';
 import { hasStatus, openCluster } from '../../src/kubernetes/client.ts';
-import { openEventWriter } from '../../src/kubernetes/eventWriter.ts';
+import { type EventWriter, openEventWriter } from '../../src/kubernetes/eventWriter.ts';
 import { installDefinition } from '../../src/kubernetes/install.ts';
 import type { Pod } from '../../src/kubernetes/kinds.ts';
 import { watchNamespaceModes } from '../../src/kubernetes/namespaceModes.ts';
 import { followPolicies } from '../../src/kubernetes/policySource.ts';
+import { failuresTotal } from '../../src/metrics.ts';
 import { type ApiProxy, startApiProxy } from '../support/api-proxy.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
+import { helmRequirements, helms, releaseNamespace, render } from '../support/helm.ts';
 import { eventually } from '../support/programs.ts';
+import { installReports } from '../support/reports.ts';
 
 const skip = clusterRequirements({ breakable: true });
 const namespace = `terms-${Date.now().toString(36)}`;
@@ -22,12 +28,13 @@ let proxy: ApiProxy;
 interface Leader {
   /** Method and path of its requests that write. */
   readonly writes: string[];
+  readonly events: EventWriter;
   end(): Promise<void>;
 }
 
 /** What a replica does that leads, without a webhook, so that every annotation is the controller's work. */
-async function lead(): Promise<Leader> {
-  const client = await openCluster({ kubeconfig: proxy.kubeconfig });
+async function lead(kubeconfig = proxy.kubeconfig): Promise<Leader> {
+  const client = await openCluster({ kubeconfig });
   const writes: string[] = [];
   const watching: typeof client = {
     ...client,
@@ -44,6 +51,7 @@ async function lead(): Promise<Leader> {
   const ended = runController(watching, { policies, namespaces, events, place, term: ending.signal });
   return {
     writes,
+    events,
     async end() {
       ending.abort();
       await ended;
@@ -156,4 +164,68 @@ test('a leader for which the API server is too busy waits, and mends as soon as 
   assert.ok(tries < 100, `${tries} requests to an API server that is too busy`);
   proxy.misbehave = () => undefined;
   await allHave('p,q');
+});
+
+test('the rights that the chart gives are enough for all of it', {
+  skip: skip ?? helmRequirements,
+  timeout: 90_000,
+}, async (t) => {
+  const [helm] = helms;
+  assert.ok(helm !== undefined);
+  await installReports(cluster.client);
+  await cluster.kubectl(['create', 'namespace', releaseNamespace]);
+  const rights = (await render(helm, {})).filter(
+    ({ kind, metadata }) =>
+      metadata.name === 'd4c-gate-webhook' &&
+      ['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding'].includes(kind),
+  );
+  assert.equal(rights.length, 3);
+  const args = ['apply', '-n', releaseNamespace, '-f', '-'];
+  const applied = await cluster.kubectl(args, {
+    stdin: rights.map((each) => JSON.stringify(each)).join('\n'),
+  });
+  assert.equal(applied.exitCode, 0, applied.stderr);
+
+  const folder = await mkdtempDisposable(join(tmpdir(), 'd4c-rights-'));
+  t.after(() => folder.remove());
+  const { stdout: view } = await cluster.kubectl(['config', 'view', '--raw', '--minify', '-o', 'json']);
+  const { stdout: token } = await cluster.kubectl([
+    'create',
+    'token',
+    'd4c-gate-webhook',
+    '-n',
+    releaseNamespace,
+  ]);
+  const config = JSON.parse(view);
+  config.users[0].user = { token: token.trim() };
+  const kubeconfig = join(folder.path, 'kubeconfig');
+  await writeFile(kubeconfig, JSON.stringify(config));
+
+  const failed = async () => (await failuresTotal.get()).values.reduce((sum, { value }) => sum + value, 0);
+  const before = await failed();
+  const leader = await lead(kubeconfig);
+  t.after(() => leader.end());
+  await edit('q', 'app:x');
+  await allHave('p,q');
+  const pod = { apiVersion: 'v1', kind: 'Pod', name: 'a', namespace };
+  leader.events.tell({ regarding: pod, reason: 'Tested', action: 'Test', note: 'x' });
+  const report = () => cluster.client.find('reports', { name: 'd4c-gate', namespace });
+  await eventually('the report is written', report, 15_000);
+  await eventually('the Event is written', async () =>
+    (await cluster.client.list('events', { namespace })).some(({ reason }) => reason === 'Tested'),
+  );
+  const mode = (value: string | null) =>
+    cluster.client.mergePatch(
+      'namespaces',
+      { name: namespace },
+      { metadata: { labels: { 'd4c-gate.io/mode': value } } },
+    );
+  await mode(null);
+  await eventually('the report is deleted', async () => (await report()) === undefined);
+  await eventually(
+    'the status says that it applies to none',
+    async () => (await cluster.client.get('containerpolicies', { name: 'q' })).status?.boundPods === 0,
+    10_000,
+  );
+  assert.equal(await failed(), before);
 });
