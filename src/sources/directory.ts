@@ -17,7 +17,13 @@ import { readPolicy } from '../policy/read.ts';
 import type { Policy } from '../policy/types.ts';
 import { notifyOfChanges } from './changes.ts';
 import { errorsOf, type FileFault, formatFault, idFaults, unreadFault } from './faults.ts';
-import { digestOf, type PolicyFile, readPolicyFiles } from './files.ts';
+import {
+  type PolicyFile,
+  type PolicyFileReader,
+  policyFileReader,
+  readPolicyFiles,
+  saySame,
+} from './files.ts';
 import { pacer, runInSlices } from './slices.ts';
 
 export interface LoadOptions {
@@ -78,14 +84,15 @@ export async function loadDirectory(path: string, options: LoadOptions = {}): Pr
  */
 export async function watchDirectory(path: string, options: WatchOptions = {}): Promise<WatchedDirectory> {
   const { settleMs = 100, recheckMs = 10_000 } = options;
+  const readFiles = policyFileReader();
   const read = policyReader(options);
-  const first = await read(await readPolicyFiles(path));
+  const first = await read(await readFiles(path));
   const errors = logFaults(first.faults);
   if (errors.length > 0) throw new GateError('POLICIES_INVALID', summaryOf(path, errors));
   const compileAll = policyCompiler();
   let generation = await generationOf(1, await compileAll(first.policies));
-  /** What was last looked at, good or bad, so that nothing is reported twice. */
-  let seen = digestOf(first.files);
+  /** What was last looked at, good or bad, or why it could not be: nothing is reported twice. */
+  let seen: Seen = first.files;
 
   const refuse = (faults: readonly FileFault[], error?: unknown): void => {
     const reasons = error instanceof Error ? [error.message] : faults.map(formatFault);
@@ -94,9 +101,9 @@ export async function watchDirectory(path: string, options: WatchOptions = {}): 
   };
   const check = async (): Promise<void> => {
     try {
-      const files = await readSettled(path, seen, settleMs);
+      const files = await readSettled(() => readFiles(path), seen, settleMs);
       if (files === null) return;
-      seen = digestOf(files);
+      seen = files;
       const loaded = await read(files);
       const errors = logFaults(loaded.faults);
       if (errors.length > 0) return refuse(errors);
@@ -113,22 +120,25 @@ export async function watchDirectory(path: string, options: WatchOptions = {}): 
   return { current: () => generation, refresh: changes.checkNow, close: changes.close };
 }
 
+/** Files, or the text of an error. */
+type Seen = readonly PolicyFile[] | string;
+
 /**
  * The files once two readings `settleMs` apart agree, so that a file half written is not taken for a shorter
  * policy; `null` when they are as `seen`.
  */
 async function readSettled(
-  path: string,
-  seen: string,
+  readFiles: () => ReturnType<PolicyFileReader>,
+  seen: Seen,
   settleMs: number,
 ): Promise<readonly PolicyFile[] | null> {
   const deadline = performance.now() + 20 * settleMs;
   for (let before = seen; ; await setTimeout(settleMs)) {
-    const files = await readPolicyFiles(path);
-    const digest = digestOf(files);
-    if (digest === seen) return null;
-    if (digest === before || performance.now() > deadline) return files;
-    before = digest;
+    const files = await readFiles();
+    if (typeof seen !== 'string' && saySame(files, seen)) return null;
+    const isStill = typeof before !== 'string' && saySame(files, before);
+    if (isStill || performance.now() > deadline) return files;
+    before = files;
   }
 }
 

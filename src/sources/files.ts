@@ -1,7 +1,6 @@
 /** Reads policy files as text. Knows files and folders, nothing of what a policy says. */
 
-import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { open, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { GateError } from '../errors.ts';
@@ -24,40 +23,64 @@ export type PolicyFile = {
   readonly id: string;
 } & PolicyText;
 
+/** Reads policy files, time and again. */
+export type PolicyFileReader = (path: string) => Promise<readonly PolicyFile[]>;
+
+/** What is known of a file by its name on disk. */
+type KnownFiles = Map<string, { readonly signature: string; readonly file: PolicyFile }>;
+
+/**
+ * How long a file must have stood unchanged before it is read for its reading to count for later. Two writes within
+ * one tick of the filesystem's clock, with a reading between them, look like one.
+ */
+const settledMs = 2_000;
+
 /**
  * The policy files of a directory (`*.yaml`, `*.yml`, `*.json`; no subfolders, no hidden files), sorted by
  * name; or the one file that `path` names. A mounted ConfigMap is read as one state: when its `..data` link
  * moves meanwhile, the reading starts again.
  * @throws FILE_UNREADABLE
  */
-export async function readPolicyFiles(path: string): Promise<readonly PolicyFile[]> {
-  try {
-    return (await stat(path)).isDirectory() ? await readWhileStill(path) : [await readPolicyFile(path)];
-  } catch (error) {
-    throw new GateError(
-      'FILE_UNREADABLE',
-      `cannot read policies from \`${path}\`: ${reasonOf(error)}`,
-      error,
-    );
-  }
+export const readPolicyFiles: PolicyFileReader = (path) => policyFileReader()(path);
+
+/** As `readPolicyFiles`, but a file that is the same by its inode, size and times as in the last turn is not opened again. */
+export function policyFileReader(): PolicyFileReader {
+  let known: KnownFiles = new Map();
+  return async (path) => {
+    const next: KnownFiles = new Map();
+    try {
+      if (!(await stat(path)).isDirectory()) return [await readPolicyFile(path)];
+      return await readWhileStill(path, known, next);
+    } catch (error) {
+      throw new GateError(
+        'FILE_UNREADABLE',
+        `cannot read policies from \`${path}\`: ${reasonOf(error)}`,
+        error,
+      );
+    } finally {
+      known = next;
+    }
+  };
 }
 
-/** A digest of names and contents: equal digests mean that nothing has changed. */
-export function digestOf(files: readonly PolicyFile[]): string {
-  const hash = createHash('sha256');
-  for (const { file, text } of files) {
-    hash.update(JSON.stringify([file, text === null ? null : Buffer.byteLength(text)]));
-    hash.update(text ?? '');
-  }
-  return hash.digest('hex');
+/** Whether the same files, in the same order, say the same. */
+export function saySame(some: readonly PolicyFile[], others: readonly PolicyFile[]): boolean {
+  return (
+    some.length === others.length &&
+    some.every((one, index) => one.file === others[index]?.file && one.text === others[index]?.text)
+  );
 }
 
-async function readWhileStill(directory: string): Promise<readonly PolicyFile[]> {
+async function readWhileStill(
+  directory: string,
+  known: KnownFiles,
+  next: KnownFiles,
+): Promise<readonly PolicyFile[]> {
   const attempts = 10;
   for (let attempt = 1; ; attempt++) {
     try {
       const state = await stateOf(directory);
-      const files = await readDirectory(directory, state);
+      const files = await readDirectory(directory, state, known, next);
       if (state === (await stateOf(directory))) return files;
       if (attempt === attempts) throw new Error('it changes faster than it can be read');
     } catch (error) {
@@ -75,15 +98,33 @@ async function stateOf(directory: string): Promise<string> {
   return realpath(join(directory, '..data')).catch(() => directory);
 }
 
-async function readDirectory(directory: string, state: string): Promise<readonly PolicyFile[]> {
+async function readDirectory(
+  directory: string,
+  state: string,
+  known: KnownFiles,
+  next: KnownFiles,
+): Promise<readonly PolicyFile[]> {
   const files: PolicyFile[] = [];
   for (const name of (await readdir(state)).sort()) {
     if (name.startsWith('.') || !extensions.has(extname(name))) continue;
-    const file = join(state, name);
-    if (!(await stat(file)).isDirectory())
-      files.push({ ...(await readPolicyFile(file)), file: join(directory, name) });
+    const path = join(state, name);
+    const facts = await stat(path, { bigint: true });
+    if (facts.isDirectory()) continue;
+    const signature = signatureOf(facts);
+    const before = known.get(path);
+    const file =
+      before?.signature === signature
+        ? before.file
+        : { ...(await readPolicyFile(path)), file: join(directory, name) };
+    files.push(file);
+    if (Date.now() - Number(facts.ctimeMs) > settledMs) next.set(path, { signature, file });
   }
   return files;
+}
+
+/** Whoever writes to a file, or puts another one in its place, changes one of these. */
+function signatureOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(':');
 }
 
 async function readPolicyFile(file: string): Promise<PolicyFile> {

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtempDisposable, rename, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, rename, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { digestOf, maxPolicyBytes, readPolicyFiles } from '../../src/sources/files.ts';
+import {
+  maxPolicyBytes,
+  type PolicyFile,
+  policyFileReader,
+  readPolicyFiles,
+  saySame,
+} from '../../src/sources/files.ts';
 
 const newFolder = () => mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
 
@@ -90,15 +96,42 @@ test('a ConfigMap that is swapped meanwhile is read as one state', async () => {
   await swaps;
 });
 
-test('the digest changes with names and contents, and with nothing else', () => {
+test('files say the same when their names and contents do', () => {
   const file = { file: 'a', id: 'a', text: 'x' };
-  const digest = digestOf([file]);
-  assert.equal(digestOf([{ ...file }]), digest);
-  assert.notEqual(digestOf([{ ...file, text: 'y' }]), digest);
-  assert.notEqual(digestOf([{ ...file, file: 'b' }]), digest);
-  assert.notEqual(digestOf([file, { file: 'b', id: 'b', text: '' }]), digest);
-  assert.notEqual(
-    digestOf([{ file: 'a', id: 'a', text: null, reason: 'r' }]),
-    digestOf([{ ...file, text: '' }]),
-  );
+  assert.ok(saySame([file], [{ ...file }]));
+  assert.ok(!saySame([file], [{ ...file, text: 'y' }]));
+  assert.ok(!saySame([file], [{ ...file, file: 'b' }]));
+  assert.ok(!saySame([file], [file, { file: 'b', id: 'b', text: '' }]));
+  assert.ok(!saySame([{ ...file, text: null, reason: 'r' }], [{ ...file, text: '' }]));
+});
+
+test('a file that has stood unchanged is not opened again; one that was written or replaced is', async () => {
+  await using folder = await newFolder();
+  const [same, written, replaced] = ['a', 'b', 'c'].map((name) => join(folder.path, `${name}.yaml`)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const file of [same, written, replaced]) await writeFile(file, '1');
+  const read = policyFileReader();
+  const texts = (files: readonly PolicyFile[]) => files.map(({ text }) => text).join('');
+  // Readings of a file that was only just written do not count for later.
+  const [early] = await read(folder.path);
+  let before = await read(folder.path);
+  assert.notEqual(before[0], early);
+  const deadline = performance.now() + 20_000;
+  for (let last = before; ; last = before) {
+    before = await read(folder.path);
+    if (before[0] === last[0] && before[2] === last[2]) break;
+    assert.ok(performance.now() < deadline, 'the files are opened again and again');
+  }
+  // Of the same size, and with the modification time of before: what `cp -p` and `rsync` leave.
+  const { atime, mtime } = await stat(written);
+  await writeFile(written, '2');
+  await utimes(written, atime, mtime);
+  await writeFile(join(folder.path, 'c.new'), '3');
+  await rename(join(folder.path, 'c.new'), replaced);
+  const after = await read(folder.path);
+  assert.equal(texts(after), '123');
+  assert.equal(after[0], before[0]);
 });
