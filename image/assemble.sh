@@ -51,8 +51,8 @@ fi
 chown -R 0:0 "$app"
 chmod -R go-w "$app"
 
-# The program's first line asks `env` for Node; there is no `env` here.
-sed -i '1s,^#!.*,#!/usr/local/bin/node,' "$app/dist/main.js"
+# The program's first line asks `env` for Node; there is no `env` here. Node's flag stays.
+sed -i '1s,^#!/usr/bin/env -S node,#!/usr/local/bin/node,' "$app/dist/main.js"
 chmod 755 "$app/dist/main.js"
 ln -s /opt/d4c-gate/dist/main.js "$to/usr/local/bin/d4c-gate"
 ln -s /opt/d4c-gate/build/Release/d4c-gate-keeper "$to/usr/local/bin/d4c-gate-keeper"

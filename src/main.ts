@@ -1,5 +1,10 @@
-#!/usr/bin/env node
-/** From the command line to a subcommand's exit code. The only place that ends the process. */
+#!/usr/bin/env -S node --max-semi-space-size=8
+/**
+ * From the command line to a subcommand's exit code. The only place that ends the process.
+ *
+ * The flag of the first line keeps V8's space for new objects at 24 MB. Else it grows to some 130 while ten thousand
+ * policies are read, and is never given back; requests are answered no slower with less.
+ */
 
 const argv = process.argv.slice(2);
 // Probes come every few seconds, and all other subcommands together take ten times as long to load.

@@ -1,6 +1,7 @@
 /** The servers that are measured, each a process of its own, all with the same certificate. */
 
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { access, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -22,13 +23,17 @@ const peprFolder = join(root, 'bench/pepr');
 /** Ten thousand policies take some seconds to read. */
 const readyMs = 60_000;
 
+const main = join(root, 'src/main.ts');
+/** As its first line has them: `#!/usr/bin/env -S node FLAGS`. */
+const nodeFlags = readFileSync(main, 'utf8').split('\n', 1)[0]?.split(' ').slice(3) ?? [];
+
 const certificates = (folder: string): string => join(folder, 'certs');
 
 /** d4c-gate with `count` policies. The first one started makes the certificate of all. */
 export async function startD4cGate(folder: string, count: number, body: string): Promise<Measured> {
   const policies = await writePolicies(folder, count);
   const flags = ['--policies', policies, '--listen', '127.0.0.1:0', '--dev-certs', '--certs-dir'];
-  const args = [join(root, 'src/main.ts'), 'serve', ...flags, certificates(folder)];
+  const args = [...nodeFlags, main, 'serve', ...flags, certificates(folder)];
   const daemon = await startDaemon(process.execPath, args, /listening on https/, readyMs);
   return measured(daemon, /listening on https:\/\/127\.0\.0\.1:(\d+)/, body);
 }
