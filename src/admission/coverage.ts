@@ -28,6 +28,7 @@ export interface CoverageLimits {
 const defaultLimits: CoverageLimits = { maxPods: 3_000, deadlineMs: 1_000 };
 /** How long binding may hold up other requests before it lets them through. */
 const sliceMs = 5;
+const maxPolicies = 10;
 
 /** Never rejects: pods that cannot be read are said to be not looked at. */
 export async function coverageOf(
@@ -73,15 +74,18 @@ export async function coverageOf(
   }
 }
 
-/** For example `12 of 40 pods: \`a\` 12, \`b\` 3`. */
-export function summaryOf({ looked, covered, byPolicy, undecided }: Coverage): string[] {
-  const pods = `${looked} ${looked === 1 ? 'pod' : 'pods'}`;
-  const lines = [`${covered} of ${pods} are covered by policies`];
+/** For example `12 of 40 pods are covered by policies`, and how many by each; policies that apply to most come first. */
+export function summaryOf({ looked, covered, byPolicy, undecided, cut }: Coverage): string[] {
+  if (looked === 0) return cut === undefined ? ['there are no pods yet'] : [];
+  const lines = [`${covered} of ${looked} pods are covered by policies`];
   const counts = [...byPolicy].sort(([one, many], [other, more]) => more - many || (one < other ? -1 : 1));
-  for (const [id, count] of counts.slice(0, 10))
-    lines.push(`policy ${listed([id])} applies to ${count} of ${pods}`);
-  if (counts.length > 10) lines.push(`${counts.length - 10} more policies apply to some of them`);
-  if (undecided > 0) lines.push(`for ${undecided} of ${pods} something is not known, so a policy may apply`);
+  for (const [id, count] of counts.slice(0, maxPolicies)) {
+    lines.push(`policy ${listed([id])} applies to ${count} of ${looked} pods`);
+  }
+  const more = counts.length - maxPolicies;
+  if (more > 0) lines.push(`${more} more policies apply to some of them`);
+  if (undecided > 0)
+    lines.push(`for ${undecided} of ${looked} pods something is not known, so a policy may apply`);
   return lines;
 }
 

@@ -11,7 +11,7 @@ export function mutate(review: Review, generations: Generations, cluster: Cluste
   // The API server drops changes of metadata from requests to subresources.
   if (review.resource !== 'pods' || !isWrite(review)) return { allowed: true };
   const pod = readPod(review.object);
-  if (pod.isMirror) return { allowed: true };
+  if (pod.isMirror) return { allowed: true, audit: { skipped: 'mirror pod' } };
   // The last finalizer must come off even when the validating call meets a replica with other policies.
   if (pod.isTerminating && leavesAnnotations(review)) return { allowed: true };
   const [podName] = podNamesOf(pod);

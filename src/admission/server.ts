@@ -89,8 +89,10 @@ const hooks: Readonly<Record<string, Judge>> = {
 
 function answerBeforeSync({ generations, beforeSync = 'allow' }: Admission): ReviewAnswer | undefined {
   if (generations.current().number > 0) return undefined;
-  if (beforeSync === 'allow') return { allowed: true };
-  return { allowed: false, message: 'd4c-gate has not read the policies yet; try again in a moment' };
+  const audit = { policies: 'not read yet' };
+  if (beforeSync === 'allow') return { allowed: true, audit };
+  const message = 'd4c-gate has not read the policies yet; try again in a moment';
+  return { allowed: false, message, audit };
 }
 
 /** The HTTP status of each error that a request can cause; all others are 500 and answered without detail. */

@@ -68,6 +68,14 @@ test('opting in warns how many pods will be covered by what', async () => {
   assert.deepEqual(answer.audit, { change: 'not opted in -> enforce' });
 });
 
+test('a namespace without pods is told so', async () => {
+  const answer = await judge(change({}, { mode: 'observe' }), liveWith([0]));
+  assert.deepEqual(answer.warnings, [
+    'd4c-gate: mode observe decides and reports, and refuses nothing',
+    'there are no pods yet',
+  ]);
+});
+
 test('changing the mode says what it means', async () => {
   const eased = await judge(change({ mode: 'enforce' }, { mode: 'observe' }));
   assert.match(eased.warnings?.[0] ?? '', /nothing is refused any more/);

@@ -60,6 +60,20 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
     }
   });
 
+  test('lets the webhook read what its hooks look at, in every namespace', () => {
+    const rules = objectOf(objects, 'ClusterRole/d4c-gate-webhook').rules as Rule[];
+    for (const resource of ['pods', 'namespaces']) {
+      const verbs = rules
+        .filter(({ resources }) => resources.includes(resource))
+        .flatMap((rule) => rule.verbs);
+      assert.deepEqual(
+        ['get', 'list', 'watch'].filter((verb) => !verbs.includes(verb)),
+        [],
+        resource,
+      );
+    }
+  });
+
   test('asks about no change of a namespace that can never opt in', async () => {
     const [helm] = helms;
     assert.ok(helm !== undefined);

@@ -190,7 +190,7 @@ test(
       const warnings = await warningsOf(label('=enforce', '--dry-run=server'));
       return warnings.some((line) => line.includes('orders-only')) && warnings;
     });
-    assert.match(inTold.join('\n'), /1 of 1 pod are covered|1 of 1 pod is covered/);
+    assert.match(inTold.join('\n'), /1 of 1 pods are covered/);
     await kubectl(label('=enforce'));
     assert.match((await warningsOf(label('=observe', '--overwrite'))).join(), /nothing is refused any more/);
     await eventually(
