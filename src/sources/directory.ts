@@ -87,7 +87,7 @@ export async function watchDirectory(path: string, options: WatchOptions = {}): 
   const readFiles = policyFileReader();
   const read = policyReader(options);
   const first = await read(await readFiles(path));
-  const errors = logFaults(first.faults);
+  const errors = await logFaults(first.faults);
   if (errors.length > 0) throw new GateError('POLICIES_INVALID', summaryOf(path, errors));
   const compileAll = policyCompiler();
   let generation = await generationOf(1, await compileAll(first.policies));
@@ -105,7 +105,7 @@ export async function watchDirectory(path: string, options: WatchOptions = {}): 
       if (files === null) return;
       seen = files;
       const loaded = await read(files);
-      const errors = logFaults(loaded.faults);
+      const errors = await logFaults(loaded.faults);
       if (errors.length > 0) return refuse(errors);
       const policies = await compileAll(loaded.policies);
       generation = await generationOf(generation.number + 1, policies, generation.index);
@@ -195,8 +195,12 @@ async function generationOf(
   return { number, policies, index: await runInSlices(indexInSteps(policies, previous)) };
 }
 
-function logFaults(faults: readonly FileFault[]): FileFault[] {
-  for (const each of faults) log.warn({ code: each.fault.code }, formatFault(each));
+async function logFaults(faults: readonly FileFault[]): Promise<FileFault[]> {
+  const pause = pacer();
+  for (const each of faults) {
+    log.warn({ code: each.fault.code }, formatFault(each));
+    await pause();
+  }
   return errorsOf(faults);
 }
 
