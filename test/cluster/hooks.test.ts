@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { hasStatus } from '../../src/kubernetes/client.ts';
 import type { Pod } from '../../src/kubernetes/kinds.ts';
+import { type ApiProxy, type Misbehaviour, startApiProxy } from '../support/api-proxy.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, type Ran } from '../support/programs.ts';
 import { type Served, serveCluster } from '../support/serveCluster.ts';
@@ -20,6 +21,8 @@ const own = 'gate-system';
 const [shop, lab] = ['shop', 'lab'];
 
 let cluster: TestCluster;
+/** Between the webhook and the API server. */
+let proxy: ApiProxy | undefined;
 let gate: Served | undefined;
 let sidecars: SidecarWebhook | undefined;
 
@@ -27,7 +30,8 @@ before(
   async () => {
     if (skip !== undefined) return;
     cluster = await startCluster();
-    gate = await serveCluster(cluster, own);
+    proxy = await startApiProxy(cluster.kubeconfig);
+    gate = await serveCluster({ ...cluster, kubeconfig: proxy.kubeconfig }, own);
     await cluster.client.create('namespaces', {
       metadata: { name: shop, labels: { 'd4c-gate.io/mode': 'enforce' } },
     });
@@ -53,6 +57,7 @@ before(
 after(async () => {
   await sidecars?.close();
   await gate?.close();
+  await proxy?.close();
   await cluster?.close();
 });
 
@@ -358,4 +363,48 @@ test('a container that another webhook adds afterwards counts', options, async (
     15_000,
   );
   assert.equal(pod.metadata.annotations?.[policiesKey], 'no-shells,programs,with-sidecar');
+});
+
+/** While `during` runs, the webhook's requests for pods of `namespace` get this. */
+async function withPods(namespace: string, answer: Misbehaviour, during: () => Promise<void>): Promise<void> {
+  assert.ok(proxy !== undefined);
+  proxy.misbehave = ({ method, url, watch }) =>
+    method === 'GET' && !watch && url.pathname.startsWith(`/api/v1/namespaces/${namespace}/pods`)
+      ? answer
+      : undefined;
+  try {
+    await during();
+  } finally {
+    proxy.misbehave = () => undefined;
+  }
+}
+
+test(
+  'a pod that cannot be read is a matter of `failurePolicy`, and of nothing in mode observe',
+  options,
+  async () => {
+    const terminal = 'tty=true&command=sh';
+    for (const answer of ['hang', { status: 403, body: '{}' }] as const) {
+      await withPods(shop, answer, async () => {
+        const failed = await session('exec', shop, 'plain', terminal);
+        assert.match(failed.stderr, /failed calling webhook "validate\.d4c-gate\.io"/);
+        assert.match((await session('exec', shop, 'plain', 'command=sh&container=main')).stderr, letThrough);
+      });
+      await withPods(lab, answer, async () => {
+        assert.match((await session('exec', lab, 'plain', terminal)).stderr, letThrough);
+      });
+    }
+  },
+);
+
+test('a namespace whose pods cannot be listed opts out only when it is confirmed', options, async () => {
+  const name = 'unlisted';
+  const labels = { 'd4c-gate.io/mode': 'observe' };
+  await cluster.client.create('namespaces', { metadata: { name, labels } });
+  const out = ['label', 'namespace', name, 'd4c-gate.io/mode-', '--dry-run=server'];
+  await withPods(name, 'hang', async () => {
+    const refused = await cluster.kubectl(out);
+    assert.match(refused.stderr, /not every pod was looked at .*confirm-opt-out=true/);
+  });
+  await kubectl(out);
 });
