@@ -45,8 +45,10 @@ export function openStatusWriter(options: StatusWriterOptions): StatusWriter {
   let isRead = false;
 
   async function write(id: string, turn: () => Promise<void>): Promise<Again> {
+    // Without the status that the policy has, a condition would lose since when it holds.
+    if (!isRead) return 'again';
     const policy = policyOf(id);
-    if (policy === undefined || !isRead) {
+    if (policy === undefined) {
       statuses.delete(id);
       return 'done';
     }

@@ -148,6 +148,58 @@ test('policies of an image follow an ephemeral container', options, async () => 
   await cluster.client.delete('containerpolicies', { name: 'debugger' });
 });
 
+test('what waited for the name of a pod is decided once it has one', options, async () => {
+  const names = ['made-b*', 'made-c*', 'made-d*', 'made-f*', 'made-g*', 'made-h*'];
+  await createPolicy('named', specFor({ kubernetesPodName: names }));
+  await createPod(podOf('settled', enforced));
+  await eventually('the webhook knows the policy', async () => {
+    const asked = {
+      metadata: { generateName: 'made-', namespace: enforced },
+      spec: podOf('x', enforced).spec,
+    };
+    const { metadata } = await cluster.client.create('pods', asked as Pod, { dryRun: true });
+    return metadata.annotations?.['d4c-gate.io/policies-undecided'] === 'named';
+  });
+  const pods = await Promise.all(
+    Array.from({ length: 8 }, () =>
+      createPod({ ...podOf('', enforced), metadata: { generateName: 'made-', namespace: enforced } }),
+    ),
+  );
+  for (const { metadata } of pods) {
+    const name = metadata.name ?? '';
+    const applies = names.some((pattern) => name.startsWith(pattern.slice(0, -1)));
+    await eventually(
+      `\`${name}\` is decided`,
+      async () => {
+        const { annotations = {} } = (await cluster.client.get('pods', { name, namespace: enforced }))
+          .metadata;
+        const isDecided = annotations['d4c-gate.io/policies-undecided'] === undefined;
+        return isDecided && annotations[policiesKey] === (applies ? 'from-a-file,named' : 'from-a-file');
+      },
+      mendedMs,
+    );
+  }
+  await cluster.client.delete('containerpolicies', { name: 'named' });
+});
+
+test('the namespaces on which the cluster and d4c-gate depend are never touched', options, async () => {
+  for (const namespace of [ownNamespace, 'kube-system']) {
+    await setMode(namespace, 'enforce');
+    await createPod(podOf('untouched', namespace));
+  }
+  await createPolicy('touching', specFor({}));
+  await eventuallyHas('a', enforced, 'from-a-file,touching');
+  await eventually(
+    'nothing is left to mend',
+    async () => (await metric('d4c_gate_admission_unannotated_pods')) === 0,
+  );
+  for (const namespace of [ownNamespace, 'kube-system']) {
+    assert.equal(await annotationOf('untouched', namespace), undefined, namespace);
+    await setMode(namespace, null);
+  }
+  await cluster.client.delete('containerpolicies', { name: 'touching' });
+});
+
 const conditionOf = ({ status }: ContainerPolicy, type: string) =>
   status?.conditions?.find((condition) => condition.type === type);
 
