@@ -84,7 +84,11 @@ export async function listen(
     handle(request, response);
   });
   server.on('clientError', refuseGarbage);
-  server.on('tlsClientError', (error) => log.debug({ reason: error.message }, 'TLS handshake failed'));
+  server.on('tlsClientError', (error, socket) => {
+    log.debug({ reason: error.message }, 'TLS handshake failed');
+    // Nothing can be said to it, and node closes it only where nobody listens to `clientError`.
+    socket.destroy();
+  });
   try {
     server.listen(port, host);
     await once(server, 'listening');
@@ -111,7 +115,10 @@ export async function listen(
       const closed = new Promise((resolve) => server.close(resolve));
       // Node takes connections that never carried a request for busy ones, so `close` would wait for them.
       connections.closeUnused();
-      await Promise.race([closed, setTimeout(hardMs, undefined, { ref: false })]);
+      const done = new AbortController();
+      const limit = setTimeout(hardMs, undefined, { signal: done.signal }).catch(() => undefined);
+      await Promise.race([closed, limit]);
+      done.abort();
       server.closeAllConnections();
     },
   };
@@ -119,7 +126,11 @@ export async function listen(
 
 /** Answers what is not HTTP; whoever was only too slow gets no answer, since Go's client logs one that it did not ask for. */
 function refuseGarbage(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+  if (
+    !socket.writable ||
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ||
+    error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT'
+  ) {
     socket.destroy();
     return;
   }

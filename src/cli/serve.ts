@@ -65,8 +65,13 @@ async function serve(flags: ServeFlags): Promise<void> {
   const beforeSync = parseBeforeSync(flags.beforeSync);
   const callers = await readCallers(flags);
   const ending = new AbortController();
-  const stopped = stopSignal();
-  void stopped.then(() => ending.abort());
+  const { promise: stopped, resolve: stop } = Promise.withResolvers<string>();
+  let hurry: () => void = () => undefined;
+  onStopSignals((signal, count) => {
+    if (count > 1) return hurry();
+    stop(signal);
+    ending.abort();
+  });
 
   let inputs: ServeInputs | undefined;
   let following: { close(): void } | undefined;
@@ -94,7 +99,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     log.info({ signal }, 'draining');
     isReady = false;
     const drained = listener.drain(drainMs, hardMs);
-    void stopSignal().then(() => listener.drain(0, 0));
+    hurry = () => void listener.drain(0, 0);
     await drained;
   } catch (error) {
     // Told to stop while it waited for the cluster: nothing went wrong.
@@ -150,9 +155,13 @@ async function readCallers({ clientCa, clientName = [] }: ServeFlags): Promise<C
   return { file: clientCa, names: clientName, authorities: await readClientAuthorities(clientCa) };
 }
 
-/** The first SIGTERM or SIGINT from now on. */
-function stopSignal(): Promise<string> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => resolve(signal));
-  });
+/** Calls with each SIGTERM or SIGINT. Never stops listening: a signal that nobody listens to ends the process. */
+function onStopSignals(listener: (signal: string, count: number) => void): void {
+  let count = 0;
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    process.on(signal, () => {
+      count += 1;
+      listener(signal, count);
+    });
+  }
 }
