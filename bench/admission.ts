@@ -40,7 +40,8 @@ const warmUpSeconds = Math.min(3, seconds);
 const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-bench-'));
 const body = reviewText();
 const rows: Row[] = [];
-const rssMiB = new Map<Row, number>();
+/** What the table says besides: memory, and the processor's time for one review, which other work on the machine disturbs least. */
+const costs = new Map<Row, { rssMiB: number; processorUs: number }>();
 
 const withWrk = await hasWrk();
 if (!withWrk)
@@ -60,11 +61,13 @@ async function measure(
     const throughput = (during: number): Promise<number> =>
       withWrk ? loadWithWrk(folder, target, during) : loadClosed(target, during);
     await throughput(warmUpSeconds);
+    const before = await processorMs(pid);
     const requestsPerSecond = Math.round(await throughput(seconds));
+    const processorUs = (((await processorMs(pid)) - before) * 1_000) / (requestsPerSecond * seconds);
     const { p50Ms, p99Ms, failed } = await loadOpen(target, ratePerSecond, seconds);
     const row: Row = { server, policies, requestsPerSecond, p50Ms: rounded(p50Ms), p99Ms: rounded(p99Ms) };
     rows.push(row);
-    rssMiB.set(row, await residentMiB(pid));
+    costs.set(row, { rssMiB: await residentMiB(pid), processorUs });
     const late = failed === 0 ? '' : `; ${failed} of ${ratePerSecond * seconds} not answered in time`;
     say(`${textOf(row)}${late}`);
   } finally {
@@ -77,6 +80,12 @@ async function residentMiB(pid: number): Promise<number> {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) / 1_024;
 }
 
+/** Of all threads, from its start. The kernel counts in hundredths of a second. */
+async function processorMs(pid: number): Promise<number> {
+  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ').at(-1)?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
 function rounded(ms: number): number {
   return Math.round(ms * 100) / 100;
 }
@@ -85,8 +94,9 @@ function textOf(row: Row): string {
   const { server, policies, requestsPerSecond, p50Ms, p99Ms } = row;
   const of = server === 'express' ? '' : String(policies);
   const columns = [`${requestsPerSecond} /s`, `p50 ${p50Ms} ms`, `p99 ${p99Ms} ms`];
-  const memory = `${Math.round(rssMiB.get(row) ?? Number.NaN)} MiB`;
-  return `${server.padEnd(10)}${of.padStart(7)}${[...columns, memory].map((text) => text.padStart(16)).join('')}`;
+  const { rssMiB = Number.NaN, processorUs = Number.NaN } = costs.get(row) ?? {};
+  columns.push(`${Math.round(processorUs)} us each`, `${Math.round(rssMiB)} MiB`);
+  return `${server.padEnd(10)}${of.padStart(7)}${columns.map((text) => text.padStart(17)).join('')}`;
 }
 
 try {
