@@ -78,7 +78,7 @@ export async function judgeSession(review: Review, place: SessionPlace): Promise
 
 /** Another replica may have taken a change of the policies that was not seen here yet. */
 async function refuseIfStill(
-  { name }: Review,
+  { name, resource }: Review,
   { generations }: SessionPlace,
   { container, workload }: Target,
   ask: (workload: Workload) => SessionAnswer,
@@ -94,7 +94,9 @@ async function refuseIfStill(
     message:
       `policy \`${policyId}\` refuses interactive sessions in ${where}: selector \`${selector}\` of ` +
       `\`process.responses[${response}]\`, which has \`block\`, matches them by \`sessionLeaderInteractive: true\`; ` +
-      'run the command without a terminal (leave out `-t`), or ask whoever is responsible for the policy',
+      (resource === 'pods/attach'
+        ? 'ask whoever is responsible for the policy'
+        : 'run the command without a terminal (leave out `-t`), or ask whoever is responsible for the policy'),
     audit: { session: 'refused', policy: policyId, selector },
   };
 }

@@ -124,6 +124,11 @@ test('attaching joins the session of the container, which is interactive if that
   assert.equal(await attach({ stdin: true, container: 'side' }), false, 'whatever the request says');
   assert.equal(await attach({ stdin: true, container: 'bare' }), true);
   assert.equal(await attach({ container: 'side' }), true, 'it only looks');
+  const refused = await judge(shells(), session({ tty: true }, 'attach'));
+  assert.ok(
+    !refused.allowed && !refused.message.includes('leave out'),
+    'there is no command to run otherwise',
+  );
 });
 
 test('a pod that cannot be read makes the request one that cannot be judged, if it depends on the pod', async () => {
