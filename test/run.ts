@@ -3,7 +3,8 @@
  * table (test/native, test/node) run one file at a time, since each of their gates sees the containers of the others.
  *
  * `npm test -- [--no-install] [FILE...]` runs only the files given. The tests of the image build it twice and need
- * buildah and debootstrap, so they run only when they are named: `npm run test:image`.
+ * buildah and debootstrap, those of a real node start one, so they run only when they are named: `npm run test:image`,
+ * `npm run test:e2e`.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -16,7 +17,7 @@ const root = join(import.meta.dirname, '..');
 const argv = process.argv.slice(2);
 const chosen = argv.filter((argument) => !argument.startsWith('--')).map((file) => relative(root, file));
 
-const serialFolders = /^test\/(native|node|cluster|image)\//;
+const serialFolders = /^test\/(native|node|cluster|image|e2e)\//;
 
 function step(title: string, program: string, args: string[]): boolean {
   process.stdout.write(`\n== ${title}\n`);
@@ -35,11 +36,11 @@ function testFiles(title: string, files: string[], options: string[]): boolean {
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 installPackages(argv, say);
-const isOfImage = (file: string) => file.startsWith('test/image/');
-if (chosen.some(isOfImage)) installPackages(argv, say, imagePrograms);
+const needsImage = (file: string) => /^test\/(image|e2e)\//.test(file);
+if (chosen.some(needsImage)) installPackages(argv, say, imagePrograms);
 
 const all = globSync('test/**/*.test.ts', { cwd: root }).sort();
-const files = chosen.length > 0 ? chosen : all.filter((file) => !isOfImage(file));
+const files = chosen.length > 0 ? chosen : all.filter((file) => !needsImage(file));
 const results = [
   step('addon', process.execPath, ['src/native/build.mjs']),
   step('lint', 'biome', ['check', '--error-on-warnings', '.']),
@@ -52,7 +53,7 @@ const results = [
   testFiles(
     'tests on the kernel, one file at a time',
     files.filter((file) => serialFolders.test(file)),
-    ['--test-concurrency=1', '--test-timeout=600000'],
+    ['--test-concurrency=1', '--test-timeout=1500000'],
   ),
 ];
 process.exitCode = results.every(Boolean) ? 0 : 1;

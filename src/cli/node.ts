@@ -2,7 +2,6 @@
 
 import { createHash, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Option } from 'commander';
 import { environment, parseCount } from '../config.ts';
 import { GateError } from '../errors.ts';
@@ -14,13 +13,13 @@ import { stdoutSink } from '../events/stdout.ts';
 import { log } from '../log.ts';
 import type { OnAgentLoss } from '../native/gate.ts';
 import { defaultKeeperSocket, type KeeperPlace } from '../native/keeperProgram.ts';
-import type { Agent, AgentOptions } from '../node/agent.ts';
-import { type Health, openHealth } from '../node/health.ts';
+import { openHealth } from '../node/health.ts';
 import { type OpenPlace, plainHost } from '../node/place.ts';
 import { defaultContainerdSockets } from '../node/sockets.ts';
 import type { Verdict } from '../policy/types.ts';
 import { watchDirectory } from '../sources/directory.ts';
 import type { NodeCluster } from './nodeCluster.ts';
+import { openPatiently } from './nodeOpen.ts';
 import type { AddCommand, ExitCode } from './program.ts';
 import { version } from './version.ts';
 
@@ -36,15 +35,13 @@ interface NodeFlags {
   readonly containerdSocket?: string[];
   readonly hostRoot: string;
   readonly healthFile?: string;
+  readonly excludeNamespace?: string[];
   readonly namespace: string;
   readonly keeper: KeeperPlace['how'];
   readonly keeperSocket: string;
   readonly onAgentLoss: OnAgentLoss;
   readonly keepGate?: true;
 }
-
-/** How long until a gate that the kernel refused is tried again, where the process must not end. */
-const openAgainMs = 60_000;
 
 export const nodeCommand: AddCommand = (program, done) => {
   program
@@ -86,6 +83,7 @@ export const nodeCommand: AddCommand = (program, done) => {
     .option('--containerd-socket <path...>', `on the host; default: ${defaultContainerdSockets.join(', ')}`)
     .option('--host-root <dir>', "where the host's root filesystem is seen", '/')
     .option('--health-file <file>', 'keep there how the agent is, for `d4c-gate health`')
+    .option('--exclude-namespace <name...>', 'in a cluster: never gate these, whatever their labels say')
     .option('--namespace <name>', 'last part of the data streams’ names', 'default')
     .addHelpText(
       'after',
@@ -113,7 +111,14 @@ async function runNode(flags: NodeFlags): Promise<ExitCode> {
     if (inCluster) {
       // Loaded here alone: the client of Kubernetes takes half a second and 90 MB.
       const { openNodeCluster } = await import('./nodeCluster.ts');
-      cluster = await openNodeCluster({ kubeconfig, policies, mode, clusterName, clusterId });
+      cluster = await openNodeCluster({
+        kubeconfig,
+        policies,
+        mode,
+        clusterName,
+        clusterId,
+        excludedNamespaces: flags.excludeNamespace ?? [],
+      });
     }
     const host = readHost(hostRoot, cluster?.nodeName);
     const agent = await openPatiently(
@@ -186,42 +191,6 @@ function openPlainHost(
     const options = { ...(clusterName !== undefined && { clusterName }), onGeneration: () => changed() };
     return plainHost(await watchDirectory(directory, options), mode, clusterId);
   };
-}
-
-/**
- * On a plain host whoever started the agent sees why it ends. In a cluster an agent that ended would be started again
- * and again, so there it stays, says why nothing is gated, and tries again. `undefined`: told to stop meanwhile.
- * @throws as `openAgent`
- */
-async function openPatiently(
-  options: AgentOptions,
-  cluster: NodeCluster | undefined,
-  health: Health,
-  stopping: AbortSignal,
-): Promise<Agent | undefined> {
-  // Loaded here alone: gRPC would more than double the start of every other subcommand.
-  const { openAgent } = await import('../node/agent.ts');
-  let isTold = false;
-  while (!stopping.aborted) {
-    try {
-      return await openAgent(options);
-    } catch (error) {
-      if (cluster === undefined || !(error instanceof GateError) || !isOfKernel(error)) throw error;
-      log.error({ code: error.code, reason: error.message }, 'nothing is gated on this node');
-      health.set({ isReady: false, reason: `nothing is gated on this node: ${error.message}` });
-      if (!isTold) cluster.tellUngated(error);
-      isTold = true;
-      await sleep(openAgainMs, undefined, { signal: stopping }).catch(() => undefined);
-    }
-  }
-  return undefined;
-}
-
-function isOfKernel({ code }: GateError): boolean {
-  return (
-    code.startsWith('KEEPER_') ||
-    ['GATE_NOT_PERMITTED', 'GATE_UNSUPPORTED', 'GATE_NOT_BUILT', 'HOST_ROOT_UNUSABLE'].includes(code)
-  );
 }
 
 /** @throws USAGE, OUTPUT_UNUSABLE */

@@ -12,7 +12,7 @@ import type { GateError } from '../errors.ts';
 import type { Mode } from '../events/observation.ts';
 import { openCluster } from '../kubernetes/client.ts';
 import { openEventWriter } from '../kubernetes/eventWriter.ts';
-import { defaultNamespace } from '../kubernetes/names.ts';
+import { defaultNamespace, neverTouched } from '../kubernetes/names.ts';
 import { watchNode } from '../kubernetes/nodeView.ts';
 import { followPolicies } from '../kubernetes/policySource.ts';
 import { clusterNode, type OpenPlace, type PodDifference } from '../node/place.ts';
@@ -36,11 +36,13 @@ export interface NodeClusterOptions {
   readonly mode: Mode;
   readonly clusterName: string | undefined;
   readonly clusterId: string | undefined;
+  /** Namespaces that can never opt in, besides kube-system and the pod's own. */
+  readonly excludedNamespaces: readonly string[];
 }
 
 /** @throws KUBERNETES_CONFIG */
 export async function openNodeCluster(options: NodeClusterOptions): Promise<NodeCluster> {
-  const { kubeconfig, policies: directory, mode, clusterName, clusterId } = options;
+  const { kubeconfig, policies: directory, mode, clusterName, clusterId, excludedNamespaces } = options;
   const cluster = await openCluster(kubeconfig === undefined ? {} : { kubeconfig });
   const nodeName = environment.nodeName ?? hostname();
   const ownNamespace = (kubeconfig === undefined ? cluster.namespace : undefined) ?? defaultNamespace;
@@ -55,7 +57,7 @@ export async function openNodeCluster(options: NodeClusterOptions): Promise<Node
     });
     const view = watchNode(cluster, {
       nodeName,
-      neverOptIn: ['kube-system', ownNamespace],
+      neverOptIn: new Set([...neverTouched(ownNamespace), ...excludedNamespaces]),
       onChange: changed,
     });
     void Promise.all([source.ready, view.ready]).then((each) => each.every(Boolean) && settleReady(true));

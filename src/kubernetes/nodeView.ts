@@ -32,7 +32,7 @@ export interface NodePod {
 export interface NodeViewOptions {
   readonly nodeName: string;
   /** Namespaces that can never opt in, whatever their labels say. */
-  readonly neverOptIn: readonly string[];
+  readonly neverOptIn: ReadonlySet<string>;
   /** The containers of a namespace, of one of its pods, or all are to be looked at again. */
   readonly onChange: (concerned?: { readonly namespace: string; readonly podName?: string }) => void;
   readonly times?: Partial<WatchTimes>;
@@ -86,7 +86,7 @@ export function watchNode(cluster: Cluster, options: NodeViewOptions): NodeView 
   return {
     ready: Promise.all([namespaces.ready, pods.ready]).then((each) => each.every(Boolean)),
     modeOf(namespace) {
-      if (neverOptIn.includes(namespace)) return null;
+      if (neverOptIn.has(namespace)) return null;
       const known = hasNamespaces ? namespaces.get(namespace) : undefined;
       return known === undefined ? undefined : (known.mode ?? null);
     },

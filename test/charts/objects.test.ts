@@ -128,7 +128,10 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
   test('gives the agent exactly the rights that kernel and container runtime want', () => {
     const { containers, hostPID, volumes, ...pod } = podOf('DaemonSet/d4c-gate-agent');
     assert.equal(hostPID, true);
-    assert.deepEqual(volumes, [{ name: 'host', hostPath: { path: '/', type: 'Directory' } }]);
+    assert.deepEqual(volumes, [
+      { name: 'host', hostPath: { path: '/', type: 'Directory' } },
+      { name: 'run', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
+    ]);
     assert.deepEqual(pod.securityContext, { seccompProfile: { type: 'RuntimeDefault' } });
     assert.deepEqual(containers[0]?.securityContext, {
       runAsUser: 0,
@@ -145,28 +148,56 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
     assert.equal(/hostPort|containerPort/.test(text), false);
   });
 
-  test('gives the webhook only flags that it knows', async () => {
-    const known = async (subcommand: string) => {
-      const written: string[] = [];
-      const { write } = process.stdout;
-      process.stdout.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
-      await runCommand([subcommand, '--help']).finally(() => {
-        process.stdout.write = write;
-      });
-      return new Set(written.join('').match(/--[a-z][a-z-]*/g));
-    };
-    const [helm] = helms;
-    assert.ok(helm !== undefined);
-    const full = await render(helm, { clusterName: 'blue', policies: { defaults: ['default'] } });
-    const spec = valueAt(objectOf(full, 'Deployment/d4c-gate-webhook'), 'spec.template.spec') as PodSpec;
-    const [subcommand = '', ...args] = spec.containers[0]?.args ?? [];
-    const flags = await known(subcommand);
-    const given = args.map((argument) => argument.split('=')[0] ?? '');
+  test('lets the agent read what it binds by, and write nothing but Events', () => {
+    const { rules } = objectOf(objects, 'ClusterRole/d4c-gate-agent') as unknown as { rules: Rule[] };
     assert.deepEqual(
-      given.filter((flag) => !flags.has(flag)),
-      [],
+      rules.map(({ resources, verbs }) => [...resources, ...verbs].join(' ')),
+      ['containerpolicies list watch', 'namespaces list watch', 'pods list watch', 'events create'],
     );
+    const roles = objects.filter(({ kind }) => kind === 'Role').map(({ metadata }) => metadata.name);
+    assert.deepEqual(roles, ['d4c-gate-webhook']);
   });
+
+  test('asks the agent by programs that the image has', () => {
+    const [agent] = podOf('DaemonSet/d4c-gate-agent').containers;
+    const file = agent?.args.find((argument) => argument.startsWith('--health-file='))?.split('=')[1];
+    for (const [probe, ...flags] of [['readinessProbe'], ['livenessProbe', '--alive']] as const) {
+      const command = ['/usr/local/bin/d4c-gate', 'health', file, ...flags];
+      assert.deepEqual(valueAt(agent, `${probe}.exec.command`), command);
+    }
+  });
+
+  for (const component of ['Deployment/d4c-gate-webhook', 'DaemonSet/d4c-gate-agent']) {
+    test(`gives ${component} only flags that it knows`, async () => {
+      const known = async (subcommand: string) => {
+        const written: string[] = [];
+        const { write } = process.stdout;
+        process.stdout.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
+        await runCommand([subcommand, '--help']).finally(() => {
+          process.stdout.write = write;
+        });
+        return new Set(written.join('').match(/--[a-z][a-z-]*/g));
+      };
+      const [helm] = helms;
+      assert.ok(helm !== undefined);
+      const values = {
+        clusterName: 'blue',
+        policies: { defaults: ['default'] },
+        agent: { containerdSockets: ['/run/containerd/containerd.sock'] },
+        webhook: { excludedNamespaces: ['infra'] },
+      };
+      const full = await render(helm, values);
+      const spec = valueAt(objectOf(full, component), 'spec.template.spec') as PodSpec;
+      const [subcommand = '', ...args] = spec.containers[0]?.args ?? [];
+      const flags = await known(subcommand);
+      const given = args.map((argument) => argument.split('=')[0] ?? '');
+      assert.ok(given.length > 3);
+      assert.deepEqual(
+        given.filter((flag) => !flags.has(flag)),
+        [],
+      );
+    });
+  }
 });
 
 test('the policies of the chart are valid, and values.schema.json offers exactly them', () => {

@@ -61,7 +61,7 @@ function helmsOfKit(): string[] {
   return folder === '' ? [] : ['helm3', 'helm4'].map((name) => join(folder, name));
 }
 
-/** What `helm template` gives for values laid over the chart's own, with both components on. Rejects with what helm said. */
+/** What `helm template` gives for values laid over the chart's own. Rejects with what helm said. */
 export async function render(helm: Helm, values: Values, ...flags: string[]): Promise<Rendered[]> {
   const { exitCode, stdout, stderr } = await template(helm, values, ...flags);
   if (exitCode !== 0) throw new Error(`helm ${helm.version}: ${stderr.trim()}`);
@@ -79,7 +79,7 @@ export async function refusal(helm: Helm, values: Values, ...flags: string[]): P
 
 function template(helm: Helm, values: Values, ...flags: string[]) {
   const args = ['template', 'd4c-gate', chart, '--namespace', releaseNamespace, '--values', '-', ...flags];
-  const stdin = JSON.stringify(mergeValues({ agent: { enabled: true } }, values));
+  const stdin = JSON.stringify(values);
   return run(helm.program, args, { stdin, limitMs: 60_000 });
 }
 
