@@ -121,6 +121,34 @@ export const enforcing: Chapter = (e2e) => {
       assert.equal(await annotationOf(pod), 'no-programs-in-tmp');
     });
 
+    test('an interactive session is refused where a policy says so, and another command is not', async () => {
+      const pod = await e2e().podOf('shop', 'web');
+      const noSessions = {
+        apiVersion: 'd4c-gate.io/v1alpha1',
+        kind: 'ContainerPolicy',
+        metadata: { name: 'no-sessions' },
+        spec: {
+          process: {
+            selectors: [{ name: 'sessions', operation: ['exec'], sessionLeaderInteractive: true }],
+            responses: [{ match: ['sessions'], actions: ['alert', 'block'] }],
+          },
+        },
+      };
+      await e2e().apply(noSessions);
+      const output = await eventually(
+        'the session is refused',
+        async () => {
+          const { exitCode, stdout } = await e2e().session('shop', pod, '/bin/sh', '-c', 'echo began');
+          return exitCode !== 0 && stdout;
+        },
+        10_000,
+      );
+      assert.equal(output.includes('began'), false);
+      assert.match(output, /no-sessions/);
+      assert.equal((await e2e().sh('shop', pod, 'echo ran')).stdout, 'ran\n');
+      await e2e().ask('delete', 'containerpolicy', 'no-sessions');
+    });
+
     test('an ephemeral container is covered', async () => {
       const pod = await e2e().podOf('shop', 'web');
       const debug = ['debug', pod, '-n', 'shop', `--image=${podImage}`, '--image-pull-policy=IfNotPresent'];

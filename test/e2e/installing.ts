@@ -20,16 +20,11 @@ export const installing: Chapter = (e2e) => {
       await e2e().apply(deployment('plain', 'older'));
       await e2e().podOf('plain', 'older');
       await e2e().helm(...installArguments);
-      const ready = await e2e().ask(
-        'get',
-        'daemonset/d4c-gate-agent',
-        'deployment/d4c-gate-webhook',
-        '-n',
-        release.namespace,
-        '-o',
-        'jsonpath={range .items[*]}{.status.numberReady}{.status.readyReplicas} {end}',
-      );
-      assert.equal(ready, '1 2');
+      const count = (kindAndName: string, field: string) =>
+        e2e().ask('get', kindAndName, '-n', release.namespace, '-o', `jsonpath={.status.${field}}`);
+      const nodes = await count('daemonset/d4c-gate-agent', 'desiredNumberScheduled');
+      assert.equal(await count('daemonset/d4c-gate-agent', 'numberReady'), nodes);
+      assert.equal(await count('deployment/d4c-gate-webhook', 'readyReplicas'), '2');
     });
 
     test('a policy is accepted, and `helm test` is content', async () => {

@@ -33,6 +33,8 @@ export interface E2e {
   helm(...args: string[]): Promise<string>;
   /** A shell line in the pod's first container. */
   sh(namespace: string, pod: string, line: string): Promise<Ran>;
+  /** `kubectl exec -it` on a terminal; what it printed is in `stdout`. */
+  session(namespace: string, pod: string, ...command: string[]): Promise<Ran>;
   /** Every document that the agents of now have written. */
   documents(): Promise<E2eDocument[]>;
   /** The name of the first running pod of the namespace with the label `app=NAME`. */
@@ -135,6 +137,23 @@ async function useNode(kubeconfig: string, restart: E2e['restart'], close: E2e['
       return stdout;
     },
     sh: (namespace, pod, line) => kubectl(['exec', '-n', namespace, pod, '--', '/bin/sh', '-c', line]),
+    session(namespace, pod, ...command) {
+      const words = [
+        program,
+        '--kubeconfig',
+        kubeconfig,
+        'exec',
+        '-it',
+        '-n',
+        namespace,
+        pod,
+        '--',
+        ...command,
+      ];
+      const line = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+      // Its own terminal, of which kubectl wants to be sure.
+      return run('script', ['--quiet', '--return', '--command', line, '/dev/null'], { limitMs: 30_000 });
+    },
     async documents() {
       const selector = 'app.kubernetes.io/name=d4c-gate,app.kubernetes.io/component=agent';
       const text = await ask('logs', '-n', release.namespace, '-l', selector, '--tail=-1');
