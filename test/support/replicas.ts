@@ -47,7 +47,7 @@ export async function startReplicas(
   kubeconfig: string,
   namespace: string,
   count: number,
-  flags: readonly string[] = [],
+  { flags = [], logLevel = 'info' }: { flags?: readonly string[]; logLevel?: string } = {},
 ): Promise<Replicas> {
   const all: Replica[] = [];
   const balancer = createServer({ pauseOnConnect: true });
@@ -78,7 +78,7 @@ export async function startReplicas(
   const url = `https://127.0.0.1:${(balancer.address() as AddressInfo).port}`;
   for (let index = 0; index < count; index += 1) {
     const args = ['serve', '--kubeconfig', kubeconfig, '--webhook-url', url, '--namespace', namespace];
-    const replica = await makeReplica([main, ...args, ...flags]);
+    const replica = await makeReplica([main, ...args, ...flags], logLevel);
     all.push(replica);
     replica.start(index === 0 ? ['--install'] : []);
     // The others would look for the namespace and the Secret that the first one makes.
@@ -102,7 +102,7 @@ export async function startReplicas(
   };
 }
 
-async function makeReplica(argv: readonly string[]): Promise<Replica> {
+async function makeReplica(argv: readonly string[], logLevel: string): Promise<Replica> {
   const port = await freePort();
   let child: ChildProcess | undefined;
   let text = '';
@@ -126,6 +126,7 @@ async function makeReplica(argv: readonly string[]): Promise<Replica> {
     start(more = []) {
       child = spawn(process.execPath, [...argv, '--listen', `127.0.0.1:${port}`, ...more], {
         stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, D4C_GATE_LOG_LEVEL: logLevel },
       });
       for (const stream of [child.stdout, child.stderr]) {
         stream?.setEncoding('utf8').on('data', (chunk: string) => {
