@@ -37,7 +37,7 @@ function capitalized(text: string): string {
 }
 
 function regardingOf(
-  { name, namespace, resource }: Review,
+  { name, namespace, resource, oldObject }: Review,
   kind: { apiVersion: string; kind: string },
   metadata: JsonObject,
 ): Telling['regarding'] {
@@ -45,8 +45,10 @@ function regardingOf(
   const place = isNamespaced && namespace !== '' ? { namespace } : {};
   const ownName = name === '' ? textOf(metadata.name) : name;
   if (ownName !== '') {
-    // On CONNECT the object is not the pod; on CREATE the API server has given no UID that would last.
-    return { ...kind, name: ownName, ...place };
+    // `kubectl describe` finds Events by the UID, which only an object that was there before has.
+    const before = isJsonObject(oldObject) && isJsonObject(oldObject.metadata) ? oldObject.metadata : {};
+    const uid = textOf(before.uid);
+    return { ...kind, name: ownName, ...place, ...(uid && { uid }) };
   }
   const owners = Array.isArray(metadata.ownerReferences) ? metadata.ownerReferences : [];
   const owner = owners.find((one) => isJsonObject(one) && one.controller === true);

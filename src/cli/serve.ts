@@ -36,6 +36,7 @@ export const serveCommand: AddCommand = (program, done) => {
     .option('--certificates <mode>', 'who makes the certificate: self, cert-manager or provided', 'self')
     .option('--secret <name>', 'the Secret that holds the certificate', 'd4c-gate-webhook-tls')
     .option('--namespace <name>', "where the Secret and the Lease are (default: this pod's, else d4c-gate)")
+    .option('--exclude-namespace <name...>', 'namespaces that never opt in, whatever their labels say')
     .option('--cluster-name <name>', 'the name that kubernetesClusterName is compared with')
     .option(
       '--cluster-id <uid>',

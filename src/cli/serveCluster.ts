@@ -45,12 +45,16 @@ const askAgainMs = 1_000;
 export async function openInputsOfCluster(flags: ServeFlags, ended: AbortSignal): Promise<ServeInputs> {
   const certificateMode = parseCertificateMode(flags.certificates);
   const webhookUrl = parseWebhookUrl(flags);
-  const { kubeconfig, clusterName, lenient } = flags;
+  const { kubeconfig, clusterName, lenient, excludeNamespace: excluded = [] } = flags;
   const cluster = await openCluster(kubeconfig === undefined ? {} : { kubeconfig });
   const ownNamespace = kubeconfig === undefined ? cluster.namespace : undefined;
   const namespace = flags.namespace ?? ownNamespace ?? defaultNamespace;
   if (flags.install && webhookUrl !== undefined) {
-    await install(cluster, { endpoint: { url: webhookUrl.href }, ownNamespace: namespace });
+    await install(cluster, {
+      endpoint: { url: webhookUrl.href },
+      ownNamespace: namespace,
+      excludedNamespaces: excluded,
+    });
     log.info({ server: cluster.server, url: webhookUrl.href }, 'installed');
   }
   const clusterId = flags.clusterId ?? (await readClusterId(cluster, ended));
@@ -68,7 +72,7 @@ export async function openInputsOfCluster(flags: ServeFlags, ended: AbortSignal)
   });
   const generations = rememberGenerations(policies.current(), policies.refresh);
 
-  const namespaces = watchNamespaceModes(cluster);
+  const namespaces = watchNamespaceModes(cluster, { excluded });
   const instance = environment.podName ?? hostname();
   const events = openEventWriter(cluster, { instance });
   const place = { clusterId, clusterName, ownNamespace: namespace };

@@ -16,6 +16,7 @@ export interface ServeFlags {
   certificates: string;
   secret: string;
   namespace?: string;
+  excludeNamespace?: string[];
   clusterName?: string;
   clusterId?: string;
   lenient?: boolean;

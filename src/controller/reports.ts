@@ -9,7 +9,7 @@
 import { reportFailure } from '../failures.ts';
 import type { Cluster } from '../kubernetes/client.ts';
 import { kinds, type Report, type ReportOutcome } from '../kubernetes/kinds.ts';
-import { ownLabels, ownSelector } from '../kubernetes/names.ts';
+import { neverTouched, ownLabels, ownSelector } from '../kubernetes/names.ts';
 import type { NamespaceModes } from '../kubernetes/namespaceModes.ts';
 import { makePace } from '../kubernetes/pace.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
@@ -49,7 +49,7 @@ export function openReports(options: ReportsOptions): Reports {
   async function write(namespace: string, turn: () => Promise<void>): Promise<Again> {
     if (!isServed) return 'done';
     const state = namespaces.get(namespace);
-    const isOut = state?.mode === undefined || namespace === 'kube-system' || namespace === ownNamespace;
+    const isOut = state?.mode === undefined || neverTouched(ownNamespace).has(namespace);
     if (isOut && !written.has(namespace)) return 'done';
     if (isOut) {
       await turn();

@@ -2,7 +2,7 @@
 
 import { deriveAnnotations, type PolicyAnnotations } from '../admission/annotations.ts';
 import { podNamesOf } from '../admission/pod.ts';
-import { policiesKey, undecidedKey } from '../kubernetes/names.ts';
+import { neverTouched, policiesKey, undecidedKey } from '../kubernetes/names.ts';
 import type { NamespaceState } from '../kubernetes/namespaceModes.ts';
 import type { Generation } from '../sources/directory.ts';
 import type { KnownPod } from './knownPods.ts';
@@ -30,7 +30,7 @@ export function wantedAnnotations(
   { ownNamespace, clusterId, clusterName }: Place,
 ): PolicyAnnotations | undefined {
   if (pod.isMirror || pod.isTerminating || state === undefined) return undefined;
-  if (namespace === 'kube-system' || namespace === ownNamespace) return undefined;
+  if (neverTouched(ownNamespace).has(namespace)) return undefined;
   if (state.mode === undefined) return none;
   if (isFinished) return undefined;
   const [podName] = podNamesOf(pod);

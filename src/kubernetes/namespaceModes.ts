@@ -31,12 +31,20 @@ export interface NamespaceModes {
 /** Starts at once and never throws. */
 export function watchNamespaceModes(
   cluster: Cluster,
-  options: { readonly times?: Partial<WatchTimes> } = {},
+  options: {
+    /** Namespaces that count as not opted in, whatever their labels say. */
+    readonly excluded?: readonly string[];
+    readonly times?: Partial<WatchTimes>;
+  } = {},
 ): NamespaceModes {
+  const excluded = new Set(options.excluded);
   const listeners = new Set<(names: readonly string[]) => void>();
   const watched = watch(cluster, 'namespaces', {
-    project: stateOf,
-    ...options,
+    project(object) {
+      const state = stateOf(object);
+      return excluded.has(state.name) ? { ...state, mode: undefined } : state;
+    },
+    ...(options.times && { times: options.times }),
     onChange(changes) {
       const names = changes
         .filter((change) => change.type !== 'changed' || change.object.mode !== change.previous.mode)

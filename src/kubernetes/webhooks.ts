@@ -22,6 +22,8 @@ export interface WebhookOptions {
   readonly caBundle?: string;
   /** The namespace of d4c-gate itself, which is never asked about. */
   readonly ownNamespace: string;
+  /** Further namespaces that can never opt in (default: none). */
+  readonly excludedNamespaces?: readonly string[];
   /** For pods, exec and attach while nobody answers (default: Ignore; the controller mends what was missed). */
   readonly failurePolicy?: 'Ignore' | 'Fail';
   /** 1 to 30 (default: 5). */
@@ -143,7 +145,7 @@ function configuration(
 }
 
 function webhook(hook: Hook, options: WebhookOptions): Webhook {
-  const { failurePolicy = 'Ignore', timeoutSeconds = 5 } = options;
+  const { failurePolicy = 'Ignore', timeoutSeconds = 5, excludedNamespaces: excluded = [] } = options;
   return {
     name: `${hook.path.slice(1)}.${group}`,
     clientConfig: clientConfig(hook.path, options),
@@ -153,19 +155,25 @@ function webhook(hook: Hook, options: WebhookOptions): Webhook {
     sideEffects: hook.sideEffects,
     timeoutSeconds: hook.timeoutSeconds ?? timeoutSeconds,
     admissionReviewVersions: ['v1'],
-    ...(hook.onlyOptedIn && { namespaceSelector: optedIn(options.ownNamespace) }),
+    ...(hook.onlyOptedIn
+      ? { namespaceSelector: optedIn(options) }
+      : hook.path === '/guard' && excluded.length > 0 && { namespaceSelector: noneOf(excluded) }),
     ...(hook.conditions && { matchConditions: hook.conditions.map((condition) => ({ ...condition })) }),
   };
 }
 
 /** Also a namespace that was labelled by accident is left out if the cluster or d4c-gate itself depends on it. */
-function optedIn(ownNamespace: string): LabelSelector {
-  const never = [...neverTouched(ownNamespace)];
+function optedIn({ ownNamespace, excludedNamespaces = [] }: WebhookOptions): LabelSelector {
+  const never = [...new Set([...neverTouched(ownNamespace), ...excludedNamespaces])];
+  const { matchExpressions = [] } = noneOf(never);
   return {
-    matchExpressions: [
-      { key: modeLabel, operator: 'In', values: [...modes] },
-      { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: never },
-    ],
+    matchExpressions: [{ key: modeLabel, operator: 'In', values: [...modes] }, ...matchExpressions],
+  };
+}
+
+function noneOf(names: readonly string[]): LabelSelector {
+  return {
+    matchExpressions: [{ key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: [...names] }],
   };
 }
 

@@ -40,6 +40,11 @@ test('an Event stands beside the object that was refused', () => {
       { apiVersion: 'v1', kind: 'Namespace', name: 'a' },
       'a namespace is not in itself',
     ],
+    [
+      review({ name: 'p', operation: 'UPDATE', oldObject: { metadata: { uid: 'u-1' } } }),
+      { apiVersion: 'v1', kind: 'Pod', name: 'p', namespace: 'a', uid: 'u-1' },
+      'it was there before',
+    ],
   ] as const) {
     assert.deepEqual(denialOf(asked, 'no')?.regarding, regarding, because);
   }

@@ -21,6 +21,7 @@ import { installReports } from '../support/reports.ts';
 const skip = clusterRequirements({ breakable: true });
 const namespace = `terms-${Date.now().toString(36)}`;
 const policiesKey = 'd4c-gate.io/policies';
+const excluded = `excluded-${namespace}`;
 const podNames = ['a', 'b', 'c', 'd', 'e'];
 let cluster: TestCluster;
 let proxy: ApiProxy;
@@ -44,7 +45,7 @@ async function lead(kubeconfig = proxy.kubeconfig): Promise<Leader> {
     },
   };
   const policies = await followPolicies(watching);
-  const namespaces = watchNamespaceModes(watching);
+  const namespaces = watchNamespaceModes(watching, { excluded: [excluded] });
   const events = openEventWriter(watching, { instance: 'test' });
   const ending = new AbortController();
   const place = { clusterId: undefined, clusterName: undefined, ownNamespace: 'd4c-gate' };
@@ -87,7 +88,11 @@ before(
     await cluster.client.create('namespaces', {
       metadata: { name: namespace, labels: { 'd4c-gate.io/mode': 'enforce' } },
     });
+    await cluster.client.create('namespaces', {
+      metadata: { name: excluded, labels: { 'd4c-gate.io/mode': 'enforce' } },
+    });
     for (const name of podNames) await createPod(name);
+    await createPod('left-alone', excluded);
     await cluster.client.create('containerpolicies', { metadata: { name: 'p' }, spec: specOf('app:x') });
     await cluster.client.create('containerpolicies', { metadata: { name: 'q' }, spec: specOf('app:y') });
   },
@@ -99,12 +104,12 @@ after(async () => {
 });
 
 /** The controllers make a namespace's service account a moment after it. */
-function createPod(name: string): Promise<Pod> {
+function createPod(name: string, place = namespace): Promise<Pod> {
   const spec = { containers: [{ name: 'c', image: 'localhost/none' }], schedulerName: 'nobody' };
   return eventually('the pod is created', async () => {
     try {
       return await cluster.client.create('pods', {
-        metadata: { name, namespace, labels: { app: 'x' } },
+        metadata: { name, namespace: place, labels: { app: 'x' } },
         spec,
       });
     } catch (error) {
@@ -139,6 +144,9 @@ test('two that lead at once come to the same and then rest, and the one whose te
     (await pods()).map(({ metadata }) => metadata.resourceVersion),
     versions,
   );
+
+  const { metadata } = await cluster.client.get('pods', { name: 'left-alone', namespace: excluded });
+  assert.equal(metadata.annotations, undefined, 'excluded namespaces never opt in');
 
   await one.end();
   const ofTheFirst = one.writes.length;

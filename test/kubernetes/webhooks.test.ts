@@ -103,3 +103,14 @@ test('knows its own configurations, also under the name of a release, and no oth
     false,
   );
 });
+
+test('excluded namespaces are not asked about, whatever their labels say', () => {
+  const excluded = { ...options, excludedNamespaces: ['a', 'kube-system'] };
+  const selectorOf = (path: string) =>
+    validatingConfiguration(excluded).webhooks?.find(({ name }) => name === `${path}.d4c-gate.io`)
+      ?.namespaceSelector?.matchExpressions;
+  const key = 'kubernetes.io/metadata.name';
+  const never = ['kube-system', options.ownNamespace, 'a'];
+  assert.deepEqual(selectorOf('validate')?.[1], { key, operator: 'NotIn', values: never });
+  assert.deepEqual(selectorOf('guard'), [{ key, operator: 'NotIn', values: ['a', 'kube-system'] }]);
+});
