@@ -1,6 +1,6 @@
 /**
  * `npm test`: installs what the tests need, then lint, types, and every test. Tests that watch the machine's mount
- * table (test/native, test/node) run one file at a time, since each of their gates sees the containers of the others.
+ * table (test/chaos, test/native, test/node) run one file at a time, since each of their gates sees the containers of the others.
  *
  * `npm test -- [--no-install] [FILE...]` runs only the files given. The tests of the image build it twice and need
  * buildah and debootstrap, those of a real node start one, so they run only when they are named: `npm run test:image`,
@@ -17,7 +17,7 @@ const root = join(import.meta.dirname, '..');
 const argv = process.argv.slice(2);
 const chosen = argv.filter((argument) => !argument.startsWith('--')).map((file) => relative(root, file));
 
-const serialFolders = /^test\/(native|node|cluster|image|e2e)\//;
+const serialFolders = /^test\/(chaos|native|node|cluster|image|e2e)\//;
 
 function step(title: string, program: string, args: string[]): boolean {
   process.stdout.write(`\n== ${title}\n`);

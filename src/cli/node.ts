@@ -3,7 +3,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Option } from 'commander';
-import { environment, parseCount } from '../config.ts';
+import { environment } from '../config.ts';
 import { GateError } from '../errors.ts';
 import { type HostFacts, readHost } from '../events/host.ts';
 import { openNdjson } from '../events/ndjson.ts';
@@ -11,25 +11,21 @@ import { type Mode, modes } from '../events/observation.ts';
 import type { Sink } from '../events/sink.ts';
 import { stdoutSink } from '../events/stdout.ts';
 import { log } from '../log.ts';
-import type { OnAgentLoss } from '../native/gate.ts';
-import { defaultKeeperSocket, type KeeperPlace } from '../native/keeperProgram.ts';
 import { openHealth } from '../node/health.ts';
 import { type OpenPlace, plainHost } from '../node/place.ts';
 import { defaultContainerdSockets } from '../node/sockets.ts';
-import type { Verdict } from '../policy/types.ts';
 import { watchDirectory } from '../sources/directory.ts';
+import { addGateFlags, type GateFlags, readGateFlags } from './gateFlags.ts';
 import type { NodeCluster } from './nodeCluster.ts';
 import { openPatiently } from './nodeOpen.ts';
 import type { AddCommand, ExitCode } from './program.ts';
 import { version } from './version.ts';
 
-interface NodeFlags {
+interface NodeFlags extends GateFlags {
   readonly policies?: string;
   readonly kubeconfig?: string;
   readonly output?: string;
   readonly mode: Mode;
-  readonly holdMs: string;
-  readonly onUnknown: Verdict;
   readonly clusterName?: string;
   readonly clusterId?: string;
   readonly containerdSocket?: string[];
@@ -37,14 +33,10 @@ interface NodeFlags {
   readonly healthFile?: string;
   readonly excludeNamespace?: string[];
   readonly namespace: string;
-  readonly keeper: KeeperPlace['how'];
-  readonly keeperSocket: string;
-  readonly onAgentLoss: OnAgentLoss;
-  readonly keepGate?: true;
 }
 
 export const nodeCommand: AddCommand = (program, done) => {
-  program
+  const command = program
     .command('node')
     .description('gate the containers of this machine (as root, on Linux)')
     .option('--policies <dir>', 'folder of policy files; changes are taken over while running')
@@ -53,28 +45,8 @@ export const nodeCommand: AddCommand = (program, done) => {
       'gate as this cluster says (default: the one that this pod runs in, if any)',
     )
     .option('--output <where>', '`stdout`, or `ndjson:DIR` for one file per data stream (in a pod: stdout)')
-    .addOption(new Option('--mode <mode>', '`observe` only reports').choices(modes).default('enforce'))
-    .option('--hold-ms <n>', 'how long the first exec of a container waits for its policies', '2000')
-    .addOption(
-      new Option('--on-unknown <verdict>', 'what decides when a container is not known by then')
-        .choices(['allow', 'deny'])
-        .default('allow'),
-    )
-    .addOption(
-      new Option(
-        '--keeper <which>',
-        '`start`: a process that outlives the agent; `join`: one that runs; `off`',
-      )
-        .choices(['start', 'join', 'off'])
-        .default('start'),
-    )
-    .option('--keeper-socket <path>', 'where the keeper listens', defaultKeeperSocket)
-    .addOption(
-      new Option('--on-agent-loss <verdict>', 'what decides while the agent is gone; `keep`: its policies')
-        .choices(['keep', 'allow', 'deny'])
-        .default('keep'),
-    )
-    .option('--keep-gate', 'leave the gate to the keeper when told to stop')
+    .addOption(new Option('--mode <mode>', '`observe` only reports').choices(modes).default('enforce'));
+  addGateFlags(command)
     .option('--cluster-name <name>', 'for the condition `kubernetesClusterName`')
     .option(
       '--cluster-id <uid>',
@@ -94,7 +66,8 @@ export const nodeCommand: AddCommand = (program, done) => {
 };
 
 async function runNode(flags: NodeFlags): Promise<ExitCode> {
-  const holdMs = parseCount('--hold-ms', flags.holdMs, 1, 60_000);
+  const gateSettings = readGateFlags(flags);
+  const { holdMs } = gateSettings;
   const inCluster = isOfCluster(flags);
   if (flags.output === undefined && !inCluster) {
     throw new GateError('USAGE', 'name an output: `--output stdout` or `--output ndjson:DIR`');
@@ -126,10 +99,7 @@ async function runNode(flags: NodeFlags): Promise<ExitCode> {
         place: cluster?.place ?? openPlainHost(policies ?? '', mode, clusterName, clusterId),
         sink,
         mode,
-        holdMs,
-        onUnknown: flags.onUnknown,
-        onAgentLoss: flags.onAgentLoss,
-        keeper: { how: flags.keeper, socket: flags.keeperSocket },
+        ...gateSettings,
         containerdSockets: (flags.containerdSocket ?? defaultContainerdSockets).map((path) =>
           join(hostRoot, path),
         ),

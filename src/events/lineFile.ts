@@ -26,6 +26,8 @@ export interface LineFile {
   /** Takes a line that ends with a newline. Never blocks. */
   append(line: string): void;
   waitingBytes(): number;
+  /** Resolves when the kernel has every line that was taken. */
+  written(): Promise<void>;
   close(deadlineMs: number): Promise<void>;
 }
 
@@ -139,6 +141,7 @@ export function openLineFile(folder: string, name: string, options: Partial<Line
       writing ??= writeWaiting();
     },
     waitingBytes: () => waitingBytes,
+    written: async () => await writing,
     async close(deadlineMs) {
       clearInterval(everySecond);
       const limit = setTimeout(() => {

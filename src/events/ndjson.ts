@@ -37,6 +37,9 @@ export async function openNdjson(directory: string, options: NdjsonOptions = {})
       }
       file.append(`${JSON.stringify(body)}\n`);
     },
+    async written() {
+      await Promise.all([...files.values()].map((file) => file.written()));
+    },
     async close(deadlineMs = 2_000) {
       closed = true;
       await Promise.all([...files.values()].map((file) => file.close(deadlineMs)));

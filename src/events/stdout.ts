@@ -23,6 +23,10 @@ export function stdoutSink(output: Writable = process.stdout): Sink {
       }
       output.write(`${JSON.stringify(body)}\n`);
     },
+    async written() {
+      if (gone || output.writableLength === 0) return;
+      await new Promise<void>((resolve) => output.write('', () => resolve()));
+    },
     async close(deadlineMs = 2_000) {
       if (gone || output.writableLength === 0) return;
       // Standard output is not this sink's to end.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "memory.h"
 #include "proc_file.h"
 
 namespace d4c {
@@ -72,6 +73,8 @@ bool readRest(pid_t tid, uint64_t address, size_t budget, std::string* text) {
 
 std::vector<std::string> runningArguments(pid_t pid, bool* truncated) {
   std::array<char, kMaxBytes> text;
+  *truncated = true;
+  if (!mayReadMemory()) return {};
   const size_t size = readProcFile(pid, "cmdline", text.data(), text.size());
   std::vector<std::string> args;
   size_t at = 0;
@@ -86,7 +89,7 @@ std::vector<std::string> runningArguments(pid_t pid, bool* truncated) {
 std::vector<std::string> newArguments(pid_t tid, CallFiles* files, bool* truncated) {
   std::vector<std::string> args;
   std::vector<uint64_t> pointers;
-  const auto where = execArguments(tid, files);
+  const auto where = mayReadMemory() ? execArguments(tid, files) : std::nullopt;
   *truncated = !where || !readPointers(tid, *where, &pointers);
   pointers.resize(std::min(pointers.size(), kMaxArguments));
   size_t budget = kMaxBytes;

@@ -120,6 +120,9 @@ class Root : public std::enable_shared_from_this<Root> {
   std::shared_ptr<Container> admit(const Cgroup& cgroup, const std::function<std::shared_ptr<Container>()>& make,
                                    const std::function<void(const Container&)>& announce);
 
+  /// Threads that are kept beyond the deadline by tasks on it. While there are any, nobody reads the memory of one.
+  std::atomic<int> keeps{0};
+
   /// What watches where `upper_dir` is; null while nothing does. Outlives the readers.
   std::atomic<Creations*> creations{nullptr};
 

@@ -6,6 +6,9 @@ import type { Action, FileOperation, MountKind, PolicyEvent, Verdict } from '../
 /** Names one container that runs, or may come to run, on a root filesystem. Never used twice by one gate. */
 export type ContainerKey = number;
 
+/** `rules`: deny where the container has a `block` rule about such operations (exec, or files), else allow. */
+export type OnDeadline = 'rules' | 'allow' | 'deny';
+
 /** `keep`: its table, as always. `deny`: what a `block` rule of its table could concern is refused. */
 export type OnAgentLoss = 'keep' | 'allow' | 'deny';
 
@@ -20,7 +23,11 @@ export interface GateOptions {
   readonly onUnknown: Verdict;
   /** What decides for a container with a table while no agent is there (default: `keep`). */
   readonly onAgentLoss?: OnAgentLoss;
-  /** Events kept until they are handed over, 1 to 1000000; later ones are dropped and counted (default: 8192). */
+  /** Milliseconds, 10 to 60000, that an event may take before `onDeadline` decides; 0: no deadline (default: 200). */
+  readonly deadlineMs?: number;
+  /** What decides an event that takes longer (default: `rules`). */
+  readonly onDeadline?: OnDeadline;
+  /** Events kept until they are handed over, 1 to 1000000; later ones are dropped and counted (default: 16384). */
   readonly queueEvents?: number;
   /** Permission groups to take, 1 to 1000000, at most what the kernel grants; beyond, containers share them (default: 1000000). */
   readonly maxGroups?: number;
@@ -48,10 +55,12 @@ export interface GateOptions {
 /** What the gate may report as lost or late. */
 export type GateFailure = Extract<
   Failure,
+  | 'agent_lost'
   | 'changes_lost'
   | 'changes_unseen'
   | 'container_unknown'
   | 'creation_unconfirmed'
+  | 'deadline_missed'
   | 'event_report_dropped'
   | 'event_unread'
   | 'intent_unread'
@@ -190,6 +199,8 @@ export interface GateStats {
   readonly denied: number;
   /** Verdicts by `onUnknown` since nothing was published in time. */
   readonly unknown: number;
+  /** Verdicts by `onDeadline`. */
+  readonly late: number;
   /** Events that wait for `publish` now. */
   readonly held: number;
   readonly groups: number;

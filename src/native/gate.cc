@@ -67,7 +67,9 @@ Gate::Gate(GateOptions options)
              {[this](Root& root) { return makeContainer(root); },
               [this](const Root& root, const Container& container) { announce(root, container, false); },
               [this] { armTimer(); },
-              [this](Root& root, Envelope envelope) { putOff(root, std::move(envelope)); }}),
+              [this](Root& root, std::shared_ptr<Container> container, Envelope envelope) {
+                putOff(root, std::move(container), std::move(envelope));
+              }}),
       changes_(&reports_, {[this](Root& root, const Change& change) { return judge_.concerns(root, change, &changes_desk_); },
                           [this](Root& root, const Change& change) { judge_.judgeChange(root, change, &changes_desk_); }}),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -110,14 +112,14 @@ bool Gate::start(GateFault* fault) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   for (size_t i = 0; i < processors.size(); ++i) {
-    threads_.emplace_back([this, poll = polls_[i].get()] { readEvents(poll); });
-    pthread_setaffinity_np(threads_.back().native_handle(), sizeof(cpu_set_t), &processors[i]);
-    pthread_setname_np(threads_.back().native_handle(), "d4c-reader");
+    startReader(processors[i], polls_[i].get());
   }
   // Marks come after the readers: what is marked must be answered.
   scan(true);
   threads_.emplace_back([this] { watchMounts(); });
   pthread_setname_np(threads_.back().native_handle(), "d4c-watcher");
+  threads_.emplace_back([this] { watchDeadlines(); });
+  pthread_setname_np(threads_.back().native_handle(), "d4c-watchdog");
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return true;
 }
@@ -156,8 +158,8 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   if (const int error = known.root->watchWhatIsNeeded(); error != 0) {
     reports_.fail(Failure::kMarkFailed, "`" + known.root->place.mount_point + "`: " + std::strerror(error));
   }
-  Desk desk;
-  for (Envelope& envelope : waited) judge_.judgeWaited(*known.root, *known.container, std::move(envelope), &desk);
+  // The readers judge: a task can keep whoever does, and who publishes must not be kept.
+  for (Envelope& envelope : waited) putOff(*known.root, known.container, std::move(envelope));
 }
 
 std::string Gate::adopt(uint64_t key, pid_t pid) {
@@ -200,6 +202,7 @@ GateStats Gate::stats() const {
   stats.denied = judge_.tallies().denied.load();
   stats.unknown = judge_.tallies().unknown.load();
   stats.dropped = reports_.dropped();
+  stats.late = judge_.tallies().late.load();
   for (const Known& known : allKnown()) stats.held += known.container->waiting();
   const std::shared_lock<std::shared_mutex> lock(mutex_);
   stats.groups = lanes_.size();
@@ -212,6 +215,16 @@ void Gate::close() {
   [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  // SAFETY: a reader that a task keeps cannot be waited for. What it uses is not freed before the process ends, which is
+  // right after.
+  for (Reader& reader : readers_) {
+    if (reader.is_kept && !reader.has_ended) {
+      reader.thread.detach();
+      is_kept_ = true;
+    } else {
+      reader.thread.join();
+    }
+  }
   changes_.close();
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   // Each envelope that waits is answered as it goes, and the groups are closed with the last of them.

@@ -8,14 +8,17 @@
 //   kernel ─▶ group ─▶ a reader thread ─▶ judge ─▶ verdict ─▶ report
 //                                            └▶ waits in its container ─▶ publish, or the deadline ─▶ verdict
 //
-// Who answers an event: the reader that read it; after it was given to its container, `publish` (on the caller's
-// thread) or the reader that finds the deadline passed; when the gate closes, its envelope, with allow; when
-// the process dies, the kernel, with allow.
+// Who answers an event: the reader that read it, or the watchdog when that takes longer than the deadline; after it was
+// given to its container, a reader again, when something was published or `hold` has passed; when the gate closes, its
+// envelope, with allow; when the process dies, the kernel, with allow.
 #pragma once
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <atomic>
+#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -38,7 +41,7 @@ namespace d4c {
 
 struct GateOptions {
   Settings settings{};
-  size_t max_events = 8192;
+  size_t max_events = 16384;
   size_t max_groups = 1000000;
   /// Where the host's root filesystem is seen by this process.
   std::string host_root = "/";
@@ -62,6 +65,7 @@ struct GateStats {
   uint64_t groups = 0;
   uint64_t roots = 0;
   uint64_t dropped = 0;
+  uint64_t late = 0;
 };
 
 /// What a reader's poll calls the descriptors that are no lane. Lanes count from 1.
@@ -91,6 +95,8 @@ class Gate {
   void close();
 
   Reports& reports() { return reports_; }
+  /// After `close`: some thread could not be ended, so that the gate must not be freed.
+  bool isKept() const { return is_kept_; }
 
  private:
   /// A group and the roots whose events come to it: one, unless groups are short.
@@ -114,15 +120,21 @@ class Gate {
   std::optional<uint64_t> openLane();
   void watchCreations(Root& root);
 
+  struct Reader;
+
+  // The watchdog thread (gate_deadline.cc).
+  void watchDeadlines();
+  void startReader(const cpu_set_t& processors, int poll);
+
   // The reader threads (gate_read.cc).
-  void readEvents(int poll);
+  void readEvents(Reader* reader);
   void serve(uint64_t lane, Desk* desk);
   static std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid);
   std::shared_ptr<Container> makeContainer(Root& root);
   void announce(const Root& root, const Container& container, bool is_first);
-  void expire();
+  void expire(Desk* desk);
   void armTimer();
-  void putOff(Root& root, Envelope envelope);
+  void putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope);
   void judgePutOff(Desk* desk);
 
   std::vector<Known> allKnown() const;
@@ -152,12 +164,34 @@ class Gate {
   std::unordered_map<uint64_t, Known> known_;
   std::map<dev_t, std::unique_ptr<Creations>> creations_;
   uint64_t last_lane_ = 0;
+  bool is_kept_ = false;
 
   std::mutex put_off_mutex_;
-  /// Events whose tasks have not come to rest.
-  std::vector<std::pair<std::shared_ptr<Root>, Envelope>> put_off_;
+  /// Events whose tasks have not come to rest, and those that have waited for the container's table.
+  struct PutOff {
+    std::shared_ptr<Root> root;
+    std::shared_ptr<Container> container;
+    Envelope envelope;
+    Clock::time_point due;
+  };
+  void armPutOff();
+  std::deque<PutOff> put_off_;
 
+  /// A thread that reads events and judges them, on its processors.
+  struct Reader {
+    explicit Reader(const cpu_set_t& its_processors) : processors(its_processors) {}
+    const cpu_set_t processors;
+    int poll = -1;
+    Desk desk;
+    /// Set once a task has kept it beyond the deadline. Another thread takes its place, and it ends as soon as it is let go.
+    std::atomic<bool> is_kept{false};
+    std::shared_ptr<Root> kept_by;
+    std::atomic<bool> has_ended{false};
+    std::thread thread;
+  };
   std::vector<Descriptor> polls_;
+  /// Of the watchdog, once it runs.
+  std::list<Reader> readers_;
   std::vector<std::thread> threads_;
 };
 

@@ -22,6 +22,7 @@ const noStats: GateStats = {
   denied: 0,
   unknown: 0,
   held: 0,
+  late: 0,
   groups: 0,
   roots: 0,
   eventsDropped: 0,

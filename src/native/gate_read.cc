@@ -10,8 +10,16 @@
 #include <utility>
 
 #include "gate.h"
+#include "memory.h"
 
 namespace d4c {
+
+namespace {
+
+/// For a task to come to rest.
+constexpr std::chrono::milliseconds kPutOffPause(1);
+
+}  // namespace
 
 bool addToPoll(int poll, int descriptor, uint64_t name) {
   epoll_event event{};
@@ -20,20 +28,25 @@ bool addToPoll(int poll, int descriptor, uint64_t name) {
   return epoll_ctl(poll, EPOLL_CTL_ADD, descriptor, &event) == 0;
 }
 
-void Gate::readEvents(int poll) {
-  Desk desk;
+void Gate::readEvents(Reader* reader) {
+  Desk* const desk = &reader->desk;
   epoll_event ready[16];
   for (;;) {
-    const int count = epoll_wait(poll, ready, 16, -1);
+    const int count = epoll_wait(reader->poll, ready, 16, -1);
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
       if (name == kStopName) return;
       if (name == kTimerName) {
-        expire();
+        expire(desk);
       } else if (name == kPutOffName) {
-        judgePutOff(&desk);
+        judgePutOff(desk);
       } else {
-        serve(name, &desk);
+        serve(name, desk);
+      }
+      // Another one has taken its place.
+      if (reader->is_kept) {
+        --reader->kept_by->keeps;
+        return;
       }
     }
   }
@@ -75,12 +88,17 @@ std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) {
   return root != nullptr ? root : ofDevice(superblockOf(file, tid));
 }
 
-void Gate::expire() {
+void Gate::expire(Desk* desk) {
   uint64_t times = 0;
   if (read(timer_.get(), &times, sizeof times) != sizeof times) return;
   const Clock::time_point now = Clock::now();
   for (const Known& known : allKnown()) {
-    for (Envelope& envelope : known.container->expire(now)) judge_.answerUnknown(*known.container, std::move(envelope));
+    for (Envelope& envelope : known.container->expire(now)) {
+      // Several wait for this thread, so none may keep it.
+      const MemoryRule rule(false);
+      envelope.take(&desk->turn, *known.root);
+      judge_.answerUnknown(*known.container, std::move(envelope));
+    }
   }
   armTimer();
 }
@@ -94,22 +112,40 @@ void Gate::armTimer() {
   timerfd_settime(timer_.get(), 0, &time, nullptr);
 }
 
-void Gate::putOff(Root& root, Envelope envelope) {
+void Gate::putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope) {
+  const auto pause = container == nullptr ? kPutOffPause : Clock::duration::zero();
   const std::lock_guard<std::mutex> lock(put_off_mutex_);
-  put_off_.emplace_back(root.shared_from_this(), std::move(envelope));
-  const itimerspec time{{0, 0}, {0, 1000000}};
-  if (put_off_.size() == 1) timerfd_settime(put_off_timer_.get(), 0, &time, nullptr);
+  put_off_.push_back({root.shared_from_this(), std::move(container), std::move(envelope), Clock::now() + pause});
+  if (put_off_.size() == 1) armPutOff();
 }
 
+/// Under the lock.
+void Gate::armPutOff() {
+  if (put_off_.empty()) return;
+  const auto left = std::max<int64_t>(std::chrono::nanoseconds(put_off_.front().due - Clock::now()).count(), 1);
+  const itimerspec time{{0, 0}, {left / 1000000000, left % 1000000000}};
+  timerfd_settime(put_off_timer_.get(), 0, &time, nullptr);
+}
+
+/// One at a time: its task may keep this thread, and the others wait for another one.
 void Gate::judgePutOff(Desk* desk) {
   uint64_t times = 0;
   if (read(put_off_timer_.get(), &times, sizeof times) != sizeof times) return;
-  std::vector<std::pair<std::shared_ptr<Root>, Envelope>> events;
+  std::optional<PutOff> one;
   {
     const std::lock_guard<std::mutex> lock(put_off_mutex_);
-    events = std::exchange(put_off_, {});
+    if (!put_off_.empty() && put_off_.front().due <= Clock::now()) {
+      one.emplace(std::move(put_off_.front()));
+      put_off_.pop_front();
+    }
+    armPutOff();
   }
-  for (auto& [root, envelope] : events) judge_.judge(*root, std::move(envelope), desk);
+  if (!one) return;
+  if (one->container != nullptr) {
+    judge_.judgeWaited(*one->root, *one->container, std::move(one->envelope), desk);
+  } else {
+    judge_.judge(*one->root, std::move(one->envelope), desk);
+  }
 }
 
 }  // namespace d4c

@@ -5,9 +5,9 @@ import type { GateOptions } from './contract.ts';
 
 /** The agent's greeting (`hello.h`). */
 export function greetingOf(options: GateOptions): Buffer {
-  const { mode, holdMs, onUnknown, onAgentLoss, queueEvents, maxGroups, hostRoot, neverMark = [] } = options;
-  const texts = Object.entries({ mode, holdMs, onUnknown, onAgentLoss, queueEvents, maxGroups, hostRoot })
-    .filter(([, value]) => value !== undefined)
+  const { neverMark = [], ...settings } = options;
+  const texts = Object.entries(settings)
+    .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
     .map(([name, value]) => `${name}=${value}\0`);
   return Buffer.from([...texts, ...neverMark.map((path) => `neverMark=${path}\0`)].join(''));
 }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "container.h"
 #include "proc_file.h"
 
 namespace d4c {
@@ -63,13 +64,42 @@ bool Group::marks(dev_t device) const {
   return std::strstr(text, mark) != nullptr;
 }
 
-bool Envelope::answer(Verdict verdict) {
-  if (!file_) return false;
-  const fanotify_response response{file_.get(), verdict == Verdict::kDeny ? uint32_t{FAN_DENY} : uint32_t{FAN_ALLOW}};
+void Group::answer(int file, Verdict verdict) const {
+  const fanotify_response response{file, verdict == Verdict::kDeny ? uint32_t{FAN_DENY} : uint32_t{FAN_ALLOW}};
   // It fails only when the opener was killed meanwhile, and then nobody waits.
-  [[maybe_unused]] const ssize_t written = write(group_->descriptor(), &response, sizeof response);
+  [[maybe_unused]] const ssize_t written = write(group_.get(), &response, sizeof response);
+}
+
+Envelope::Answered Envelope::answer(Verdict* verdict) {
+  if (!file_) return Answered::kBefore;
+  Turn* const turn = std::exchange(turn_.turn, nullptr);
+  const std::optional<Verdict> by_deadline = turn == nullptr ? std::nullopt : turn->claim();
+  if (by_deadline) {
+    *verdict = *by_deadline;
+  } else {
+    group_->answer(file_.get(), *verdict);
+  }
   file_.reset();
-  return true;
+  if (turn != nullptr) turn->end();
+  return by_deadline ? Answered::kByDeadline : Answered::kYes;
+}
+
+void Envelope::take(Turn* turn, Root& root) {
+  turn_.turn = turn;
+  turn->begin(root.shared_from_this(), file_.get());
+}
+
+bool Envelope::letGo() {
+  Turn* const turn = std::exchange(turn_.turn, nullptr);
+  if (turn == nullptr) return static_cast<bool>(file_);
+  const bool is_answered = turn->claim().has_value();
+  if (is_answered) file_.reset();
+  turn->end();
+  return !is_answered;
+}
+
+void Envelope::fallBackTo(Verdict verdict) {
+  if (turn_.turn != nullptr) turn_.turn->fallBackTo(verdict);
 }
 
 }  // namespace d4c

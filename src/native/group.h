@@ -9,10 +9,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "descriptor.h"
 #include "in_container.h"
 #include "table.h"
+#include "turn.h"
 
 namespace d4c {
 
@@ -32,6 +34,9 @@ class Group {
   static std::shared_ptr<Group> open();
 
   int descriptor() const { return group_.get(); }
+
+  /// Answers the event that the kernel knows by this descriptor.
+  void answer(int file, Verdict verdict) const;
 
   /// Changes what of the overlay comes to this group. 0 or an `errno`; ESTALE when another filesystem is
   /// mounted there by now.
@@ -59,6 +64,13 @@ struct EventNotes {
   std::optional<bool> was_created;
 };
 
+/// A turn that is taken, by whoever holds the event.
+struct Taken {
+  Turn* turn = nullptr;
+  Taken() = default;
+  Taken(Taken&& other) noexcept : turn(std::exchange(other.turn, nullptr)) {}
+};
+
 /// One permission event. Exactly one answer: by `answer`, or allow when it is dropped without one.
 ///
 /// Owns the event's descriptor, by whose number the kernel knows the event, and a share of the group, so that
@@ -71,8 +83,16 @@ class Envelope {
   Envelope& operator=(Envelope&&) = delete;
   ~Envelope() { answer(Verdict::kAllow); }
 
-  /// Only the first call answers; later ones are false.
-  bool answer(Verdict verdict);
+  enum class Answered : uint8_t { kYes, kBefore, kByDeadline };
+  /// Only the first call answers. When the deadline was first, `verdict` becomes what it answered.
+  Answered answer(Verdict* verdict);
+  Answered answer(Verdict verdict) { return answer(&verdict); }
+
+  /// From now on the turn's deadline counts, until the answer or `letGo`.
+  void take(Turn* turn, Root& root);
+  /// It waits elsewhere from now on. False when the deadline has answered it meanwhile.
+  bool letGo();
+  void fallBackTo(Verdict verdict);
 
   /// The opened file, until the answer.
   int file() const { return file_.get(); }
@@ -87,6 +107,7 @@ class Envelope {
   Descriptor file_;
   uint64_t mask_;
   pid_t tid_;
+  Taken turn_;
 };
 
 }  // namespace d4c

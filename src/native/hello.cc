@@ -40,6 +40,11 @@ bool readOne(std::string_view name, std::string_view value, GateOptions* options
     return readChoice(value, {{"keep", OnAgentLoss::kKeep}, {"allow", OnAgentLoss::kAllow}, {"deny", OnAgentLoss::kDeny}},
                       &settings.on_agent_loss);
   }
+  if (name == "deadlineMs") return readMilliseconds(value, &settings.deadline);
+  if (name == "onDeadline") {
+    return readChoice(value, {{"rules", OnDeadline::kRules}, {"allow", OnDeadline::kAllow}, {"deny", OnDeadline::kDeny}},
+                      &settings.on_deadline);
+  }
   if (name == "queueEvents") return readNumber(value, &options->max_events);
   if (name == "maxGroups") return readNumber(value, &options->max_groups);
   if (name == "hostRoot") options->host_root = value;

@@ -2,11 +2,14 @@
 
 #include <sys/stat.h>
 
+#include "memory.h"
 #include "proc_file.h"
 
 namespace d4c {
 
 void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
+  const MemoryRule rule(root.keeps == 0);
+  envelope.take(&desk->turn, root);
   if (envelope.tid() == 0) {
     reports_->fail(Failure::kContainerUnknown, "a task outside of this pid namespace opened a file in a container");
     answer(&envelope, settings_.on_unknown);
@@ -35,6 +38,8 @@ void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
 }
 
 void Judge::judgeWaited(Root& root, Container& container, Envelope envelope, Desk* desk) {
+  const MemoryRule rule(root.keeps == 0);
+  envelope.take(&desk->turn, root);
   envelope.notes.has_waited = true;
   judgeFor(root, container, std::move(envelope), desk);
 }
@@ -105,6 +110,8 @@ void Judge::letWait(Root& root, Container& container, Envelope envelope, Desk* d
   container.pid.store(first.pid, std::memory_order_relaxed);
   readPath(envelope.file(), &first.path);
   if (const auto cgroup = container.cgroup()) first.cgroup = cgroup->path;
+  // Waiting for a table is not bound by the deadline.
+  if (!envelope.letGo()) return;
   switch (container.wait(&envelope)) {
     case Container::Wait::kFirst:
       reports_->add(Report(std::move(first)));
@@ -113,39 +120,14 @@ void Judge::letWait(Root& root, Container& container, Envelope envelope, Desk* d
     case Container::Wait::kFurther:
       break;
     case Container::Wait::kPublished:
+      envelope.take(&desk->turn, root);
       judgeFor(root, container, std::move(envelope), desk);
       break;
     case Container::Wait::kInVain:
+      envelope.take(&desk->turn, root);
       answerUnknown(container, std::move(envelope));
       break;
   }
-}
-
-void Judge::answerUnknown(Container& container, Envelope envelope) {
-  KernelEvent event;
-  const bool is_denied = settings_.enforces && settings_.on_unknown == Verdict::kDeny;
-  readPath(envelope.file(), &event.path);
-  if (is_denied) {
-    event.key = container.key;
-    event.time_us = nowUs();
-    event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
-    event.verdict = Verdict::kDeny;
-    event.decided_by = KernelEvent::DecidedBy::kUnknown;
-    event.tid = envelope.tid();
-    if (const auto cgroup = container.cgroup()) event.cgroup = cgroup->path;
-    fstat(envelope.file(), &event.file);
-    readProcess(event.tid, &event.process);
-  }
-  answer(&envelope, is_denied ? Verdict::kDeny : Verdict::kAllow);
-  tallies_.unknown.fetch_add(1, std::memory_order_relaxed);
-  reports_->fail(Failure::kContainerUnknown, event.path);
-  if (is_denied) reports_->add(std::move(event));
-}
-
-void Judge::answer(Envelope* envelope, Verdict verdict) {
-  if (!envelope->answer(verdict)) return;
-  tallies_.verdicts.fetch_add(1, std::memory_order_relaxed);
-  if (verdict == Verdict::kDeny) tallies_.denied.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace d4c

@@ -30,10 +30,12 @@ struct Tallies {
   std::atomic<uint64_t> verdicts{0};
   std::atomic<uint64_t> denied{0};
   std::atomic<uint64_t> unknown{0};
+  std::atomic<uint64_t> late{0};
 };
 
 /// What a thread judges with. Used again and again, so that most events allocate nothing.
 struct Desk {
+  Turn turn;
   Scratch scratch;
   CallFiles calls;
 };
@@ -48,8 +50,8 @@ class Judge {
     std::function<void(const Root&, const Container&)> announce;
     /// An event waits, for at most as long as the settings say.
     std::function<void()> on_wait;
-    /// Judge the event again in a millisecond: its task has not come to rest.
-    std::function<void(Root&, Envelope)> put_off;
+    /// Judge the event again in a millisecond: its task has not come to rest. With a container, it has waited for that.
+    std::function<void(Root&, std::shared_ptr<Container>, Envelope)> put_off;
   };
 
   Judge(const LiveSettings& settings, Reports* reports, Hooks hooks)
@@ -65,6 +67,8 @@ class Judge {
   bool concerns(Root& root, const Change& change, Desk* desk);
   /// Answers an event that waited in vain.
   void answerUnknown(Container& container, Envelope envelope);
+  /// Counts what the deadline answered.
+  void countMissed(Verdict verdict);
 
   /// The cgroup by which a task's container is known; an empty path when it has none of its own.
   Cgroup cgroupOf(const std::string& cgroups) const { return cgroupOfContainer(cgroups, own_cgroups_); }
@@ -88,7 +92,12 @@ class Judge {
   std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, const Envelope& envelope);
   void judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk);
   void letWait(Root& root, Container& container, Envelope envelope, Desk* desk);
-  void answer(Envelope* envelope, Verdict verdict);
+  /// What was answered: `verdict`, or before it another one by the deadline.
+  Verdict answer(Envelope* envelope, Verdict verdict, bool* is_late = nullptr);
+  Verdict onDeadline(const Table& table, Section section) const;
+
+  // By no rule (judge_default.cc).
+  bool isDecidedByLoss(Case* one, Section section);
 
   // By the rules of the table (judge_rules.cc).
   void judgeExec(Case* one);

@@ -41,11 +41,13 @@ void Judge::look(Case* one, Section section) {
 void Judge::judgeExec(Case* one) {
   const Table& table = one->table;
   const pid_t tid = one->envelope.tid();
+  one->envelope.fallBackTo(onDeadline(table, Section::kProcess));
   parents_.forget(tid);
   const bool opens_follow = (table.operations() & kOpenOperations) != 0;
   const int file = one->envelope.file();
   std::optional<bool>& is_loader = one->envelope.notes.is_loader;
   if (!is_loader) is_loader = one->container.execs.begin(tid, file, opened(file), opens_follow, one->root.place);
+  if (isDecidedByLoss(one, Section::kProcess)) return;
   if (table.operations() & kExec) {
     look(one, Section::kProcess);
     if (table.mayFire(Section::kProcess, kExec, one->desk->scratch)) {
@@ -64,7 +66,10 @@ void Judge::judgeExec(Case* one) {
 /// Answers, unless that was done, and then remembers what the task runs.
 void Judge::allowExec(Case* one, bool is_loader) {
   const int file = one->envelope.file();
-  if (file < 0 || is_loader || !(one->table.operations() & kChangeOperations)) return answer(&one->envelope, Verdict::kAllow);
+  if (file < 0 || is_loader || !(one->table.operations() & kChangeOperations)) {
+    answer(&one->envelope, Verdict::kAllow);
+    return;
+  }
   // A copy, since the event's own descriptor is closed with the answer, and nobody shall wait for what follows.
   const Descriptor copy(one->path.empty() ? fcntl(file, F_DUPFD_CLOEXEC, 0) : -1);
   answer(&one->envelope, Verdict::kAllow);
@@ -80,11 +85,13 @@ void Judge::judgeOpen(Case* one) {
   const Table& table = one->table;
   const auto allow = [&] { answer(&one->envelope, Verdict::kAllow); };
   if (!(table.operations() & kOpenOperations)) return allow();
+  one->envelope.fallBackTo(onDeadline(table, Section::kFile));
   if (one->container.execs.isOpenOfExec(one->envelope.tid(), opened(one->envelope.file()))) return allow();
   const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls);
   if (isPutOff(one, read.rest)) return;
   if (read.certain && read.readsOnly()) return allow();
   if (fstat(one->envelope.file(), &one->file) != 0 || !S_ISREG(one->file.st_mode)) return allow();
+  if (isDecidedByLoss(one, Section::kFile)) return;
   look(one, Section::kFile);
   if (!table.mayFire(Section::kFile, kOpenOperations, one->desk->scratch)) return allow();
   const bool is_unread = read.rest == BlockedCall::Rest::kRunning || read.rest == BlockedCall::Rest::kUnreadable;
@@ -110,7 +117,7 @@ void Judge::judgeOpen(Case* one) {
 /// take long, and the reader has others to serve meanwhile.
 bool Judge::isPutOff(Case* one, BlockedCall::Rest rest) {
   const bool waits = rest == BlockedCall::Rest::kRunning && Clock::now() - one->envelope.notes.since < kRestDeadline;
-  if (waits) hooks_.put_off(one->root, std::move(one->envelope));
+  if (waits && one->envelope.letGo()) hooks_.put_off(one->root, nullptr, std::move(one->envelope));
   return waits;
 }
 
@@ -172,7 +179,9 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   const bool is_denied = event.verdict == Verdict::kDeny;
   const auto readParent = [&] { return event.process.parent != 0 && parents_.read(event.process.parent, &event.parent); };
   if (is_denied) event.has_parent = readParent();
-  answer(&envelope, event.verdict);
+  bool is_late = false;
+  event.verdict = answer(&envelope, event.verdict, &is_late);
+  if (is_late) event.decided_by = KernelEvent::DecidedBy::kDeadline;
   if (envelope.isExec() && !is_denied) one->container.execs.ran(event.tid, event.process);
   if (!is_denied) event.has_parent = readParent();
   event.path = std::move(one->path);

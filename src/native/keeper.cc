@@ -56,6 +56,10 @@ bool Keeper::listen() {
   lock_ = Descriptor(open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock_) return sayError("cannot open `" + path + ".lock`: " + std::strerror(errno));
   if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) return sayError("another keeper listens on `" + path + "`");
+  const std::string own_pid = std::to_string(getpid()) + "\n";
+  if (ftruncate(lock_.get(), 0) != 0 || pwrite(lock_.get(), own_pid.data(), own_pid.size(), 0) < 0) {
+    return sayError("cannot write `" + path + ".lock`: " + std::strerror(errno));
+  }
   unlink(path.c_str());
   Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const mode_t mask = umask(0177);
@@ -159,6 +163,7 @@ void Keeper::end() {
     last->connection.flush();
   }
   say("gate closed", "");
+  if (gate_->isKept()) gate_.release();
 }
 
 }  // namespace d4c

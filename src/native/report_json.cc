@@ -170,7 +170,7 @@ std::string jsonOf(const Report& report) { return std::visit(ToJson{}, report); 
 std::string jsonOf(const GateStats& stats) {
   Json object;
   object.number("verdicts", stats.verdicts).number("denied", stats.denied).number("unknown", stats.unknown);
-  object.number("held", stats.held).number("groups", stats.groups).number("roots", stats.roots);
+  object.number("held", stats.held).number("late", stats.late).number("groups", stats.groups).number("roots", stats.roots);
   return object.number("eventsDropped", stats.dropped).done();
 }
 

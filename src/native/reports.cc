@@ -14,6 +14,8 @@ int64_t nowUs() {
 
 const char* nameOf(Failure failure) {
   switch (failure) {
+    case Failure::kAgentLost:
+      return "agent_lost";
     case Failure::kChangesLost:
       return "changes_lost";
     case Failure::kChangesUnseen:
@@ -22,6 +24,8 @@ const char* nameOf(Failure failure) {
       return "container_unknown";
     case Failure::kCreationUnconfirmed:
       return "creation_unconfirmed";
+    case Failure::kDeadlineMissed:
+      return "deadline_missed";
     case Failure::kEventReportDropped:
       return "event_report_dropped";
     case Failure::kEventUnread:

@@ -81,10 +81,12 @@ struct KernelEvent {
 
 /// Things lost or late, by the names of src/failures.ts.
 enum class Failure : uint8_t {
+  kAgentLost,
   kChangesLost,
   kChangesUnseen,
   kContainerUnknown,
   kCreationUnconfirmed,
+  kDeadlineMissed,
   kEventReportDropped,
   kEventUnread,
   kIntentUnread,
@@ -93,7 +95,7 @@ enum class Failure : uint8_t {
   kPublishFailed,
   kRollbackFailed,
 };
-constexpr size_t kFailureCount = 11;
+constexpr size_t kFailureCount = 13;
 const char* nameOf(Failure failure);
 
 /// How often something failed since the last report, and what was said last.

@@ -18,12 +18,22 @@ enum class OnAgentLoss : uint8_t {
   kDeny,
 };
 
+/// What decides an event whose deadline has passed.
+enum class OnDeadline : uint8_t {
+  /// Deny where the container has a `block` rule about such operations, else allow.
+  kRules,
+  kAllow,
+  kDeny,
+};
+
 struct Settings {
   /// False: nothing is ever denied, whatever a table says.
   bool enforces = true;
   std::chrono::milliseconds hold{2000};
   Verdict on_unknown = Verdict::kAllow;
   OnAgentLoss on_agent_loss = OnAgentLoss::kKeep;
+  std::chrono::milliseconds deadline{200};
+  OnDeadline on_deadline = OnDeadline::kRules;
 };
 
 /// Any thread reads them, each by itself.
@@ -35,12 +45,16 @@ struct LiveSettings {
     hold_ms = settings.hold.count();
     on_unknown = settings.on_unknown;
     on_agent_loss = settings.on_agent_loss;
+    deadline_ms = settings.deadline.count();
+    on_deadline = settings.on_deadline;
   }
 
   std::atomic<bool> enforces{true};
   std::atomic<int64_t> hold_ms{0};
   std::atomic<Verdict> on_unknown{Verdict::kAllow};
   std::atomic<OnAgentLoss> on_agent_loss{OnAgentLoss::kKeep};
+  std::atomic<int64_t> deadline_ms{0};
+  std::atomic<OnDeadline> on_deadline{OnDeadline::kRules};
   /// Whether an agent is there. Not a setting, but it decides like one.
   std::atomic<bool> has_agent{true};
 };

@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "memory.h"
+
 namespace d4c {
 
 namespace {
@@ -159,7 +161,7 @@ OpenIntent openIntent(pid_t tid, CallFiles* files) {
       uint64_t flags = 0;
       iovec local{&flags, sizeof flags};
       iovec remote{reinterpret_cast<void*>(static_cast<uintptr_t>(argument)), sizeof flags};
-      if (process_vm_readv(tid, &local, 1, &remote, 1, 0) == sizeof flags) intent = intentOfFlags(flags);
+      if (mayReadMemory() && process_vm_readv(tid, &local, 1, &remote, 1, 0) == sizeof flags) intent = intentOfFlags(flags);
       break;
     }
   }

@@ -89,6 +89,8 @@ class Table {
 
   /// Operations on which some response can fire.
   uint8_t operations() const { return operations_; }
+  /// Whether some response of the section can say `block`.
+  bool blocks(Section section) const { return blocks_[static_cast<size_t>(section)]; }
   /// Whether any selector asks whether the session is interactive.
   bool asksInteractive() const { return asks_interactive_; }
   /// Whether what `decide` denies is denied to the kernel, or only reported.
@@ -123,6 +125,7 @@ class Table {
   std::array<PathTrie, 2> tries_;
   uint8_t operations_ = 0;
   bool asks_interactive_ = false;
+  std::array<bool, 2> blocks_{};
   bool enforces_ = true;
 };
 

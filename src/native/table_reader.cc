@@ -85,6 +85,7 @@ class TableReader {
       const uint64_t actions = number(1);
       if ((match | exclude) & ~known) fail("a response names a selector that is not there");
       if (actions == 0 || actions > (kLog | kAlert | kBlock)) fail("a response has an unknown action");
+      if (actions & kBlock) table->blocks_[static_cast<size_t>(section)] = true;
       rules.responses.push_back({match, exclude, static_cast<uint8_t>(actions)});
       rules.in_match |= match;
     }

@@ -21,6 +21,7 @@ import {
   type GateStats,
   type KernelEvent,
   type OnAgentLoss,
+  type OnDeadline,
   openGate,
 } from '../native/gate.ts';
 import type { KeeperPlace } from '../native/keeperProgram.ts';
@@ -46,6 +47,9 @@ export interface AgentOptions {
   readonly onUnknown: Verdict;
   /** What decides for a container with a table while this agent is gone and its keeper is not. */
   readonly onAgentLoss: OnAgentLoss;
+  /** Milliseconds that judging one event may take; 0: no deadline. */
+  readonly deadlineMs: number;
+  readonly onDeadline: OnDeadline;
   readonly keeper: KeeperPlace;
   readonly containerdSockets: readonly string[];
   readonly clusterName?: string | undefined;
@@ -78,7 +82,18 @@ const eventsPerTurn = 500;
  * KEEPER_FAILED, KEEPER_UNREACHABLE
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
-  const { mode, holdMs, onUnknown, onAgentLoss, sink, clusterName, documents, hostRoot = '/' } = options;
+  const {
+    mode,
+    holdMs,
+    onUnknown,
+    onAgentLoss,
+    deadlineMs,
+    onDeadline,
+    sink,
+    clusterName,
+    documents,
+    hostRoot = '/',
+  } = options;
   checkHostRoot(hostRoot);
   const followed = new Map<ContainerKey, FollowedContainer>();
   const bootUs = bootTimeUs();
@@ -97,6 +112,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     onError: (error) => reportFailure('runtime_unanswered', { reason: String(error) }),
   });
 
+  const closing = Promise.withResolvers<void>();
   const publicationOf = rememberLast(readPublication);
   const write = (event: KernelEvent): void => {
     // What no rule decided has been counted as a failure, and there is no policy to write for.
@@ -121,6 +137,8 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
         holdMs,
         onUnknown,
         onAgentLoss,
+        deadlineMs,
+        onDeadline,
         hostRoot,
         // INVARIANT: the gate calls back on later turns of the event loop, never while it opens.
         onContainer: (found) => followed.set(found.key, followContainer(found, surroundings)),
@@ -138,6 +156,8 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
               reportFailure('event_report_dropped', { reason: String(error) });
             }
           }
+          // Until then the keeper has them, too.
+          await Promise.race([sink.written(), closing.promise]);
         },
         onFailure: (failure, count, detail) => reportFailure(failure, { detail }, count),
       },
@@ -158,6 +178,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     taken: gate.taken,
     async close({ keepsGate = false } = {}) {
       annotations.close();
+      closing.resolve();
       await (keepsGate ? gate.leave() : gate.close());
       for (const container of followed.values()) container.forget();
       followed.clear();

@@ -12,6 +12,8 @@
  * opener truncate PATH SIZE         without an open
  * opener unlink PATH -
  * opener named FOLDER MODE PATH     an unnamed file of the folder that is given a name
+ * opener kept PATH MS               executes PATH with arguments in memory that never comes, and keeps the memory so for MS;
+ *                                   prints the outcome and how long it took in us
  * opener poll PATH MS FLAG...       opens again and again; prints opens, refusals and the longest wait in us
  */
 #define _GNU_SOURCE
@@ -19,11 +21,13 @@
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <linux/openat2.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -145,6 +149,22 @@ static long now_us(void) {
   return at.tv_sec * 1000000L + at.tv_nsec / 1000;
 }
 
+/* Who reads the page waits until this process ends. */
+static int exec_kept(char *path, int ms) {
+  long page = sysconf(_SC_PAGESIZE);
+  struct uffdio_api api = {.api = UFFD_API};
+  int faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+  char **args = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  struct uffdio_register missing = {.range = {(uintptr_t)args, page}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+  if (faults < 0 || ioctl(faults, UFFDIO_API, &api) != 0 || ioctl(faults, UFFDIO_REGISTER, &missing) != 0) return say(-1);
+  long start = now_us();
+  execve(path, args, NULL);
+  printf("%s %ld\n", strerrorname_np(errno), now_us() - start);
+  fflush(stdout);
+  usleep(ms * 1000);
+  return 0;
+}
+
 static int poll_open(const char *path, int ms, int flag) {
   long end = now_us() + ms * 1000L, longest = 0, opens = 0, refused = 0;
   for (long start = now_us(); start < end; start = now_us()) {
@@ -172,6 +192,7 @@ int main(int argc, char **argv) {
   umask(0);
   if (strcmp(how, "deep") == 0) return say(open_deep(flags_of(argv + 2)));
   if (strcmp(how, "race") == 0 && argc == 5) return create_racing(argv[2], atoi(argv[3]), atoi(argv[4]));
+  if (strcmp(how, "kept") == 0 && argc > 3) return exec_kept(argv[2], atoi(argv[3]));
   if (strcmp(how, "poll") == 0 && argc > 3) return poll_open(argv[2], atoi(argv[3]), flags_of(argv + 4));
   if (argc < 4) return 2;
   if (strcmp(how, "link") == 0) return say(link(argv[2], argv[3]));

@@ -1,0 +1,73 @@
+/** The flags of `d4c-gate node` that say how the gate decides without a rule, and which keeper has it. */
+
+import { type Command, Option } from 'commander';
+import { parseCount } from '../config.ts';
+import { defaultKeeperSocket, type KeeperPlace } from '../native/keeperProgram.ts';
+import type { AgentOptions } from '../node/agent.ts';
+
+type GateSettings = Pick<AgentOptions, 'onUnknown' | 'onAgentLoss' | 'onDeadline'>;
+
+export interface GateFlags extends GateSettings {
+  readonly holdMs: string;
+  readonly deadlineMs: string;
+  readonly keeper: KeeperPlace['how'];
+  readonly keeperSocket: string;
+  readonly keepGate?: true;
+}
+
+export function addGateFlags(command: Command): Command {
+  const choice = (flag: string, says: string, choices: readonly string[], preset: string): Option =>
+    new Option(flag, says).choices(choices).default(preset);
+  return command
+    .option('--hold-ms <n>', 'how long the first exec of a container waits for its policies', '2000')
+    .addOption(
+      choice(
+        '--on-unknown <verdict>',
+        'what decides when a container is not known by then',
+        ['allow', 'deny'],
+        'allow',
+      ),
+    )
+    .option('--deadline-ms <n>', 'how long judging an event may take; 0: for ever', '200')
+    .addOption(
+      choice(
+        '--on-deadline <verdict>',
+        'what decides then; `rules`: deny where a rule blocks',
+        ['rules', 'allow', 'deny'],
+        'rules',
+      ),
+    )
+    .addOption(
+      choice(
+        '--keeper <which>',
+        '`start`: a process that outlives the agent; `join`: one that runs; `off`: one that ends with the agent',
+        ['start', 'join', 'off'],
+        'start',
+      ),
+    )
+    .option('--keeper-socket <path>', 'where the keeper listens', defaultKeeperSocket)
+    .addOption(
+      choice(
+        '--on-agent-loss <verdict>',
+        'what decides while the agent is gone; `keep`: its policies',
+        ['keep', 'allow', 'deny'],
+        'keep',
+      ),
+    )
+    .option('--keep-gate', 'leave the gate to the keeper when told to stop');
+}
+
+/** @throws USAGE */
+export function readGateFlags(
+  flags: GateFlags,
+): GateSettings & Pick<AgentOptions, 'holdMs' | 'deadlineMs' | 'keeper'> {
+  const { onUnknown, onAgentLoss, onDeadline } = flags;
+  return {
+    onUnknown,
+    onAgentLoss,
+    onDeadline,
+    holdMs: parseCount('--hold-ms', flags.holdMs, 1, 60_000),
+    deadlineMs: parseCount('--deadline-ms', flags.deadlineMs, 0, 60_000),
+    keeper: { how: flags.keeper, socket: flags.keeperSocket },
+  };
+}

@@ -1,0 +1,82 @@
+// The part of the judge that answers what no rule decides: what waited in vain, what took too long, and what nobody
+// attends to.
+
+#include <sys/stat.h>
+
+#include "judge.h"
+#include "proc_file.h"
+
+namespace d4c {
+
+Verdict Judge::answer(Envelope* envelope, Verdict verdict, bool* is_late) {
+  const Envelope::Answered answered = envelope->answer(&verdict);
+  if (is_late != nullptr) *is_late = answered == Envelope::Answered::kByDeadline;
+  if (answered != Envelope::Answered::kYes) return verdict;
+  tallies_.verdicts.fetch_add(1, std::memory_order_relaxed);
+  if (verdict == Verdict::kDeny) tallies_.denied.fetch_add(1, std::memory_order_relaxed);
+  return verdict;
+}
+
+void Judge::answerUnknown(Container& container, Envelope envelope) {
+  KernelEvent event;
+  const bool is_denied = settings_.enforces && settings_.on_unknown == Verdict::kDeny;
+  readPath(envelope.file(), &event.path);
+  if (is_denied) {
+    event.key = container.key;
+    event.time_us = nowUs();
+    event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
+    event.verdict = Verdict::kDeny;
+    event.decided_by = KernelEvent::DecidedBy::kUnknown;
+    event.tid = envelope.tid();
+    if (const auto cgroup = container.cgroup()) event.cgroup = cgroup->path;
+    fstat(envelope.file(), &event.file);
+    readProcess(event.tid, &event.process);
+  }
+  event.verdict = answer(&envelope, is_denied ? Verdict::kDeny : Verdict::kAllow);
+  tallies_.unknown.fetch_add(1, std::memory_order_relaxed);
+  reports_->fail(Failure::kContainerUnknown, event.path);
+  if (is_denied) reports_->add(std::move(event));
+}
+
+Verdict Judge::onDeadline(const Table& table, Section section) const {
+  if (!settings_.enforces || !table.enforces() || settings_.on_deadline == OnDeadline::kAllow) return Verdict::kAllow;
+  return settings_.on_deadline == OnDeadline::kDeny || table.blocks(section) ? Verdict::kDeny : Verdict::kAllow;
+}
+
+void Judge::countMissed(Verdict verdict) {
+  tallies_.verdicts.fetch_add(1, std::memory_order_relaxed);
+  tallies_.late.fetch_add(1, std::memory_order_relaxed);
+  if (verdict == Verdict::kDeny) tallies_.denied.fetch_add(1, std::memory_order_relaxed);
+  reports_->fail(Failure::kDeadlineMissed, verdict == Verdict::kDeny ? "denied" : "allowed");
+}
+
+/// Whether the event was answered since nobody attends to the gate. Only called for what a rule of the section could concern.
+bool Judge::isDecidedByLoss(Case* one, Section section) {
+  const OnAgentLoss decides = settings_.on_agent_loss;
+  if (settings_.has_agent || decides == OnAgentLoss::kKeep) return false;
+  if (decides == OnAgentLoss::kAllow) {
+    answer(&one->envelope, Verdict::kAllow);
+    return true;
+  }
+  const bool is_denied = settings_.enforces && one->table.enforces() && one->table.blocks(section);
+  if (!is_denied) return false;
+  if (isOfOther(one)) return true;
+  KernelEvent event;
+  event.key = one->container.key;
+  event.time_us = nowUs();
+  event.generation = one->binding.generation;
+  event.context = one->binding.context;
+  event.kind = one->envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
+  event.decided_by = KernelEvent::DecidedBy::kAgentLoss;
+  event.tid = one->envelope.tid();
+  if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;
+  readPath(one->envelope.file(), &event.path);
+  fstat(one->envelope.file(), &event.file);
+  event.verdict = answer(&one->envelope, Verdict::kDeny);
+  reports_->fail(Failure::kAgentLost, event.path);
+  readProcess(event.tid, &event.process);
+  reports_->add(std::move(event));
+  return true;
+}
+
+}  // namespace d4c

@@ -1,0 +1,51 @@
+// One thread's turn at an event, and who answers it: the thread, or the watchdog when the deadline has passed.
+//
+// A thread that judges may be kept waiting by the very task it judges, for example when it reads memory that a FUSE
+// server of the container never delivers. The watchdog then answers in its place; the thread's own answer comes to nothing.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "table.h"
+
+namespace d4c {
+
+class Root;
+
+class Turn {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // The thread that judges.
+
+  /// An event of the root filesystem's group begins. `file` stays open until `end`.
+  void begin(std::shared_ptr<Root> root, int file);
+  /// What the watchdog would answer (at first: allow).
+  void fallBackTo(Verdict verdict);
+  /// Before the answer is written. What the watchdog has answered already, or nothing: then nobody else will.
+  std::optional<Verdict> claim();
+  /// The event has been answered, or waits elsewhere.
+  void end();
+
+  // The watchdog.
+
+  /// Answers when the turn has taken longer than `limit`, once for each turn, and gives the answer. Before that `kept` is
+  /// called: when the thread goes on, it has happened.
+  std::optional<Verdict> expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept);
+
+ private:
+  enum class State : uint8_t { kIdle, kBusy, kClaimed, kMissed };
+  std::mutex mutex_;
+  State state_ = State::kIdle;
+  std::shared_ptr<Root> root_;
+  int file_ = -1;
+  Verdict fallback_ = Verdict::kAllow;
+  Clock::time_point since_{};
+};
+
+}  // namespace d4c
