@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Listener, listen } from '../../src/admission/listen.ts';
+import { issueLeaf, makeAuthority } from '../../src/certificates/issue.ts';
 import type { CertificatePair } from '../../src/certificates/pair.ts';
 import { followSecret } from '../../src/controller/certificateFollower.ts';
 import { type ConfigurationName, certificateObjects } from '../../src/controller/certificateObjects.ts';
 import { readState } from '../../src/controller/certificateSecret.ts';
 import { dayMs } from '../../src/controller/certificateStep.ts';
 import { type Keeping, keepCertificates } from '../../src/controller/certificates.ts';
+import type { Failure } from '../../src/failures.ts';
 import type { WebhookConfiguration } from '../../src/kubernetes/kinds.ts';
+import { failuresTotal } from '../../src/metrics.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/programs.ts';
 
@@ -46,22 +50,7 @@ before(async () => {
     now,
     signal: over.signal,
   });
-  listener = await listen('127.0.0.1', 0, pair, (request, response) => {
-    let text = '';
-    request.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
-    });
-    request.on('end', () => {
-      reviews += 1;
-      const { uid } = JSON.parse(text).request;
-      const answer = {
-        apiVersion: 'admission.k8s.io/v1',
-        kind: 'AdmissionReview',
-        response: { uid, allowed: true },
-      };
-      response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
-    });
-  });
+  listener = await listen('127.0.0.1', 0, pair, allow);
   for (const { kind, name } of names) {
     await cluster.client.apply(kind, configuration(name, ['pods', 'leases']), { fieldManager: 'helm' });
   }
@@ -76,6 +65,26 @@ after(async () => {
   await cluster?.close();
   await listener?.drain(0, 1_000);
 });
+
+function allow(request: IncomingMessage, response: ServerResponse): void {
+  let text = '';
+  request.setEncoding('utf8').on('data', (part: string) => {
+    text += part;
+  });
+  request.on('end', () => {
+    reviews += 1;
+    const { uid } = JSON.parse(text).request;
+    const answer = {
+      apiVersion: 'admission.k8s.io/v1',
+      kind: 'AdmissionReview',
+      response: { uid, allowed: true },
+    };
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
+  });
+}
+
+const counted = async (failure: Failure) =>
+  (await failuresTotal.get()).values.find(({ labels }) => labels.failure === failure)?.value ?? 0;
 
 /** What a chart renders: webhooks that fail closed, without `caBundle`. */
 function configuration(name: string, webhooks: readonly string[]): WebhookConfiguration {
@@ -158,6 +167,7 @@ test('no call of a real API server fails while 3 authorities and 10 leaves rotat
 
 test('a deleted Secret is made anew, and no call fails meanwhile', options, async () => {
   const lost = readState((await secretNow()).data);
+  const before = await counted('certificate_lost');
   await cluster.client.delete('secrets', secret);
   const until = performance.now() + 3_000;
   while (performance.now() < until) assert.equal(await call(1), '');
@@ -165,10 +175,27 @@ test('a deleted Secret is made anew, and no call fails meanwhile', options, asyn
   assert.deepEqual(problems, []);
   assert.equal(authorities.length, 2);
   assert.notEqual(leaf?.cert, lost.leaf?.cert);
+  assert.ok((await counted('certificate_lost')) > before);
 });
+
+test(
+  'a clock that is 5 minutes late is counted, and neither calls nor the certificate suffer',
+  options,
+  async () => {
+    const before = await counted('clock_skewed');
+    const { leaf } = readState((await secretNow()).data);
+    clock.now -= 5 * 60_000;
+    await keeping.lookNow();
+    assert.equal((await counted('clock_skewed')) - before, 1);
+    for (let index = 0; index < 20; index += 1) assert.equal(await call(index), '');
+    assert.equal(readState((await secretNow()).data).leaf?.cert, leaf?.cert);
+    clock.now += 5 * 60_000;
+  },
+);
 
 test('a caBundle that was replaced by hand is put back', options, async () => {
   const good = await bundlesOf(validating);
+  const before = await counted('ca_bundle_changed');
   const patch = [
     { op: 'replace' as const, path: '/webhooks/0/clientConfig/caBundle', value: btoa('garbage') },
   ];
@@ -189,6 +216,7 @@ test('a caBundle that was replaced by hand is put back', options, async () => {
     10_000,
   );
   await eventually('the API server trusts the webhook', async () => (await call(2)) === '', 10_000);
+  assert.ok((await counted('ca_bundle_changed')) > before);
 });
 
 test(
@@ -275,3 +303,61 @@ test('a role restricted to the names is enough, also to make the Secret anew', o
   assert.equal(exitCode, 0, stderr);
   assert.match((await apply('foreign')).stderr, /cannot patch resource "secrets"/);
 });
+
+for (const mode of ['cert-manager', 'provided'] as const) {
+  test(
+    `mode ${mode}: what somebody else writes into the Secret is served and trusted, and so is its renewal`,
+    options,
+    async (t) => {
+      const validity = { notBefore: Date.now() - 3_600_000, notAfter: Date.now() + dayMs };
+      const authority = await makeAuthority(mode, validity);
+      const [first, next] = await Promise.all(
+        [1, 2].map(() => issueLeaf(authority, ['127.0.0.1'], validity)),
+      );
+      const data = ({ cert, key }: CertificatePair) => ({
+        data: { 'tls.crt': btoa(cert), 'tls.key': btoa(key), 'ca.crt': btoa(authority.cert) },
+      });
+      const metadata = { name: `${mode}-tls`, namespace };
+      assert.ok(first !== undefined && next !== undefined);
+      await cluster.client.create('secrets', { metadata, type: 'kubernetes.io/tls', ...data(first) });
+      const ended = new AbortController();
+      const served = Promise.withResolvers<CertificatePair>();
+      const pair = await followSecret(cluster.client, {
+        ...{ mode, ...metadata, everyMs: 100, signal: ended.signal },
+        onPair(renewed) {
+          own.useCertificate(renewed);
+          served.resolve(renewed);
+        },
+      });
+      const own = await listen('127.0.0.1', 0, pair, allow);
+      const name = `d4c-${mode}-${suffix}`;
+      t.after(async () => {
+        ended.abort();
+        await cluster.client.delete(validating.kind, { name });
+        await own.drain(0, 0);
+      });
+      const [webhook] = configuration(name, ['namespaces']).webhooks ?? [];
+      assert.ok(webhook !== undefined);
+      const clientConfig = { url: `https://127.0.0.1:${own.port}/`, caBundle: btoa(authority.cert) };
+      const { namespaceSelector: objectSelector, ...rest } = webhook;
+      await cluster.client.create(validating.kind, {
+        metadata: { name },
+        webhooks: [{ ...rest, objectSelector, clientConfig } as typeof webhook],
+      });
+      const asked = async () => {
+        const before = reviews;
+        const labels = { [label]: suffix };
+        await cluster.client.create(
+          'namespaces',
+          { metadata: { name: `asked-${mode}`, labels } },
+          { dryRun: true },
+        );
+        return reviews > before;
+      };
+      await eventually('the API server asks it', asked, 10_000);
+      await cluster.client.mergePatch('secrets', metadata, data(next));
+      assert.equal((await served.promise).cert, next.cert);
+      assert.ok(await asked());
+    },
+  );
+}
