@@ -122,7 +122,8 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       reportFailure('event_report_dropped', { container: event.key });
       return;
     }
-    const observation = observationOf(event, publication.identity, publication.mode, bootUs);
+    const identity = place.complete(publication.identity);
+    const observation = observationOf(event, identity, publication.mode, bootUs);
     const context = { ...documents, generation: publication.generation };
     for (const document of documentsOf(observation, decisionsOf(event, publication.policies), context)) {
       sink.write(document);
