@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { recorded } from '../admission/support.ts';
@@ -263,5 +265,79 @@ test('losing the Lease ends no replica: each goes on serving, and one leads agai
     'another leads',
     async () => (await cluster.client.get('leases', lease)).spec?.holderIdentity !== 'somebody-else',
     40_000,
+  );
+});
+
+test('without an API server each replica goes on with the last good policies, and hears of new ones within 30 s of its return', {
+  skip,
+  timeout: 150_000,
+}, async () => {
+  const applied = recorded('mutate CREATE pods bare');
+  const spec = (name: string) => specFor(applied.request.namespace ?? '', name);
+  /** What each replica writes on that pod. */
+  const written = () =>
+    Promise.all(
+      replicas.all.map(async ({ port }) => {
+        const agent = new Agent({ rejectUnauthorized: false });
+        const headers = { 'content-type': 'application/json' };
+        const path = '/mutate?timeout=5s';
+        const call = request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent });
+        call.end(JSON.stringify(applied));
+        const [answer] = await once(call, 'response');
+        let text = '';
+        for await (const chunk of answer) text += chunk;
+        const patch = Buffer.from(JSON.parse(text).response.patch ?? '', 'base64').toString();
+        return ['before-outage', 'after-outage'].filter((id) => patch.includes(id)).join();
+      }),
+    );
+  await cluster.client.apply('containerpolicies', { metadata: { name: 'before-outage' }, spec: spec('*') });
+  await eventually(
+    'each has the policy',
+    async () => String(await written()) === 'before-outage,before-outage,before-outage',
+    20_000,
+  );
+
+  cluster.signal('kube-apiserver', 'SIGKILL');
+  const staleness = async () => {
+    const texts = await Promise.all(replicas.all.map((one) => one.metrics()));
+    const values = texts.map((text) =>
+      Number(/^d4c_gate_watch_staleness_seconds\{kind="containerpolicies"\} (\S+)$/m.exec(text)?.[1]),
+    );
+    return Math.min(...values);
+  };
+  await eventually(
+    'the metric says how old the policies may be',
+    async () => (await staleness()) > 5,
+    40_000,
+  );
+  assert.deepEqual(await written(), ['before-outage', 'before-outage', 'before-outage']);
+  assert.deepEqual(
+    replicas.all.map(({ isRunning, isReady }) => isRunning && isReady),
+    [true, true, true],
+  );
+  await cluster.restart('kube-apiserver');
+  const returned = performance.now();
+  await eventually(
+    'a policy can be made',
+    () =>
+      cluster.client.apply('containerpolicies', { metadata: { name: 'after-outage' }, spec: spec('*') }).then(
+        () => true,
+        () => false,
+      ),
+    20_000,
+  );
+  const both = Array(3).fill('before-outage,after-outage').join();
+  await eventually('each has heard of it', async () => String(await written()) === both, 30_000);
+  assert.ok(performance.now() - returned < 30_000);
+});
+
+test('a scrape of the replicas has every metric that is documented', { skip, timeout: 30_000 }, async () => {
+  const documented = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+  const names = [...documented.matchAll(/^\| `(d4c_gate_\w+)/gm)].map(([, name]) => name);
+  const text = await replicas.all[0]?.metrics();
+  assert.ok(names.length >= 10);
+  assert.deepEqual(
+    names.filter((name) => !text?.includes(`\n# TYPE ${name} `)),
+    [],
   );
 });
