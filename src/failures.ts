@@ -23,6 +23,7 @@ export const failures = {
   document_dropped: 'the output was too slow or gone; the verdict stood',
   document_write_failed: 'a file is tried again, at a growing distance; standard output is given up',
   event_report_dropped: 'the verdict stood; the event is not reported',
+  drift_uncompared: 'the program was taken as modified',
   event_unread: 'the kernel refused the open',
   keeper_lost: 'nothing is gated until a keeper answers again; then every container is found anew',
   intent_unread: 'the open was taken as creating and writing',

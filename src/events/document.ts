@@ -44,7 +44,7 @@ export function documentsOf(
 ): GateDocument[] {
   const common = commonFields(observation, context);
   return decisions.flatMap((decision) =>
-    streamsOf(decision, observation.section).map((stream) =>
+    streamsOf(decision, observation.rules ?? observation.section).map((stream) =>
       documentOf(stream, observation, decision, context, common),
     ),
   );
@@ -93,7 +93,12 @@ function documentOf(
         package_policy_revision: ((context.generation - 1) % 32_767) + 1,
         hook_point: observation.hookPoint,
       },
-      d4c_gate: { outcome, mode: observation.mode, actions: decision.actions },
+      d4c_gate: {
+        outcome,
+        mode: observation.mode,
+        actions: decision.actions,
+        ...(observation.reason !== undefined && { reason: observation.reason }),
+      },
     },
   };
 }

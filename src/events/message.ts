@@ -27,7 +27,7 @@ export function messageOf(observation: Observation, wantedBlock: boolean): strin
   const target = targetOf(observation);
   switch (outcome) {
     case 'prevented':
-      return `the ${noun} of ${target} ${by} was blocked`;
+      return `the ${noun} of ${target} ${by} was blocked${because(observation)}`;
     case 'contained':
       return `${target} was ${passive} ${by}; what came of it cannot be executed`;
     case 'reverted':
@@ -35,9 +35,22 @@ export function messageOf(observation: Observation, wantedBlock: boolean): strin
     case 'detected':
       if (!wantedBlock) return `${target} was ${passive} ${by}`;
       return mode === 'observe'
-        ? `${target} was ${passive} ${by}; it would have been blocked in mode enforce`
+        ? `${target} was ${passive} ${by}; ${inEnforce(observation)}`
         : `${target} was ${passive} ${by}; the policy asks to block this, and it could not be blocked`;
   }
+}
+
+function because({ reason }: Observation): string {
+  if (reason === undefined) return '';
+  const why = reason === 'drift' ? 'it is not of the image' : 'how it came to be could not be blocked';
+  return `, since ${why}`;
+}
+
+/** What is told after it has happened cannot be blocked, but what came of it can be kept from being executed. */
+function inEnforce({ hookPoint }: Observation): string {
+  return hookPoint.endsWith('_perm')
+    ? 'it would have been blocked in mode enforce'
+    : 'mode enforce would keep a program that came of it from being executed';
 }
 
 function targetOf({ section, file, process }: Observation): string {

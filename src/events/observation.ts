@@ -87,11 +87,16 @@ export interface Observation {
   readonly sequence: number;
   /** When it happened: microseconds since 1970. */
   readonly timeUs: number;
+  /** What it is about. */
   readonly section: Section;
+  /** Whose rules decided, when not those of its own section. */
+  readonly rules?: Section | undefined;
   readonly action: EventAction;
   /** The mechanism that saw it, for example `fanotify__open_perm`. */
   readonly hookPoint: string;
   readonly outcome: Outcome;
+  /** Why rules about files decide of an exec: how the program came to be, or that it is not of the image. */
+  readonly reason?: 'contained' | 'drift' | undefined;
   readonly mode: Mode;
   readonly process: ProcessFacts;
   readonly parent?: ProcessFacts | undefined;

@@ -29,6 +29,8 @@ struct Change {
   /// The file as it was when the event was read; false when it was gone by then.
   bool has_file = false;
   struct stat file {};
+  /// When the file was made; of a file that was copied up, when that was.
+  int64_t birth_ns = 0;
   /// Who did it, where that was read before the event could be told.
   std::optional<Process> process{};
   /// Whether it is an image's file that was copied up.

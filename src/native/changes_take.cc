@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "changes.h"
+#include "opened.h"
 
 namespace d4c {
 
@@ -55,10 +56,16 @@ void Changes::takeName(const Place& place, int mount, const FidEvent& event, std
   }
   if (!S_ISREG(change.file.st_mode) && !S_ISLNK(change.file.st_mode)) return;
   change.has_file = true;
-  change.is_copied_up = S_ISREG(change.file.st_mode) && isCopiedUp(target.get());
+  change.birth_ns = opened(target.get()).birth_ns;
+  Upper& upper = place.root->upper;
+  change.is_copied_up = S_ISREG(change.file.st_mode) && upper.isCopiedUp(target.get(), change.file.st_ino);
   const bool is_linked = S_ISREG(change.file.st_mode) && change.file.st_nlink > 1;
   // KERNEL: a file of the image appears under its own name when it is copied up, and under another one when it is linked.
-  if (change.is_copied_up && (was_moved_here ? !is_linked : isInImage(place.root->upper, change.path))) return;
+  // What is made where a name of the image was deleted comes from overlayfs's own folder.
+  if (was_moved_here ? change.is_copied_up && !is_linked : isInImage(upper, change.path) && upper.showsImage(change.path)) {
+    if (S_ISREG(change.file.st_mode)) upper.noteCopiedUp(change.file.st_ino);
+    return;
+  }
   change.operations = creationOf(change.file);
   if (is_linked) {
     change.kind = ChangeKind::kLink;
@@ -113,8 +120,9 @@ void Changes::takeAttributes(const Place& place, int mount, const FidEvent& even
   const uint64_t inode = change.file.st_ino;
   settle(inode);
   change.has_file = true;
-  change.is_copied_up = isCopiedUp(target.get());
+  change.birth_ns = opened(target.get()).birth_ns;
   Upper& upper = place.root->upper;
+  change.is_copied_up = upper.isCopiedUp(target.get(), inode);
   std::optional<bool> was = upper.wasExecutable(inode);
   if (!was && change.is_copied_up) was = isExecutableInImage(upper, change.path);
   // Of what was never looked at the event does not say what it was before.
@@ -156,7 +164,8 @@ void Changes::takeRename(const Place& from, const Place& to, int mount, const Fi
   settle(inodeOf(event.target));
   change.old_operations = kDeleteFile;
   change.has_file = static_cast<bool>(target);
-  change.is_copied_up = target && S_ISREG(change.file.st_mode) && isCopiedUp(target.get());
+  change.birth_ns = target ? opened(target.get()).birth_ns : 0;
+  change.is_copied_up = target && S_ISREG(change.file.st_mode) && to.root->upper.isCopiedUp(target.get(), change.file.st_ino);
   // KERNEL: the inode that had the name before loses a link right after, by the same task and without a name.
   struct stat replaced {};
   std::optional<bool> was_executable;

@@ -69,7 +69,9 @@ Gate::Gate(GateOptions options)
               [this] { armTimer(); },
               [this](Root& root, std::shared_ptr<Container> container, Envelope envelope) {
                 putOff(root, std::move(container), std::move(envelope));
-              }}),
+              },
+              [this](Root& root, Envelope* envelope, const std::string& path) { return comparing_.add(root, envelope, path); }}),
+      comparing_(&reports_, [this](Root& root, Envelope envelope) { putOff(root, nullptr, std::move(envelope)); }),
       changes_(&reports_, {[this](Root& root, const Change& change) { return judge_.concerns(root, change, &changes_desk_); },
                           [this](Root& root, const Change& change) { judge_.judgeChange(root, change, &changes_desk_); }}),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -226,6 +228,7 @@ void Gate::close() {
     }
   }
   changes_.close();
+  comparing_.close();
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   // Each envelope that waits is answered as it goes, and the groups are closed with the last of them.
   put_off_.clear();

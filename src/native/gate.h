@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "changes.h"
+#include "comparing.h"
 #include "container.h"
 #include "creations.h"
 #include "judge.h"
@@ -143,6 +144,7 @@ class Gate {
   LiveSettings settings_;
   Reports reports_;
   Judge judge_;
+  Comparing comparing_;
   /// Of the thread that reads changes.
   Desk changes_desk_;
   Changes changes_;

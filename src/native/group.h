@@ -62,6 +62,8 @@ struct EventNotes {
   std::optional<bool> is_loader;
   /// The filesystem says that its task created the file.
   std::optional<bool> was_created;
+  /// Its file was compared with that of the image.
+  std::optional<bool> is_unchanged;
 };
 
 /// A turn that is taken, by whoever holds the event.

@@ -6,6 +6,10 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include <cerrno>
+
+#include "opened.h"
+
 namespace d4c {
 
 namespace {
@@ -45,6 +49,22 @@ bool removeCreated(const OverlayPlace& place, const std::string& path, const str
   struct stat now {};
   if (!folder || fstatat(folder.get(), name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0) return false;
   return isSame(now, created) && now.st_size == 0 && unlinkat(folder.get(), name.c_str(), 0) == 0;
+}
+
+bool takeExecuteBitsBack(const OverlayPlace& place, const std::string& path, const struct stat& as_seen, int64_t birth_ns) {
+  const Descriptor file = openInContainer(place, path);
+  struct stat now {};
+  if (!file || opened(file.get()).birth_ns != birth_ns || fstat(file.get(), &now) != 0) return false;
+  const bool is_as_seen = now.st_mode == as_seen.st_mode && now.st_ctim.tv_sec == as_seen.st_ctim.tv_sec &&
+                          now.st_ctim.tv_nsec == as_seen.st_ctim.tv_nsec;
+  if (!is_as_seen) return false;
+  const mode_t mode = now.st_mode & 07777 & ~mode_t{0111};
+  // KERNEL: 6.6. The number is the same on every architecture.
+  constexpr long kFchmodat2 = 452;
+  if (syscall(kFchmodat2, file.get(), "", mode, AT_EMPTY_PATH) == 0) return true;
+  // SAFETY: through the link of a descriptor, which is followed and not opened.
+  const std::string link = "/proc/self/fd/" + std::to_string(file.get());
+  return errno == ENOSYS && chmod(link.c_str(), mode) == 0;
 }
 
 }  // namespace d4c

@@ -26,4 +26,8 @@ Descriptor openInContainer(const OverlayPlace& place, const std::string& path);
 /// Removes the file at `path` if it is still this one and still empty: takes a refused creation back.
 bool removeCreated(const OverlayPlace& place, const std::string& path, const struct stat& created);
 
+/// Takes the execute bits of the file at `path` back, if it is this one (by when it was made) and nobody has changed it
+/// since. Opens nothing.
+bool takeExecuteBitsBack(const OverlayPlace& place, const std::string& path, const struct stat& as_seen, int64_t birth_ns);
+
 }  // namespace d4c

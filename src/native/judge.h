@@ -52,6 +52,8 @@ class Judge {
     std::function<void()> on_wait;
     /// Judge the event again in a millisecond: its task has not come to rest. With a container, it has waited for that.
     std::function<void(Root&, std::shared_ptr<Container>, Envelope)> put_off;
+    /// Judge the event again when its file, under this path, has been compared with the image's. False: it stays here.
+    std::function<bool(Root&, Envelope*, const std::string&)> compare;
   };
 
   Judge(const LiveSettings& settings, Reports* reports, Hooks hooks)
@@ -85,7 +87,12 @@ class Judge {
     Desk* desk;
     std::string path{};
     struct stat file {};
+    /// Of an exec that file rules bar: why, by what they said, and by what operation the file came to be.
+    Reason reason = Reason::kNone;
+    std::vector<Fired> barring{};
+    uint8_t came_by = 0;
   };
+  enum class Barred : uint8_t { kNo, kYes, kWaits };
   enum class Created : uint8_t { kNo, kYes, kPerhaps };
 
   std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits);
@@ -107,7 +114,15 @@ class Judge {
   Created createdByThisOpen(const Case& one, const OpenIntent& intent);
   bool isOfOther(Case* one);
   bool isPutOff(Case* one, BlockedCall::Rest rest);
+  bool enforces(const Table& table) const { return settings_.enforces && table.enforces(); }
   void conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back);
+
+  // What may not be executed (judge_origin.cc).
+  static bool denies(Case* one, const std::string& path, uint8_t operations, bool is_exact);
+  Barred barred(Case* one, const Opened& file);
+  bool judgeLoad(Case* one, const Opened& file);
+  static Upper::Key keyOf(const Root& root, const Change& change);
+  static Outcome contain(Root& root, const Change& change);
 
   // Of what has happened already (judge_changes.cc).
   struct Said {

@@ -102,6 +102,7 @@ void Judge::judgeChange(Root& root, const Change& change, Desk* desk) {
   if (binding->table == nullptr) return;
   Said said = decideChange(*binding->table, change, &desk->scratch);
   if (said.fired.empty()) return;
+  const bool is_barred = said.of_name == Verdict::kDeny && enforces(*binding->table);
 
   KernelEvent event;
   event.key = owner->key;
@@ -109,6 +110,8 @@ void Judge::judgeChange(Root& root, const Change& change, Desk* desk) {
   event.generation = binding->generation;
   event.context = binding->context;
   event.kind = kindOf(change.kind);
+  // Before anything else is read: what came to be may be executed next.
+  event.outcome = is_barred ? contain(root, change) : Outcome::kDetected;
   event.operations = change.operations | change.old_operations;
   event.fired = std::move(said.fired);
   event.path = change.path;

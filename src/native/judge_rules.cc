@@ -41,24 +41,34 @@ void Judge::look(Case* one, Section section) {
 void Judge::judgeExec(Case* one) {
   const Table& table = one->table;
   const pid_t tid = one->envelope.tid();
-  one->envelope.fallBackTo(onDeadline(table, Section::kProcess));
+  one->envelope.fallBackTo(onDeadline(table, table.blocks(Section::kProcess) ? Section::kProcess : Section::kFile));
   parents_.forget(tid);
   const bool opens_follow = (table.operations() & kOpenOperations) != 0;
   const int file = one->envelope.file();
   std::optional<bool>& is_loader = one->envelope.notes.is_loader;
-  if (!is_loader) is_loader = one->container.execs.begin(tid, file, opened(file), opens_follow, one->root.place);
+  const Opened found = opened(file);
+  if (!is_loader) is_loader = one->container.execs.begin(tid, file, found, opens_follow, one->root.place);
   if (isDecidedByLoss(one, Section::kProcess)) return;
+  const Barred is_barred = barred(one, found);
+  if (is_barred == Barred::kWaits) return;
+  // What follows reads the task's memory, which the task can make slow.
+  one->envelope.fallBackTo(is_barred == Barred::kYes && enforces(table) ? Verdict::kDeny : onDeadline(table, Section::kProcess));
+  Verdict verdict = Verdict::kAllow;
+  std::vector<Fired>& fired = one->desk->scratch.fired;
+  fired.clear();
   if (table.operations() & kExec) {
     look(one, Section::kProcess);
     if (table.mayFire(Section::kProcess, kExec, one->desk->scratch)) {
       Question question{Section::kProcess, kExec};
       if (table.asksInteractive()) question.interactive = readInteractive(tid);
-      const Verdict verdict = table.decide(question, &one->desk->scratch);
-      const bool is_reported = !one->desk->scratch.fired.empty() && (!*is_loader || verdict == Verdict::kDeny);
-      // Its arguments are where its registers point.
-      if (is_reported && isPutOff(one, blockedCall(tid, &one->desk->calls).rest)) return;
-      if (is_reported && !isOfOther(one)) conclude(one, verdict, kExec, false);
+      verdict = table.decide(question, &one->desk->scratch);
+      if (*is_loader && verdict == Verdict::kAllow) fired.clear();
     }
+  }
+  if (!fired.empty() || is_barred == Barred::kYes) {
+    // Its arguments are where its registers point.
+    if (isPutOff(one, blockedCall(tid, &one->desk->calls).rest)) return;
+    if (!isOfOther(one)) conclude(one, is_barred == Barred::kYes ? Verdict::kDeny : verdict, kExec, false);
   }
   allowExec(one, *is_loader);
 }
@@ -86,7 +96,9 @@ void Judge::judgeOpen(Case* one) {
   const auto allow = [&] { answer(&one->envelope, Verdict::kAllow); };
   if (!(table.operations() & kOpenOperations)) return allow();
   one->envelope.fallBackTo(onDeadline(table, Section::kFile));
-  if (one->container.execs.isOpenOfExec(one->envelope.tid(), opened(one->envelope.file()))) return allow();
+  const Opened found = opened(one->envelope.file());
+  if (one->container.execs.isOpenOfExec(one->envelope.tid(), found)) return allow();
+  if (judgeLoad(one, found)) return;
   const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls);
   if (isPutOff(one, read.rest)) return;
   if (read.certain && read.readsOnly()) return allow();
@@ -159,7 +171,7 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   event.context = one->binding.context;
   event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
   event.operations = envelope.isExec() ? uint8_t{0} : operations;
-  event.verdict = settings_.enforces && one->table.enforces() ? verdict : Verdict::kAllow;
+  event.verdict = enforces(one->table) ? verdict : Verdict::kAllow;
   event.fired = one->desk->scratch.fired;
   event.tid = envelope.tid();
   if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;
@@ -181,10 +193,18 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   if (is_denied) event.has_parent = readParent();
   bool is_late = false;
   event.verdict = answer(&envelope, event.verdict, &is_late);
+  event.outcome = event.verdict == Verdict::kDeny ? Outcome::kPrevented : Outcome::kDetected;
   if (is_late) event.decided_by = KernelEvent::DecidedBy::kDeadline;
   if (envelope.isExec() && !is_denied) one->container.execs.ran(event.tid, event.process);
   if (!is_denied) event.has_parent = readParent();
   event.path = std::move(one->path);
+  if (one->reason == Reason::kNone) return reports_->add(std::move(event));
+  // File rules bar the exec, beside what process rules say of it.
+  if (!event.fired.empty()) reports_->add(KernelEvent(event));
+  event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kLoad;
+  event.operations = one->came_by;
+  event.reason = one->reason;
+  event.fired = std::move(one->barring);
   reports_->add(std::move(event));
 }
 

@@ -10,6 +10,8 @@ struct Opened {
   /// Of the mount through which it was opened, in the mount namespace of the task that opened it. Never used again for
   /// another mount. 0 when the kernel does not tell. KERNEL: 6.8
   uint64_t mount = 0;
+  /// When it was made, in nanoseconds since 1970; of a file that was copied up, when that was. 0 when it is not told.
+  int64_t birth_ns = 0;
 };
 
 Opened opened(int file);

@@ -30,10 +30,26 @@ std::string operationsOf(uint8_t operations) {
   return namesOf(names);
 }
 
+const char* nameOf(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kPrevented:
+      return "prevented";
+    case Outcome::kContained:
+      return "contained";
+    case Outcome::kReverted:
+      return "reverted";
+    case Outcome::kDetected:
+      return "detected";
+  }
+  return "";
+}
+
 const char* nameOf(EventKind kind) {
   switch (kind) {
     case EventKind::kExec:
       return "exec";
+    case EventKind::kLoad:
+      return "load";
     case EventKind::kOpen:
       return "open";
     case EventKind::kCreation:
@@ -147,7 +163,8 @@ struct ToJson {
     if (!event.old_path.empty()) object.text("oldPath", event.old_path);
     object.text("path", event.path).text("mount", nameOf(event.mount));
     object.text("verdict", is_denied ? "deny" : "allow").text("decidedBy", nameOf(event.decided_by));
-    object.text("outcome", is_denied ? "prevented" : "detected");
+    object.text("outcome", nameOf(is_denied ? Outcome::kPrevented : event.outcome));
+    if (event.reason != Reason::kNone) object.text("reason", event.reason == Reason::kDrift ? "drift" : "contained");
     if (event.rolled_back != KernelEvent::RolledBack::kNotAsked) {
       object.flag("rolledBack", event.rolled_back == KernelEvent::RolledBack::kYes);
     }

@@ -26,6 +26,8 @@ const char* nameOf(Failure failure) {
       return "creation_unconfirmed";
     case Failure::kDeadlineMissed:
       return "deadline_missed";
+    case Failure::kDriftUncompared:
+      return "drift_uncompared";
     case Failure::kEventReportDropped:
       return "event_report_dropped";
     case Failure::kEventUnread:

@@ -51,7 +51,13 @@ struct ContainerGone {
 int64_t nowUs();
 
 /// How the kernel told of it.
-enum class EventKind : uint8_t { kExec, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification };
+enum class EventKind : uint8_t { kExec, kLoad, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification };
+
+/// What became of an operation; the words of src/events/observation.ts.
+enum class Outcome : uint8_t { kPrevented, kContained, kReverted, kDetected };
+
+/// Why an exec of which no process rule speaks was denied.
+enum class Reason : uint8_t { kNone, kContained, kDrift };
 
 /// An event that fired, or that was refused without a rule (then `fired` is empty).
 struct KernelEvent {
@@ -69,6 +75,9 @@ struct KernelEvent {
   MountKind mount = MountKind::kRoot;
   Verdict verdict = Verdict::kAllow;
   enum class DecidedBy : uint8_t { kRule, kUnknown, kDeadline, kAgentLoss } decided_by = DecidedBy::kRule;
+  Outcome outcome = Outcome::kDetected;
+  /// When set, `fired` is what file rules said, and `operations` is how the file came to be.
+  Reason reason = Reason::kNone;
   enum class RolledBack : uint8_t { kNotAsked, kYes, kNo } rolled_back = RolledBack::kNotAsked;
   std::vector<Fired> fired;
   std::string cgroup;
@@ -87,6 +96,7 @@ enum class Failure : uint8_t {
   kContainerUnknown,
   kCreationUnconfirmed,
   kDeadlineMissed,
+  kDriftUncompared,
   kEventReportDropped,
   kEventUnread,
   kIntentUnread,
@@ -94,8 +104,9 @@ enum class Failure : uint8_t {
   kPathUnread,
   kPublishFailed,
   kRollbackFailed,
+  kLast = kRollbackFailed,
 };
-constexpr size_t kFailureCount = 13;
+constexpr size_t kFailureCount = static_cast<size_t>(Failure::kLast) + 1;
 const char* nameOf(Failure failure);
 
 /// How often something failed since the last report, and what was said last.

@@ -66,11 +66,12 @@ Verdict Table::decide(const Question& question, Scratch* scratch) const {
   scratch->fired.clear();
   for (size_t i = 0; i < policies.size(); ++i) {
     const Rules& rules = policies[i];
-    const uint64_t holds = ofOperations(rules, operations) &
-                           rules.by_mount[static_cast<size_t>(question.mount)] &
-                           rules.by_interactive[static_cast<size_t>(question.interactive)];
-    const uint64_t matched = holds & scratch->matched[i] & rules.as_match;
-    const uint64_t excluded = holds & scratch->excluded[i] & rules.as_exclude;
+    const uint64_t holds =
+        rules.by_mount[static_cast<size_t>(question.mount)] & rules.by_interactive[static_cast<size_t>(question.interactive)];
+    const uint64_t of_operation = ofOperations(rules, operations);
+    const uint64_t asked = question.is_exact ? ofOperations(rules, question.operations) : of_operation;
+    const uint64_t matched = asked & holds & scratch->matched[i] & rules.as_match;
+    const uint64_t excluded = of_operation & holds & scratch->excluded[i] & rules.as_exclude;
     Fired fired{static_cast<uint16_t>(i), 0, 0};
     for (const Rules::Response& response : rules.responses) {
       if ((matched & response.match) == 0 || (excluded & response.exclude) != 0) continue;

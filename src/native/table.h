@@ -58,6 +58,8 @@ struct Question {
   uint8_t operations;
   MountKind mount = MountKind::kRoot;
   Interactive interactive = Interactive::kUnknown;
+  /// A match selector has to name the operations themselves; those that they imply count in excludes alone.
+  bool is_exact = false;
 };
 
 /// What a thread decides in.
@@ -91,6 +93,8 @@ class Table {
   uint8_t operations() const { return operations_; }
   /// Whether some response of the section can say `block`.
   bool blocks(Section section) const { return blocks_[static_cast<size_t>(section)]; }
+  /// Operations on which some response can block.
+  uint8_t blockedOperations() const { return blocked_operations_; }
   /// Whether any selector asks whether the session is interactive.
   bool asksInteractive() const { return asks_interactive_; }
   /// Whether what `decide` denies is denied to the kernel, or only reported.
@@ -124,6 +128,7 @@ class Table {
   std::array<std::vector<Rules>, 2> rules_;
   std::array<PathTrie, 2> tries_;
   uint8_t operations_ = 0;
+  uint8_t blocked_operations_ = 0;
   bool asks_interactive_ = false;
   std::array<bool, 2> blocks_{};
   bool enforces_ = true;

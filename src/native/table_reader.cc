@@ -93,6 +93,10 @@ class TableReader {
       if (rules.by_operation[static_cast<size_t>(bit)] & rules.in_match & rules.as_match) {
         table->operations_ |= static_cast<uint8_t>(1 << bit);
       }
+      for (const Table::Rules::Response& response : rules.responses) {
+        const bool fires = rules.by_operation[static_cast<size_t>(bit)] & response.match & rules.as_match;
+        if (fires && response.actions & kBlock) table->blocked_operations_ |= static_cast<uint8_t>(1 << bit);
+      }
     }
     table->rules_[static_cast<size_t>(section)].push_back(std::move(rules));
   }

@@ -8,11 +8,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -20,8 +22,19 @@
 
 namespace d4c {
 
+/// Why a file must not be executed: what brought it to be, and under what name.
+struct Containment {
+  std::string path;
+  uint8_t operations;
+  /// Under this name alone: it is a file of the image that has got a further name.
+  bool only_there;
+};
+
 class Upper {
  public:
+  /// A file as an exec of it shows it: its inode number and when it was made, in nanoseconds since 1970.
+  using Key = std::pair<uint64_t, int64_t>;
+
   /// Paths as the mount table says them; a layer's may be relative to the folder of the runtime's layers. `host_root` is
   /// where this process sees the host's root filesystem. The layers of the image come highest first.
   Upper(const std::string& upper_path, const std::string& host_root, const std::vector<std::string>& layer_paths);
@@ -47,8 +60,26 @@ class Upper {
   bool hasLearned() const;
   void noteExecutable(uint64_t inode, bool is_executable);
   void forget(uint64_t inode);
+  /// Whether the file was copied up from the image, so that it is no new one. KERNEL: of an image's file with several names
+  /// overlayfs does not keep where it came from, so that has to be remembered. `at` may be a descriptor with O_PATH.
+  bool isCopiedUp(int at, uint64_t inode) const;
+  void noteCopiedUp(uint64_t inode);
+  /// Whether the image's files of the folder show: it was not deleted and made anew.
+  bool showsImage(const std::string& path) const;
+  /// The file's names that the image has too, of at most `max_files` looked at.
+  std::vector<std::string> namesInImage(uint64_t inode, size_t max_files) const;
   /// Looks at every file there is. False when there are more than `max_files`; what is known is then incomplete.
   bool learn(size_t max_files);
+
+  /// Whether a file that was made then can lie in the upper directory. What is older is the image's.
+  bool mayHold(int64_t birth_ns) const { return birth_ns_ == 0 || birth_ns == 0 || birth_ns >= birth_ns_; }
+  /// False when there is no room for more.
+  bool contain(const Key& key, Containment containment);
+  std::vector<Containment> contained(uint64_t inode, int64_t birth_ns) const;
+
+  /// What comparing this file, as it is, with the image's has given.
+  std::optional<bool> comparedBefore(const struct stat& file) const;
+  void rememberCompared(const struct stat& file, bool is_same);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -57,14 +88,25 @@ class Upper {
     Clock::time_point since;
   };
 
+  /// False when there are more files than `max_files`, or `visit` says that it is enough.
+  bool walk(size_t max_files, const std::function<bool(const std::string& path, const struct stat& file)>& visit) const;
+
+  struct Compared {
+    timespec changed;
+    off_t size;
+    bool is_same;
+  };
+
+  int64_t birth_ns_ = 0;
   mutable std::mutex mutex_;
+  std::map<Key, std::vector<Containment>> contained_;
+  size_t containments_ = 0;
+  std::unordered_map<uint64_t, Compared> compared_;
   std::map<std::pair<pid_t, uint64_t>, Claim> claims_;
   std::unordered_map<uint64_t, bool> executables_;
+  std::unordered_set<uint64_t> copied_up_;
   bool has_learned_ = false;
 };
-
-/// Whether the file was copied up from the image's layers, so that it is no new one. `at` is a descriptor, also one with O_PATH.
-bool isCopiedUp(int at);
 
 /// The stand-in for a name of the image that was deleted.
 inline bool isWhiteout(const struct stat& file) { return S_ISCHR(file.st_mode) && file.st_rdev == 0; }

@@ -9,7 +9,7 @@ import type {
   ProcessFacts as ProcessFields,
 } from '../events/observation.ts';
 import type { EventKind, KernelEvent, ProcessFacts } from '../native/gate.ts';
-import type { PolicyDecision } from '../policy/types.ts';
+import type { PolicyDecision, Section } from '../policy/types.ts';
 import type { ContainerIdentity } from './identity.ts';
 import type { PolicyNames } from './publication.ts';
 
@@ -26,14 +26,16 @@ export function observationOf(
     if (pid === 0) return undefined;
     return pid === process.pid ? process : pid === parent?.pid ? parent : { pid };
   };
-  const isExec = event.kind === 'exec';
+  const isExec = event.kind === 'exec' || event.kind === 'load';
   return {
     sequence: event.sequence,
     timeUs: event.timeUs,
     section: isExec ? 'process' : 'file',
+    rules: rulesOf(event),
     action: actionOf(event),
     hookPoint: hookPoints[event.kind],
     outcome: event.outcome,
+    reason: event.reason,
     mode,
     process,
     parent,
@@ -46,17 +48,24 @@ export function observationOf(
 
 /** What each policy said, by names instead of indexes. `policies` is what the table was made from. */
 export function decisionsOf(event: KernelEvent, policies: readonly PolicyNames[]): PolicyDecision[] {
+  const section = rulesOf(event);
   return event.policies.flatMap((decision) => {
     const policy = policies[decision.policy];
     if (policy === undefined) return [];
-    const names = event.kind === 'exec' ? policy.process : policy.file;
+    const names = policy[section];
     const matchedSelectors = decision.selectors.flatMap((index) => names[index] ?? []);
     return [{ policyId: policy.id, actions: decision.actions, matchedSelectors }];
   });
 }
 
+/** The section whose rules decided. Rules about files bar what they would not have let come to be from being executed. */
+function rulesOf({ kind, reason }: KernelEvent): Section {
+  return kind === 'exec' && reason === undefined ? 'process' : 'file';
+}
+
 const hookPoints: Record<EventKind, string> = {
   exec: 'fanotify__open_exec_perm',
+  load: 'fanotify__open_perm',
   open: 'fanotify__open_perm',
   creation: 'fanotify__create',
   link: 'fanotify__create',
@@ -72,6 +81,8 @@ function actionOf({ kind, operations }: KernelEvent): EventAction {
       return operations.includes('createFile') || operations.includes('createExecutable')
         ? 'creation'
         : 'open';
+    case 'load':
+      return 'exec';
     case 'attributes':
       // A program came to exist.
       return 'creation';

@@ -44,6 +44,20 @@ test('shortens long IDs as runtimes do, and no others', () => {
   assert.match(inContainer('my-container-of-runc'), /in container my-container-of-runc was/);
 });
 
+test('says why rules about files refuse an exec', () => {
+  const denied = { ...execution, outcome: 'prevented', hookPoint: 'fanotify__open_exec_perm' } as const;
+  assert.match(messageOf({ ...denied, reason: 'drift' }, true), /was blocked, since it is not of the image$/);
+  assert.match(messageOf({ ...denied, reason: 'contained' }, true), /since how it came to be could not/);
+});
+
+test('says in mode observe of what cannot be blocked that it would be contained', () => {
+  const seen = { ...creation, outcome: 'detected', mode: 'observe', hookPoint: 'fanotify__rename' } as const;
+  assert.match(
+    messageOf(seen, true),
+    /mode enforce would keep a program that came of it from being executed$/,
+  );
+});
+
 test('says of a rename both names', () => {
   const file = { path: '/etc/passwd', oldPath: '/tmp/x' };
   const renaming = { ...creation, action: 'rename', outcome: 'detected', file } as const;

@@ -84,6 +84,16 @@ test('a change tells what was done, by what mechanism, and of a rename both name
   ]);
 });
 
+test('an exec that rules about files refuse is a process observation by the rules of the section file', () => {
+  const event = { ...exec, reason: 'drift', operations: ['createExecutable'] } as const;
+  const { section, rules, reason, action, file } = observationOf(event, identity, 'enforce', 0);
+  assert.deepEqual([section, rules, reason, action, file], ['process', 'file', 'drift', 'exec', undefined]);
+  const policies = [namesOf(bind(execPolicy('p'), identity.workload))];
+  assert.deepEqual(decisionsOf(event, policies), [
+    { policyId: 'p', actions: ['alert', 'block'], matchedSelectors: [] },
+  ]);
+});
+
 test('what was gone before it could be looked at is left out', () => {
   const gone = { ...process, executable: '', args: [], startTicks: 0 };
   const file = { mode: 0, uid: 0, gid: 0, inode: 0 };
@@ -141,6 +151,7 @@ test('a pod is told with what is known of it', () => {
     labels: new Map(),
     annotations: new Map(),
     ips: ['::1'],
+    ownerKind: undefined,
   });
   assert.equal(facts.image?.fullName, 'registry.example/web');
 });

@@ -1,0 +1,133 @@
+#include "drift.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "opened.h"
+
+namespace d4c {
+
+namespace {
+
+constexpr off_t kMaxBytes = off_t{512} << 20;
+constexpr std::chrono::seconds kLongest(5);
+constexpr size_t kMaxNames = 200000;
+constexpr size_t kPart = size_t{128} << 10;
+
+/// As overlayfs keeps it in `trusted.overlay.origin`.
+struct __attribute__((packed)) OriginHead {
+  uint8_t version;
+  uint8_t magic;
+  uint8_t size;
+  uint8_t flags;
+  uint8_t handle_type;
+  std::array<uint8_t, 16> filesystem;
+};
+constexpr uint8_t kOriginMagic = 0xfb;
+
+std::string linkOf(int at) { return "/proc/self/fd/" + std::to_string(at); }
+
+bool hasAttribute(int at, const char* name) { return getxattr(linkOf(at).c_str(), name, nullptr, 0) >= 0; }
+
+/// Opens for reading what a descriptor with O_PATH stands for. SAFETY: only in directories that are not marked.
+Descriptor readable(const Descriptor& at) {
+  return at ? Descriptor(open(linkOf(at.get()).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOATIME)) : Descriptor();
+}
+
+/// The image's file from which this one was copied up, whatever it is called now.
+Descriptor openOrigin(const Upper& upper, int at) {
+  std::array<char, sizeof(OriginHead) + MAX_HANDLE_SZ> value;
+  const ssize_t size = getxattr(linkOf(at).c_str(), "trusted.overlay.origin", value.data(), value.size());
+  OriginHead head{};
+  if (size < static_cast<ssize_t>(sizeof head)) return Descriptor();
+  std::memcpy(&head, value.data(), sizeof head);
+  if (head.magic != kOriginMagic || head.size != size) return Descriptor();
+  alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
+  auto* handle = reinterpret_cast<file_handle*>(room);
+  handle->handle_bytes = static_cast<unsigned>(static_cast<size_t>(size) - sizeof head);
+  handle->handle_type = head.handle_type;
+  std::memcpy(handle->f_handle, value.data() + sizeof head, handle->handle_bytes);
+  for (const std::string& layer : upper.layers) {
+    const Descriptor mount(open(layer.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    Descriptor origin(mount ? open_by_handle_at(mount.get(), handle, O_PATH | O_CLOEXEC) : -1);
+    struct stat found {};
+    if (origin && fstat(origin.get(), &found) == 0 && S_ISREG(found.st_mode)) return origin;
+  }
+  return Descriptor();
+}
+
+enum class Sameness : uint8_t { kSame, kOther, kUnknown };
+
+Sameness compare(int one, int other, off_t size) {
+  if (size > kMaxBytes) return Sameness::kUnknown;
+  std::vector<char> parts(2 * kPart);
+  const auto end = std::chrono::steady_clock::now() + kLongest;
+  for (off_t at = 0; at < size;) {
+    const size_t wanted = static_cast<size_t>(std::min<off_t>(size - at, kPart));
+    if (pread(one, parts.data(), wanted, at) != static_cast<ssize_t>(wanted)) return Sameness::kUnknown;
+    if (pread(other, parts.data() + kPart, wanted, at) != static_cast<ssize_t>(wanted)) return Sameness::kUnknown;
+    if (std::memcmp(parts.data(), parts.data() + kPart, wanted) != 0) return Sameness::kOther;
+    if (std::chrono::steady_clock::now() > end) return Sameness::kUnknown;
+    at += static_cast<off_t>(wanted);
+  }
+  return Sameness::kSame;
+}
+
+}  // namespace
+
+Origin originOf(const Upper& upper, const std::string& path, int64_t birth_ns, std::optional<bool> is_unchanged) {
+  const Descriptor at = Upper::openIn(upper.directory, path);
+  const Descriptor image = upper.openInImage(path);
+  struct stat found {};
+  if (!at || opened(at.get()).birth_ns != birth_ns || fstat(at.get(), &found) != 0) {
+    // Image files may be younger than the upper directory, for example on a disk that was copied. What is in neither place
+    // has another path here than for the container, so that nothing speaks for it.
+    return image && opened(image.get()).birth_ns == birth_ns ? Origin::kImage : Origin::kCreated;
+  }
+  // KERNEL: a file whose mode alone has changed has no content of its own where overlayfs was told so.
+  if (hasAttribute(at.get(), "trusted.overlay.metacopy")) return Origin::kImage;
+  const bool is_of_image = image || upper.isCopiedUp(at.get(), found.st_ino);
+  // With a further name it may be one of the image.
+  if (!is_of_image && found.st_nlink == 1) return Origin::kCreated;
+  const auto known = is_unchanged ? is_unchanged : upper.comparedBefore(found);
+  if (!known) return Origin::kAsk;
+  if (*known) return Origin::kImage;
+  return is_of_image ? Origin::kModified : Origin::kCreated;
+}
+
+bool isUnchanged(Upper& upper, const std::string& path, bool* is_certain) {
+  *is_certain = true;
+  const Descriptor at = Upper::openIn(upper.directory, path);
+  struct stat found {};
+  if (!at || fstat(at.get(), &found) != 0 || !S_ISREG(found.st_mode)) return false;
+  std::vector<Descriptor> images;
+  images.push_back(openOrigin(upper, at.get()));
+  if (!images.back()) images.back() = upper.openInImage(path);
+  if (!images.back()) {
+    images.clear();
+    for (const std::string& name : upper.namesInImage(found.st_ino, kMaxNames)) images.push_back(upper.openInImage(name));
+  }
+  Sameness sameness = Sameness::kOther;
+  for (const Descriptor& image : images) {
+    struct stat image_found {};
+    if (!image || fstat(image.get(), &image_found) != 0 || !S_ISREG(image_found.st_mode)) continue;
+    if (found.st_size != image_found.st_size) continue;
+    const Descriptor one = readable(at);
+    const Descriptor other = readable(image);
+    sameness = one && other ? compare(one.get(), other.get(), found.st_size) : Sameness::kUnknown;
+    if (sameness != Sameness::kOther) break;
+  }
+  *is_certain = sameness != Sameness::kUnknown;
+  if (*is_certain) upper.rememberCompared(found, sameness == Sameness::kSame);
+  return sameness == Sameness::kSame;
+}
+
+}  // namespace d4c

@@ -1,0 +1,101 @@
+// The part of the judge that bars from execution what a rule would have refused to come to be.
+//
+// Two things are barred: what was seen to come to be by a way that cannot be refused (contained), and what is found not to
+// be of the image (drift), however it came. Both only where a blocking rule of the container's table speaks of it now.
+
+#include "drift.h"
+#include "judge.h"
+#include "proc_file.h"
+
+namespace d4c {
+
+namespace {
+
+constexpr uint8_t kOnExecutables = kCreateExecutable | kModifyExecutable;
+
+/// Whether a program of this name runs the one that it is given.
+bool isLoader(const std::string& name) { return name.rfind("ld-", 0) == 0 || name.rfind("ld.so", 0) == 0; }
+
+}  // namespace
+
+/// Whether a rule denies the operations at the path; leaves in the desk what fired.
+bool Judge::denies(Case* one, const std::string& path, uint8_t operations, bool is_exact) {
+  Scratch& scratch = one->desk->scratch;
+  if (path.empty()) {
+    one->table.lookUnknownPath(Section::kFile, &scratch);
+  } else {
+    one->table.look(Section::kFile, path, &scratch);
+  }
+  Question question{Section::kFile, operations};
+  question.is_exact = is_exact;
+  return one->table.decide(question, &scratch) == Verdict::kDeny;
+}
+
+Judge::Barred Judge::barred(Case* one, const Opened& file) {
+  Upper& upper = one->root.upper;
+  const uint8_t blocks = one->table.blockedOperations();
+  if (!(blocks & kOpenOperations) || !upper.mayHold(file.birth_ns)) return Barred::kNo;
+  if (one->path.empty()) readPath(one->envelope.file(), &one->path);
+  const auto bar = [&](Reason reason, uint8_t operations) {
+    one->reason = reason;
+    one->barring = one->desk->scratch.fired;
+    one->came_by = operations;
+    return Barred::kYes;
+  };
+  for (const Containment& contained : upper.contained(file.inode, file.birth_ns)) {
+    const bool is_meant = !contained.only_there || one->path.empty() || one->path == contained.path;
+    if (is_meant && denies(one, contained.path, contained.operations, false)) return bar(Reason::kContained, contained.operations);
+  }
+  if (!(blocks & kOnExecutables)) return Barred::kNo;
+  const bool may_be_created = denies(one, one->path, kCreateExecutable, true);
+  const bool may_be_modified = denies(one, one->path, kModifyExecutable, true);
+  if (!may_be_created && !may_be_modified) return Barred::kNo;
+  const auto originNow = [&] { return originOf(upper, one->path, file.birth_ns, one->envelope.notes.is_unchanged); };
+  Origin origin = one->path.empty() ? Origin::kCreated : originNow();
+  if (origin == Origin::kAsk) {
+    if (hooks_.compare(one->root, &one->envelope, one->path)) return Barred::kWaits;
+    reports_->fail(Failure::kDriftUncompared, one->path);
+    one->envelope.notes.is_unchanged = false;
+    origin = originNow();
+  }
+  const uint8_t operation = origin == Origin::kModified ? kModifyExecutable : kCreateExecutable;
+  if (origin == Origin::kImage || !denies(one, one->path, operation, true)) return Barred::kNo;
+  return bar(Reason::kDrift, operation);
+}
+
+/// Whether the open was answered as the loading of a program that is barred. A loader that was called as a program opens
+/// what it runs like any file.
+bool Judge::judgeLoad(Case* one, const Opened& file) {
+  if (!(one->table.blockedOperations() & kOpenOperations) || !one->root.upper.mayHold(file.birth_ns)) return false;
+  const auto program = one->container.execs.lastProgram(one->envelope.tid());
+  if (!program || !isLoader(program->name)) return false;
+  const Barred is_barred = barred(one, file);
+  if (is_barred == Barred::kWaits) return true;
+  if (is_barred == Barred::kNo || isOfOther(one)) return is_barred == Barred::kYes;
+  fstat(one->envelope.file(), &one->file);
+  one->desk->scratch.fired.clear();
+  conclude(one, Verdict::kDeny, one->came_by, false);
+  return one->envelope.file() < 0;
+}
+
+/// The file by which an exec of it is known: as overlayfs shows it, where that is still mounted.
+Upper::Key Judge::keyOf(const Root& root, const Change& change) {
+  const Descriptor at = openInContainer(root.place, change.path);
+  const Opened shown = at ? opened(at.get()) : Opened();
+  return {shown.birth_ns == change.birth_ns && shown.inode != 0 ? shown.inode : change.file.st_ino, change.birth_ns};
+}
+
+/// Keeps what came to be from being executed, and takes an execute bit back. What became of it.
+Outcome Judge::contain(Root& root, const Change& change) {
+  if (!change.isExecutable()) return Outcome::kDetected;
+  // Under its own name a file of the image is not to be blamed for a further one.
+  const bool only_there = change.is_copied_up && change.kind != ChangeKind::kAttributes && change.kind != ChangeKind::kModification;
+  const bool is_contained = root.upper.contain(keyOf(root, change), {change.path, change.operations, only_there});
+  if (change.kind == ChangeKind::kAttributes && takeExecuteBitsBack(root.place, change.path, change.file, change.birth_ns)) {
+    root.upper.noteExecutable(change.file.st_ino, false);
+    return Outcome::kReverted;
+  }
+  return is_contained ? Outcome::kContained : Outcome::kDetected;
+}
+
+}  // namespace d4c

@@ -1,0 +1,216 @@
+/** What came to be without a permission event, or is not of the image, is not executed where a rule would have refused it. */
+
+import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { KernelEvent } from '../../src/native/contract.ts';
+import type { Container, ContainerHost } from '../support/containers.ts';
+import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
+import { containerPrefix } from '../support/leftovers.ts';
+import { type TestGate, tableOf, testGate } from '../support/testGate.ts';
+
+const skip = gateRequirements();
+let host: ContainerHost;
+const idOf = (name: string): string => `${containerPrefix}${process.pid}-${name}`;
+const upper = (id: string, path: string): string => join(host.folder, id, 'upper', path);
+
+before(async () => {
+  if (skip === undefined) host = await gateHost();
+});
+after(() => host?.close());
+
+/** Blocks programs that are new or changed, but for those below /opt/trusted. Every exec below /opt is logged. */
+const noNewPrograms = () =>
+  tableOf({
+    file: {
+      selectors: [
+        { name: 'programs', operation: ['createExecutable', 'modifyExecutable'] },
+        {
+          name: 'trusted',
+          operation: ['createExecutable', 'modifyExecutable'],
+          targetFilePath: ['/opt/trusted/**'],
+        },
+      ],
+      responses: [{ match: ['programs'], exclude: ['trusted'], actions: ['alert', 'block'] }],
+    },
+    process: {
+      selectors: [{ name: 'inopt', operation: ['exec'], processExecutable: ['/opt/**'] }],
+      responses: [{ match: ['inopt'], actions: ['log'] }],
+    },
+  });
+
+/** Waits for the gate's word on an operation, and gives what became of it. */
+async function wordOn(gate: TestGate, kind: KernelEvent['kind'], path: string) {
+  const event = await gate.event((each) => each.kind === kind && each.path === path);
+  const { outcome, verdict, reason, operations } = event;
+  return { outcome, verdict, reason, operations };
+}
+
+const refusedAs = (reason: string, ...operations: string[]) => ({
+  outcome: 'prevented',
+  verdict: 'deny',
+  reason,
+  operations,
+});
+
+describe('a program that came to be by', { skip }, () => {
+  const id = idOf('contain');
+  let gate: TestGate;
+  let container: Container;
+  before(async () => {
+    gate = await testGate({ tables: { [id]: noNewPrograms() } });
+    container = await host.startRunc({ id });
+  });
+  after(async () => {
+    await container?.remove();
+    await gate?.close();
+  });
+  const runs = async (path: string) => (await container.exec(path, 'echo', 'ran')).stdout === 'ran\n';
+
+  test('chmod gets its execute bits taken back, and is not executed', async () => {
+    await container.sh('cat /bin/busybox > /tmp/busybox-chmod; chmod 755 /tmp/busybox-chmod');
+    assert.equal(await runs('/tmp/busybox-chmod'), false);
+    const { outcome, operations } = await wordOn(gate, 'attributes', '/tmp/busybox-chmod');
+    assert.deepEqual([outcome, operations], ['reverted', ['createExecutable']]);
+    assert.equal(statSync(upper(id, '/tmp/busybox-chmod')).mode & 0o777, 0o644);
+    assert.equal((await container.sh('test -x /tmp/busybox-chmod')).exitCode, 1);
+  });
+
+  test('chmod again and again is not executed', async () => {
+    await container.sh('cat /bin/busybox > /tmp/busybox-again');
+    const line = 'for i in $(seq 50); do chmod 755 /tmp/busybox-again; /tmp/busybox-again echo ran; done';
+    const { stdout } = await container.sh(line);
+    assert.equal(stdout, '');
+  });
+
+  test('a link is not executed under that name, and under its own it is', async () => {
+    assert.equal(await opener(container, 'link', '/bin/busybox', '/tmp/busybox-link'), 'ok');
+    assert.equal((await wordOn(gate, 'link', '/tmp/busybox-link')).outcome, 'contained');
+    assert.equal(await runs('/tmp/busybox-link'), false);
+    assert.deepEqual(
+      await wordOn(gate, 'exec', '/tmp/busybox-link'),
+      refusedAs('contained', 'createExecutable', 'createFile'),
+    );
+    assert.equal(await runs('/bin/busybox'), true);
+    await opener(container, 'link', '/tmp/busybox-link', '/tmp/busybox-further');
+    await wordOn(gate, 'link', '/tmp/busybox-further');
+    assert.equal(await runs('/tmp/busybox-further'), false);
+  });
+
+  test('rename is not executed under its new name', async () => {
+    await opener(container, 'rename', '/usr/local/bin/hello', '/tmp/hello');
+    assert.equal((await wordOn(gate, 'rename', '/tmp/hello')).outcome, 'contained');
+    assert.notEqual((await container.exec('/tmp/hello')).stdout, 'hello\n');
+    assert.equal((await wordOn(gate, 'exec', '/tmp/hello')).reason, 'contained');
+  });
+
+  test('mknod is not executed', async () => {
+    await opener(container, 'mknod', '/tmp/node', '755');
+    assert.equal((await wordOn(gate, 'creation', '/tmp/node')).outcome, 'contained');
+    await container.exec('/tmp/node');
+    assert.equal((await wordOn(gate, 'exec', '/tmp/node')).verdict, 'deny');
+  });
+
+  test('a way that an exclude covers is executed', async () => {
+    await container.sh('mkdir -p /opt/trusted && cp /bin/busybox /opt/trusted/busybox-copy');
+    assert.equal(await runs('/opt/trusted/busybox-copy'), true);
+    assert.equal((await wordOn(gate, 'exec', '/opt/trusted/busybox-copy')).outcome, 'detected');
+  });
+
+  test('what process rules say of an exec that is refused is told, too', async () => {
+    await container.sh('cat /bin/busybox > /opt/busybox-both; chmod 755 /opt/busybox-both');
+    await wordOn(gate, 'attributes', '/opt/busybox-both');
+    await opener(container, 'rename', '/opt/trusted/busybox-copy', '/opt/busybox-moved');
+    await wordOn(gate, 'rename', '/opt/busybox-moved');
+    assert.equal(await runs('/opt/busybox-moved'), false);
+    await gate.event(({ path, reason }) => path === '/opt/busybox-moved' && reason !== undefined);
+    const words = gate.events.filter(({ kind, path }) => kind === 'exec' && path === '/opt/busybox-moved');
+    assert.deepEqual(
+      words.map(({ outcome, reason }) => [outcome, reason]),
+      [
+        ['prevented', undefined],
+        ['prevented', 'contained'],
+      ],
+    );
+  });
+});
+
+describe('a container whose changes nobody saw', { skip }, () => {
+  const id = idOf('drift');
+  let gate: TestGate;
+  let container: Container;
+  before(async () => {
+    container = await host.startRunc({ id });
+    const lines = [
+      'cp /bin/busybox /tmp/busybox-new',
+      'touch /bin/busybox; chown 1 /bin/busybox; chmod 700 /bin/busybox',
+      'ln /bin/busybox /tmp/busybox-linked',
+      'echo >> /usr/local/bin/hello',
+      'mkdir -p /opt/trusted; cp /bin/busybox /opt/trusted/busybox-kept',
+      'cat /bin/opener > /tmp/copy; chmod 755 /tmp/copy; mv /tmp/copy /bin/opener',
+    ];
+    const { exitCode, stderr } = await container.sh(lines.join(' && '));
+    assert.equal(exitCode, 0, stderr);
+    gate = await testGate({ publish: 'found', tables: { [id]: noNewPrograms() } });
+    await gate.ask({ type: 'adopt', key: await gate.keyOf(id), pid: container.pid });
+  });
+  after(async () => {
+    await container?.remove();
+    await gate?.close();
+  });
+  const runs = async (path: string) => (await container.exec(path, 'echo', 'ran')).stdout === 'ran\n';
+
+  test('executes programs of its image, also when they were touched, given away or linked', async () => {
+    assert.equal(await runs('/bin/busybox'), true);
+    assert.equal(await runs('/tmp/busybox-linked'), true);
+    assert.equal(await opener(container, 'open', '/etc/passwd', '0', 'RDONLY'), 'ok');
+    assert.deepEqual(
+      gate.events.map(({ path }) => path),
+      [],
+    );
+  });
+
+  test('does not execute a program that is new', async () => {
+    assert.equal(await runs('/tmp/busybox-new'), false);
+    assert.deepEqual(await wordOn(gate, 'exec', '/tmp/busybox-new'), refusedAs('drift', 'createExecutable'));
+  });
+
+  test('does not execute a program of the image that was changed', async () => {
+    assert.notEqual((await container.exec('/usr/local/bin/hello')).stdout, 'hello\n');
+    assert.deepEqual(
+      await wordOn(gate, 'exec', '/usr/local/bin/hello'),
+      refusedAs('drift', 'modifyExecutable'),
+    );
+  });
+
+  test('executes what an exclude covers', async () => {
+    assert.equal(await runs('/opt/trusted/busybox-kept'), true);
+  });
+
+  test('executes everything when no rule blocks any more', async () => {
+    const table = tableOf({
+      file: {
+        selectors: [{ name: 'programs', operation: ['createExecutable', 'modifyExecutable'] }],
+        responses: [{ match: ['programs'], actions: ['alert'] }],
+      },
+    });
+    await gate.ask({ type: 'publish', key: await gate.keyOf(id), table, generation: 9 });
+    assert.equal(await runs('/tmp/busybox-new'), true);
+  });
+});
+
+describe('mode observe', { skip }, () => {
+  test('tells what enforce would contain, and lets it be executed', async (t) => {
+    const id = idOf('observing');
+    const gate = await testGate({ tables: { [id]: noNewPrograms() }, options: { mode: 'observe' } });
+    t.after(gate.close);
+    const container = await host.startRunc({ id });
+    t.after(container.remove);
+    await container.sh('cat /bin/busybox > /tmp/busybox-x; chmod 755 /tmp/busybox-x');
+    assert.equal((await wordOn(gate, 'attributes', '/tmp/busybox-x')).outcome, 'detected');
+    assert.equal((await container.exec('/tmp/busybox-x', 'echo', 'ran')).stdout, 'ran\n');
+    const { outcome, reason } = await wordOn(gate, 'exec', '/tmp/busybox-x');
+    assert.deepEqual([outcome, reason], ['detected', 'drift']);
+  });
+});
