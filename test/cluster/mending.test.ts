@@ -66,8 +66,18 @@ const specOf = (...labels: string[]) => ({
 const residentMib = (pid: number | undefined): number =>
   Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024);
 
+/** Patches so far; one that was late may have been taken all the same, so it counts as well. */
+async function patchesOf(running: ClusterGate, results = ['mended', 'failed']): Promise<number> {
+  const name = (result: string) => `d4c_gate_controller_pod_patches_total{result="${result}"}`;
+  const counts = await Promise.all(results.map((result) => running.metric(name(result))));
+  return counts.reduce((sum, count) => sum + (count || 0), 0);
+}
+
 /** Waits until every pod has what is right for it, and gives how long that took and how slow answers were meanwhile. */
-async function mended(running: ClusterGate): Promise<{ tookMs: number; answersMs: number[] }> {
+async function mended(
+  running: ClusterGate,
+  patches: number,
+): Promise<{ tookMs: number; answersMs: number[] }> {
   const started = performance.now();
   const answersMs: number[] = [];
   await eventually(
@@ -76,7 +86,7 @@ async function mended(running: ClusterGate): Promise<{ tookMs: number; answersMs
       const asked = performance.now();
       const wrong = await running.metric('d4c_gate_admission_unannotated_pods');
       answersMs.push(performance.now() - asked);
-      return wrong === 0 && performance.now() - started > 1_000;
+      return wrong === 0 && (await patchesOf(running)) >= patches;
     },
     limitMs,
   );
@@ -104,26 +114,25 @@ test('5,000 pods that no webhook saw are mended, and again after an edit, each w
   t.diagnostic(`${podCount} pods created in ${Math.round(performance.now() - began)} ms`);
 
   gate = await startClusterGate(cluster, { policies: { everyone: specOf('app:*') } });
-  const first = await mended(gate);
+  const first = await mended(gate, podCount);
   await assertAnnotated(() => 'everyone');
   t.diagnostic(`mended ${Math.round(first.tookMs)} ms after it listened`);
 
-  const before = await gate.metric('d4c_gate_controller_pod_patches_total{result="mended"}');
+  const isEven = (index: number) => /^app-(0|2\d*)$/.test(`app-${index % 50}`);
+  const affected = Array.from({ length: podCount }, (_, index) => index).filter(isEven).length;
+  const before = await patchesOf(gate);
+  const mendedBefore = await patchesOf(gate, ['mended']);
   await cluster.client.create('containerpolicies', {
     metadata: { name: 'even' },
     spec: specOf('app:app-0', 'app:app-2*'),
   });
-  await eventually(
-    'the new policy is seen',
-    async () => (await gate?.metric('d4c_gate_admission_unannotated_pods')) !== 0,
-    10_000,
-  );
-  const second = await mended(gate);
-  const isEven = (index: number) => /^app-(0|2\d*)$/.test(`app-${index % 50}`);
+  const second = await mended(gate, before + affected);
   await assertAnnotated((index) => (isEven(index) ? 'even,everyone' : 'everyone'));
-  const affected = Array.from({ length: podCount }, (_, index) => index).filter(isEven).length;
-  const patches = (await gate.metric('d4c_gate_controller_pod_patches_total{result="mended"}')) - before;
-  assert.equal(patches, affected, 'a pod that is right costs no request');
+  const mendedNow = (await patchesOf(gate, ['mended'])) - mendedBefore;
+  assert.ok(
+    mendedNow <= affected,
+    `${mendedNow} requests for ${affected} pods: one that is right costs none`,
+  );
   t.diagnostic(`${affected} pods mended again in ${Math.round(second.tookMs)} ms`);
 
   const answersMs = [...first.answersMs, ...second.answersMs].sort((a, b) => a - b);
