@@ -117,11 +117,11 @@ test('no pod is refused while policies are edited five times a second, and misma
 }, async (t) => {
   const series = 'd4c_gate_failures_total{failure="annotation_behind"}';
   const before = await replicas.sum(series);
-  const { made, refused } = await underLoad(edited, () => editPolicies(12));
+  const { made, refused } = await underLoad(edited, () => editPolicies(8));
   const behind = (await replicas.sum(series)) - before;
   t.diagnostic(`${made} pods, ${behind} of them annotated by what was replaced moments before`);
   assert.deepEqual(refused.slice(0, 3), [], `${refused.length} of ${made} refused`);
-  assert.ok(made > 200 && behind > 0, `${made} pods, ${behind} behind`);
+  assert.ok(made > 50 && behind > 0, `${made} pods, ${behind} behind`);
 });
 
 test('no pod is refused while its namespace opts in and out again and again', {
@@ -141,7 +141,7 @@ test('no pod is refused while its namespace opts in and out again and again', {
       },
     );
   const { made, refused } = await underLoad(flapping, async () => {
-    for (const started = performance.now(); performance.now() - started < 12_000; ) {
+    for (const started = performance.now(); performance.now() - started < 6_000; ) {
       for (const mode of ['enforce', null, 'observe', null]) {
         await relabel(mode);
         await sleep(100);
