@@ -19,6 +19,7 @@ export const failures = {
   agent_lost: 'refused by `--on-agent-loss deny`',
   deadline_missed: '`--on-deadline` decided; meanwhile the memory of that container is not read',
   container_unknown: 'nothing was published in time, so `onUnknown` decided',
+  container_unseen: 'policies are bound to it, and nothing of it is seen',
   creation_unconfirmed: 'rules about creating and about modifying both decided; an empty file may stay',
   document_dropped: 'the output was too slow or gone; the verdict stood',
   document_write_failed: 'a file is tried again, at a growing distance; standard output is given up',

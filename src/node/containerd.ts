@@ -15,6 +15,8 @@ export interface ContainerdRecord {
   /** Digests of the image's manifest or index, for example `sha256:...`. */
   readonly imageDigests: readonly string[];
   readonly labels: ReadonlyMap<string, string>;
+  /** For example `io.containerd.runc.v2`. */
+  readonly runtime: string | undefined;
   readonly spec: OciSpec;
   /** Of a pod's sandbox: what the kubelet said of the pod. */
   readonly sandbox: SandboxRecord | undefined;
@@ -110,6 +112,7 @@ async function recordOf(
     image: image.name,
     imageDigests: image.digests,
     labels: stringsAt(container, 'labels') ?? new Map(),
+    runtime: textAt(container, 'runtime', 'name'),
     spec: parseOciSpec(jsonOf(valueAt(container, 'spec', 'value'))) ?? {
       annotations: new Map(),
       privileged: false,

@@ -18,11 +18,13 @@ const messages = (id: number, type: string): Field => ({ id, type, rule: 'repeat
 const containers = {
   // A well-known type; the same on the wire under any name.
   Any: { fields: { type_url: text(1), value: { id: 2, type: 'bytes' } } },
+  Runtime: { fields: { name: text(1) } },
   Container: {
     fields: {
       id: text(1),
       labels: textMap(2),
       image: text(3),
+      runtime: message(4, 'Runtime'),
       spec: message(5, 'Any'),
       extensions: { id: 10, keyType: 'string', type: 'Any' },
     },

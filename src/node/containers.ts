@@ -101,6 +101,11 @@ export function openContainers(options: ContainersOptions): Containers {
   };
 }
 
+/** Whether a runtime of this name gives each container or pod a kernel of its own: gVisor, Kata, Firecracker. */
+export function isOwnKernel(runtime: string): boolean {
+  return /(?:^|[./-])(?:runsc|gvisor|kata|firecracker)(?:[./-]|$)/.test(runtime);
+}
+
 /** Runtimes name mount points as the host does. */
 function asOnHost(mountPoint: string, hostRoot: string): string {
   const isBelow = hostRoot !== '/' && mountPoint.startsWith(`${hostRoot}/`);
@@ -145,6 +150,7 @@ function identityOf(
   return {
     id,
     runtime,
+    ...(asked?.runtime !== undefined && isOwnKernel(asked.runtime) && { unseenIn: asked.runtime }),
     name: name ?? (runtime === 'runc' || runtime === 'containerd' ? null : undefined),
     imageDigests: asked?.imageDigests ?? [],
     privileged: spec?.privileged,

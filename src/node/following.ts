@@ -73,6 +73,9 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
       const policyIds = binding.policies.map(({ id }) => id);
       const { id: container, pod, workload } = whole;
       const where = pod ? { namespace: pod.namespace, pod: pod.name } : {};
+      if (publications === 0 && whole.unseenIn !== undefined && policyIds.length > 0) {
+        reportFailure('container_unseen', { container, ...where, runtime: whole.unseenIn });
+      }
       const level = publications++ === 0 && basis !== null ? 'info' : 'debug';
       log[level](
         { container, ...where, image: workload.image?.fullName, policies: policyIds, mode, generation },

@@ -7,6 +7,8 @@ export interface ContainerIdentity {
   readonly id: string | undefined;
   /** Which runtime told: `containerd`, `docker`, `podman`, `cri-o` or `runc`. */
   readonly runtime: string | undefined;
+  /** What runs it on a kernel of its own, such as `io.containerd.runsc.v1`: this machine's kernel sees nothing of it. */
+  readonly unseenIn?: string | undefined;
   readonly name: string | null | undefined;
   /** Digests of the image's manifest, for example `sha256:...`; empty when the runtime does not say. */
   readonly imageDigests: readonly string[];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { openContainers } from '../../src/node/containers.ts';
+import { isOwnKernel, openContainers } from '../../src/node/containers.ts';
 import { isComplete } from '../../src/node/identity.ts';
 import { createRecord } from '../support/containerdRecords.ts';
 import { type ContainerHost, containerHost, requirements } from '../support/containers.ts';
@@ -80,6 +80,7 @@ describe('real containers', { skip: requirements('containerd') }, () => {
     });
     await createRecord(host.containerdSocket, {
       id: 'app-1',
+      runtime: 'io.containerd.runsc.v1',
       image: `sha256:${'a'.repeat(64)}`,
       annotations: {
         ...pod,
@@ -88,13 +89,16 @@ describe('real containers', { skip: requirements('containerd') }, () => {
         'io.kubernetes.cri.image-name': 'nginx:1.25',
       },
     });
-    for (const [id, name, image] of [
-      ['app-1', 'app', 'nginx'] as const,
-      ['sandbox-1', null, 'pause'] as const,
+    for (const [id, name, image, unseenIn] of [
+      ['app-1', 'app', 'nginx', 'io.containerd.runsc.v1'] as const,
+      ['sandbox-1', null, 'pause', undefined] as const,
     ]) {
       const mountPoint = `/x/io.containerd.runtime.v2.task/k8s.io/${id}/rootfs`;
       const identity = await identify({ mountPoint });
-      assert.deepEqual([identity.name, identity.workload.image?.name], [name, image]);
+      assert.deepEqual(
+        [identity.name, identity.workload.image?.name, identity.unseenIn],
+        [name, image, unseenIn],
+      );
       assert.deepEqual(identity.pod, {
         name: 'web-0',
         namespace: 'shop',
@@ -162,6 +166,20 @@ const identifyIn = async (files: Record<string, unknown>, mountPoint: string) =>
   assert.ok(found);
   return found;
 };
+
+for (const [runtime, has] of [
+  ['io.containerd.runsc.v1', true],
+  ['io.containerd.kata.v2', true],
+  ['io.containerd.kata-qemu.v2', true],
+  ['aws.firecracker', true],
+  ['/usr/bin/containerd-shim-runsc-v1', true],
+  ['io.containerd.runc.v2', false],
+  ['io.containerd.katana.v1', false],
+] as const) {
+  test(`${runtime} ${has ? 'has' : 'shares'} ${has ? 'a kernel of its own' : "the machine's kernel"}`, () => {
+    assert.equal(isOwnKernel(runtime), has);
+  });
+}
 
 test('cri-o: image and pod by annotation, labels from the sandbox', async () => {
   const pod = {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { failuresTotal } from '../../src/metrics.ts';
 import type { FoundContainer } from '../../src/native/gate.ts';
 import { type FollowedContainer, followContainer, type Surroundings } from '../../src/node/following.ts';
 import { type ContainerIdentity, unknownIdentity } from '../../src/node/identity.ts';
@@ -142,6 +143,20 @@ test('a container that is left alone has no table, whatever policies say', async
     published.map(({ ids }) => ids),
     [['web'], null],
   );
+});
+
+test('a container that this kernel does not see is counted once, when policies apply to it', async (t) => {
+  const counted = async () => {
+    const { values } = await failuresTotal.get();
+    return values.find(({ labels }) => labels.failure === 'container_unseen')?.value ?? 0;
+  };
+  const identity = { ...identityWith({}), unseenIn: 'io.containerd.runsc.v1' };
+  const { container, published, newGeneration } = follow({}, identity);
+  t.after(container.forget);
+  await eventually('it is published', () => published.length === 1);
+  assert.equal(await counted(), 1);
+  newGeneration(execPolicy('all'));
+  assert.equal(await counted(), 1);
 });
 
 test('asks no more once the container is gone', async () => {

@@ -53,6 +53,8 @@ export interface ContainerdRecordInput {
   readonly annotations: Readonly<Record<string, string>>;
   /** Content of the CRI plugin's sandbox metadata. */
   readonly sandbox?: unknown;
+  /** Default: `io.containerd.runc.v2`. */
+  readonly runtime?: string;
 }
 
 /** Creates the record in containerd's namespace `k8s.io`. */
@@ -67,7 +69,7 @@ export async function createRecord(socket: string, record: ContainerdRecordInput
     id: record.id,
     image: record.image,
     labels: record.labels ?? {},
-    runtime: { name: 'io.containerd.runc.v2' },
+    runtime: { name: record.runtime ?? 'io.containerd.runc.v2' },
     spec: any({ annotations: record.annotations }),
     extensions: record.sandbox === undefined ? {} : sandbox,
   };
