@@ -15,7 +15,7 @@ export const absence: Chapter = (e2e) => {
     });
 
   describe('away', () => {
-    test('the webhook: pods start, are gated, and are annotated once it is back', async () => {
+    test('the webhook: pods start, are gated, the node tells of them, and they are annotated once it is back', async () => {
       const scale = (replicas: number) =>
         e2e().ask('scale', 'deployment/d4c-gate-webhook', '-n', release.namespace, `--replicas=${replicas}`);
       await scale(0);
@@ -30,6 +30,12 @@ export const absence: Chapter = (e2e) => {
       const annotation = ['-o', 'jsonpath={.metadata.annotations.d4c-gate\\.io/policies}'];
       assert.equal(await e2e().ask('get', 'pod', pod, '-n', 'shop', ...annotation), '');
       await refused('it is gated without an annotation', pod, 5_000);
+      const events = ['get', 'events.events.k8s.io', '-n', 'shop', '-o', 'jsonpath={.items[*].reason}'];
+      await eventually(
+        'the agent tells that the annotation is missing',
+        async () => (await e2e().ask(...events)).includes('PolicyAnnotationDiffers'),
+        40_000,
+      );
       await scale(2);
       assert.equal((await rollout('deployment/d4c-gate-webhook')).exitCode, 0);
       await eventually(
