@@ -17,7 +17,7 @@ const root = join(import.meta.dirname, '..');
 const argv = process.argv.slice(2);
 const chosen = argv.filter((argument) => !argument.startsWith('--')).map((file) => relative(root, file));
 
-const serialFolders = /^test\/(chaos|native|node|cluster|image|e2e)\//;
+const serialFolders = /^test\/(bypass|chaos|native|node|cluster|image|e2e)\//;
 
 function step(title: string, program: string, args: string[]): boolean {
   process.stdout.write(`\n== ${title}\n`);

@@ -49,6 +49,8 @@ export interface StartOptions {
   readonly args?: readonly string[];
   /** Annotations of the OCI configuration; for containerd, labels of the container. */
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Of runc containers: capabilities besides the usual ones. */
+  readonly capabilities?: readonly string[];
   /** For containerd: its namespace (default: `default`). */
   readonly namespace?: string;
 }
@@ -101,7 +103,9 @@ export async function containerHost(): Promise<ContainerHost> {
     for (const each of [rootfs, upper, work]) await mkdir(each, { recursive: true });
     await writeFile(
       join(bundle, 'config.json'),
-      JSON.stringify(runcConfig(id, options.args ?? sleeping, options.annotations ?? {})),
+      JSON.stringify(
+        runcConfig(id, options.args ?? sleeping, options.annotations ?? {}, options.capabilities),
+      ),
     );
     const layers = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
     await must('mount', ['-t', 'overlay', 'overlay', '-o', layers, rootfs]);

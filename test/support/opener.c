@@ -11,6 +11,8 @@
  * opener link|symlink|rename|exchange PATH OTHER
  * opener truncate PATH SIZE         without an open
  * opener unlink PATH -
+ * opener memory PATH ARG...         executes a copy of the program that has no name
+ * opener mapped PATH GO             maps a file to write, waits until GO exists, writes through the mapping, ends
  * opener named FOLDER MODE PATH     an unnamed file of the folder that is given a name
  * opener kept PATH MS               executes PATH with arguments in memory that never comes, and keeps the memory so for MS;
  *                                   prints the outcome and how long it took in us
@@ -187,6 +189,30 @@ static int name_unnamed(const char *folder, int mode, const char *path) {
   return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
+static int run_from_memory(char **argv) {
+  char part[65536];
+  ssize_t size;
+  int from = open(argv[0], O_RDONLY), file = memfd_create("memory", MFD_CLOEXEC);
+  while ((size = read(from, part, sizeof part)) > 0) {
+    if (write(file, part, size) != size) return say(-1);
+  }
+  fexecve(file, argv, environ);
+  return say(-1);
+}
+
+/* Looking whether a file is there raises no event, so this goes on while a gate opens. */
+static int write_mapped(const char *path, const char *go) {
+  int file = open(path, O_RDWR);
+  char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (file < 0 || at == MAP_FAILED) return say(-1);
+  close(file);
+  for (int i = 0; i < 2000 && access(go, F_OK) != 0; i++) usleep(10000);
+  at[10] ^= 1;
+  msync(at, 4096, MS_SYNC);
+  munmap(at, 4096);
+  return say(0);
+}
+
 int main(int argc, char **argv) {
   const char *how = argc > 1 ? argv[1] : "";
   umask(0);
@@ -194,7 +220,9 @@ int main(int argc, char **argv) {
   if (strcmp(how, "race") == 0 && argc == 5) return create_racing(argv[2], atoi(argv[3]), atoi(argv[4]));
   if (strcmp(how, "kept") == 0 && argc > 3) return exec_kept(argv[2], atoi(argv[3]));
   if (strcmp(how, "poll") == 0 && argc > 3) return poll_open(argv[2], atoi(argv[3]), flags_of(argv + 4));
+  if (strcmp(how, "memory") == 0 && argc > 2) return run_from_memory(argv + 2);
   if (argc < 4) return 2;
+  if (strcmp(how, "mapped") == 0) return write_mapped(argv[2], argv[3]);
   if (strcmp(how, "link") == 0) return say(link(argv[2], argv[3]));
   if (strcmp(how, "symlink") == 0) return say(symlink(argv[2], argv[3]));
   if (strcmp(how, "rename") == 0) return say(rename(argv[2], argv[3]));

@@ -14,7 +14,9 @@ export function runcConfig(
   id: string,
   args: readonly string[],
   annotations: Readonly<Record<string, string>>,
+  moreCapabilities: readonly string[] = [],
 ): Record<string, unknown> {
+  const granted = [...capabilities, ...moreCapabilities];
   return {
     ociVersion: '1.0.2',
     hostname: id.slice(0, 60),
@@ -27,7 +29,7 @@ export function runcConfig(
       env: ['PATH=/bin:/usr/bin:/usr/local/bin'],
       cwd: '/',
       noNewPrivileges: true,
-      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      capabilities: { bounding: granted, effective: granted, permitted: granted },
     },
     mounts: [
       { destination: '/proc', type: 'proc', source: 'proc' },

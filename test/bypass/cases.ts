@@ -1,0 +1,253 @@
+/**
+ * The known ways around a gate, each as something that is done in a real container, with what becomes of it.
+ * `docs/limits.md` is made from this table, and a test holds the two equal.
+ */
+
+import { copyFile, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Outcome } from '../../src/events/observation.ts';
+import type { Container } from '../support/containers.ts';
+import { must } from '../support/programs.ts';
+
+/** `drift`: blocks createExecutable and modifyExecutable everywhere. `exec`: blocks executing /usr/bin/linked. */
+export type Rule = 'drift' | 'exec' | 'delete';
+
+export interface Bypass {
+  readonly way: string;
+  readonly rule: Rule;
+  /** What the first event about it says, or `unseen` when there is none. */
+  readonly outcome: Outcome | 'unseen';
+  /** Whether the program was executed, or the file changed, in the end. */
+  readonly succeeds: boolean;
+  /** What answers it, or what a policy or a cluster has to do besides. */
+  readonly answer: string;
+  /** Done before the gate is there. */
+  readonly before?: (container: Container, root: string) => Promise<unknown>;
+  /** Whether it succeeded. `root` is the container's root filesystem as the host sees it. */
+  readonly attempt: (container: Container, root: string) => Promise<boolean>;
+  /** The path of the events that count. */
+  readonly path: string;
+}
+
+const ran = async (container: Container, ...args: string[]) =>
+  (await container.exec(...args)).stdout.includes('ran');
+const shRan = async (container: Container, line: string) => (await container.sh(line)).stdout.includes('ran');
+const dropped = '/tmp/busybox-x';
+
+/** A dynamic program with its loader and libraries, as the host puts it there: it is then of no image. */
+async function putDynamic(root: string, program: string, path: string): Promise<string> {
+  const { stdout } = await must('ldd', [program]);
+  const libraries = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, found]) => found ?? '');
+  for (const library of libraries) {
+    await mkdir(dirname(join(root, library)), { recursive: true });
+    await copyFile(library, join(root, library));
+  }
+  await copyFile(program, join(root, path));
+  return libraries.find((library) => /ld-|ld\.so/.test(library)) ?? '';
+}
+let loader = '';
+
+export const bypasses: readonly Bypass[] = [
+  {
+    way: 'a program is copied under another name than the one that is forbidden',
+    rule: 'exec',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'a rule about a path is about that path: block `createExecutable` as well, so that the copy cannot be made',
+    attempt: (c) => shRan(c, `cp /usr/bin/linked ${dropped}; ${dropped} echo ran`),
+    path: dropped,
+  },
+  {
+    way: 'the forbidden program is called through a symlink or another path to it',
+    rule: 'exec',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'paths are resolved before they are matched',
+    attempt: (c) => shRan(c, `ln -s /usr/bin/linked ${dropped}; ${dropped} echo ran`),
+    path: '/usr/bin/linked',
+  },
+  {
+    way: 'a program is copied',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'creating it is refused',
+    attempt: (c) => shRan(c, `cp /bin/busybox ${dropped}; ${dropped} echo ran`),
+    path: dropped,
+  },
+  {
+    way: 'a file is written as data and made executable by chmod',
+    rule: 'drift',
+    outcome: 'reverted',
+    succeeds: false,
+    answer: 'the execute bits are taken back; an exec in between is refused by drift',
+    attempt: (c) => shRan(c, `cat /bin/busybox > ${dropped}; chmod 755 ${dropped}; ${dropped} echo ran`),
+    path: dropped,
+  },
+  {
+    way: 'a program of the image gets another name by a hard link',
+    rule: 'drift',
+    outcome: 'contained',
+    succeeds: false,
+    answer: 'it is not executed under that name; under its own it is',
+    attempt: (c) => shRan(c, `ln /usr/bin/linked ${dropped}; sleep 0.1; ${dropped} echo ran`),
+    path: dropped,
+  },
+  {
+    way: 'a program of the image gets another name by rename',
+    rule: 'drift',
+    outcome: 'contained',
+    succeeds: false,
+    answer: 'it is not executed under that name',
+    attempt: (c) => shRan(c, `mv /usr/bin/linked ${dropped}; sleep 0.1; ${dropped} echo ran`),
+    path: dropped,
+  },
+  {
+    way: 'an unnamed file (O_TMPFILE) that is a program is given a name',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'the open of the unnamed file is refused',
+    attempt: async (c) => (await c.exec('/bin/opener', 'named', '/tmp', '755', dropped)).stdout === 'ok\n',
+    path: '/tmp/#',
+  },
+  {
+    way: 'openat2, whose flags another thread could change',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'taken as creating and writing',
+    attempt: async (c) =>
+      (await c.exec('/bin/opener', 'openat2', dropped, '755', 'CREAT', 'WRONLY')).stdout === 'ok\n',
+    path: dropped,
+  },
+  {
+    way: 'io_uring, whose opens have no flags to see',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'taken as creating and writing',
+    attempt: async (c) =>
+      (await c.exec('/bin/opener', 'uring', dropped, '755', 'CREAT', 'WRONLY')).stdout === 'ok\n',
+    path: dropped,
+  },
+  {
+    way: 'a program was brought in before the agent came',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'drift: it is not of the image',
+    before: (c) => c.sh(`cp /bin/busybox ${dropped}`),
+    attempt: (c) => ran(c, dropped, 'echo', 'ran'),
+    path: dropped,
+  },
+  {
+    way: 'a program of the image was opened and mapped to be written before the agent came, and is changed through the mapping',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'drift: its content is compared with the image’s at its exec',
+    before: (c) => c.sh('/bin/opener mapped /usr/local/bin/hello /tmp/go > /tmp/mapped 2>&1 &'),
+    attempt: async (c) => {
+      await c.sh('mkdir /tmp/go; while [ ! -s /tmp/mapped ]; do sleep 0.05; done');
+      return (await c.exec('/usr/local/bin/hello')).exitCode === 0;
+    },
+    path: '/usr/local/bin/hello',
+  },
+  {
+    way: 'somebody on the host copies a program into the container',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'what the host does is not judged; executing it in the container is refused by drift',
+    attempt: async (c, root) => {
+      await copyFile('/bin/busybox', join(root, dropped));
+      return await ran(c, dropped, 'echo', 'ran');
+    },
+    path: dropped,
+  },
+  {
+    way: 'the folder of a program is renamed',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'the files in it are not reported; executing them is decided by drift, under the new path',
+    before: (c) => c.sh('mkdir /tmp/one; cp /bin/busybox /tmp/one/busybox-x'),
+    attempt: (c) => shRan(c, 'mv /tmp/one /tmp/two; /tmp/two/busybox-x echo ran'),
+    path: '/tmp/two/busybox-x',
+  },
+  {
+    way: 'a new program is mounted over one of the image (with CAP_SYS_ADMIN)',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'drift goes by the file and not by its name',
+    before: (c) => c.sh(`cp /bin/busybox ${dropped}`),
+    attempt: (c) => shRan(c, `mount -o bind ${dropped} /usr/bin/linked; /usr/bin/linked echo ran`),
+    path: '/usr/bin/linked',
+  },
+  {
+    way: 'the loader (ld.so) is called to run a program that is not of the image',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'drift decides on what a loader opens; here the loader itself is none of the image either',
+    before: async (_, root) => {
+      loader = await putDynamic(root, '/bin/echo', '/opt-echo');
+    },
+    attempt: (c) => ran(c, loader, '/opt-echo', 'ran'),
+    path: '/lib',
+  },
+  {
+    way: 'a script that is not executable is given to an interpreter (`sh script`)',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'it is data to the kernel: block `createFile` where scripts may not appear, or `exec` of interpreters that the workload does not need',
+    attempt: (c) => shRan(c, 'echo echo ran > /tmp/script; sh /tmp/script'),
+    path: '/tmp/script',
+  },
+  {
+    way: 'a program is executed from memory (memfd)',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'the kernel raises no event for a file without a name: set `vm.memfd_noexec=2` (Linux 6.3) on the node or in the pod, or use BPF LSM',
+    attempt: (c) => ran(c, '/bin/opener', 'memory', '/bin/busybox', 'echo', 'ran'),
+    path: '/memfd',
+  },
+  {
+    way: 'a file is deleted under a rule that blocks `deleteFile`',
+    rule: 'delete',
+    outcome: 'detected',
+    succeeds: true,
+    answer: 'reported; refusing it takes BPF LSM',
+    attempt: async (c) => (await c.exec('/bin/rm', '/etc/passwd')).exitCode === 0,
+    path: '/etc/passwd',
+  },
+];
+
+/** What cannot be shown in a test's container. */
+export const beyond: readonly { readonly way: string; readonly answer: string }[] = [
+  {
+    way: 'containers of gVisor and Kata',
+    answer: 'the node’s kernel does not see their operations: not enforceable here',
+  },
+  {
+    way: 'a privileged container, or one with the host’s pid namespace and CAP_SYS_ADMIN or CAP_SYS_PTRACE',
+    answer: 'it can undo any gate of its node: do not admit it',
+  },
+  {
+    way: 'a shared library that is not of the image (LD_PRELOAD, dlopen)',
+    answer:
+      'opening it to read is not told from reading data: block `createFile` or `createExecutable` where libraries may not appear',
+  },
+  {
+    way: 'a writer that ends between the comparison of a program and its exec',
+    answer:
+      'the kernel refuses an exec while the file is open for writing, so it takes one that closes it in that moment',
+  },
+];
