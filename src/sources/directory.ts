@@ -87,6 +87,7 @@ export async function watchDirectory(path: string, options: WatchOptions = {}): 
   const readFiles = policyFileReader();
   const read = policyReader(options);
   const first = await read(await readFiles(path));
+  const logFaults = faultLog();
   const errors = await logFaults(first.faults);
   if (errors.length > 0) throw new GateError('POLICIES_INVALID', summaryOf(path, errors));
   const compileAll = policyCompiler();
@@ -195,13 +196,21 @@ async function generationOf(
   return { number, policies, index: await runInSlices(indexInSteps(policies, previous)) };
 }
 
-async function logFaults(faults: readonly FileFault[]): Promise<FileFault[]> {
-  const pause = pacer();
-  for (const each of faults) {
-    log.warn({ code: each.fault.code }, formatFault(each));
-    await pause();
-  }
-  return errorsOf(faults);
+/** Logs the faults that the state before had not, and gives those that are errors: one edit among ten thousand files is one line. */
+function faultLog(): (faults: readonly FileFault[]) => Promise<FileFault[]> {
+  let logged: ReadonlySet<string> = new Set();
+  return async (faults) => {
+    const pause = pacer();
+    const lines = new Set<string>();
+    for (const each of faults) {
+      const line = formatFault(each);
+      if (!logged.has(line)) log.warn({ code: each.fault.code }, line);
+      lines.add(line);
+      await pause();
+    }
+    logged = lines;
+    return errorsOf(faults);
+  };
 }
 
 function summaryOf(path: string, errors: readonly FileFault[]): string {

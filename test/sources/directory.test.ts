@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { mkdir, mkdtempDisposable, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { log } from '../../src/log.ts';
 import { registry } from '../../src/metrics.ts';
 import {
   type Generation,
@@ -72,6 +73,23 @@ test('mode and cluster name are those of the options', async () => {
     (await loadDirectory(folder.path, options)).faults.map(({ fault }) => fault.severity);
   assert.ok((await severities({})).includes('error'));
   assert.ok(!(await severities({ mode: 'lenient' })).includes('error'));
+});
+
+test('a warning is logged once, and not again with each change of another file', async (t) => {
+  await using folder = await newFolder();
+  const write = (file: string, text: string) => writeFile(join(folder.path, file), text);
+  const said = t.mock.method(log, 'warn');
+  const lines = () =>
+    said.mock.calls.map(({ arguments: [, line] }) => basename(String(line).split(':')[0] ?? ''));
+  await write('old.yaml', policy('/bin/sh'));
+  const { watch } = await watched(t, folder.path);
+  assert.deepEqual(lines(), ['old.yaml']);
+  await write('new.yaml', policy('/bin/ls'));
+  await eventually('the change is seen', async () => {
+    await watch.refresh();
+    return watch.current().policies.length === 2;
+  });
+  assert.deepEqual(lines(), ['old.yaml', 'new.yaml']);
 });
 
 test('a first state with a fault is an error that names the first fault and counts the rest', async () => {
