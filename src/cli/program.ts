@@ -10,6 +10,7 @@ import { explainCommand } from './explain.ts';
 import { run as runHealth } from './health.ts';
 import { nodeCommand } from './node.ts';
 import { serveCommand } from './serve.ts';
+import { statusCommand } from './status.ts';
 import { uninstallCommand } from './uninstall.ts';
 import { versionCommand } from './version.ts';
 
@@ -38,6 +39,7 @@ const commands: AddCommand[] = [
   explainCommand,
   serveCommand,
   nodeCommand,
+  statusCommand,
   healthCommand,
   crdCommand,
   uninstallCommand,

@@ -107,6 +107,11 @@ std::shared_ptr<Container> Root::admit(const Cgroup& cgroup, const std::function
   return containers_->back();
 }
 
+Watch Root::watched() {
+  const std::lock_guard<std::mutex> lock(watch_mutex_);
+  return watched_.value_or(Watch::kNothing);
+}
+
 int Root::watchWhatIsNeeded() {
   const std::lock_guard<std::mutex> lock(watch_mutex_);
   Watch needed = Watch::kNothing;

@@ -126,6 +126,8 @@ class Root : public std::enable_shared_from_this<Root> {
   /// What watches where `upper_dir` is; null while nothing does. Outlives the readers.
   std::atomic<Creations*> creations{nullptr};
 
+  /// What is watched now.
+  Watch watched();
   /// Watches what the containers' bindings need, all together. 0 or an `errno`.
   int watchWhatIsNeeded();
 

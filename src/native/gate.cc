@@ -99,6 +99,7 @@ bool Gate::start(GateFault* fault) {
     if (stat(path.c_str(), &found) == 0) never_marked_.insert(found.st_dev);
   }
   const std::vector<cpu_set_t> processors = readerProcessors();
+  reader_count_ = processors.size();
   for (size_t i = 0; i < processors.size(); ++i) {
     polls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
     const int poll = polls_.back().get();

@@ -37,6 +37,7 @@
 #include "judge.h"
 #include "mounts.h"
 #include "reports.h"
+#include "status.h"
 
 namespace d4c {
 
@@ -87,7 +88,9 @@ class Gate {
   /// Empty when the key is gone, or the process is or has no cgroup of its own.
   std::string adopt(uint64_t key, pid_t pid);
   GateStats stats() const;
+  GateStatus status() const;
   void configure(const Settings& settings) { settings_.set(settings); }
+  const LiveSettings& settings() const { return settings_; }
   /// Whether somebody publishes and takes reports. While nobody does, tables decide as `on_agent_loss` says.
   void attend(bool has_agent);
   /// Every container that is known, as for somebody who has never been told.
@@ -167,6 +170,7 @@ class Gate {
   std::map<dev_t, std::unique_ptr<Creations>> creations_;
   uint64_t last_lane_ = 0;
   bool is_kept_ = false;
+  size_t reader_count_ = 0;
 
   std::mutex put_off_mutex_;
   /// Events whose tasks have not come to rest, and those that have waited for the container's table.

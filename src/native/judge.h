@@ -21,6 +21,7 @@
 #include "processes.h"
 #include "reports.h"
 #include "settings.h"
+#include "status.h"
 #include "syscalls.h"
 
 namespace d4c {
@@ -75,6 +76,7 @@ class Judge {
   /// The cgroup by which a task's container is known; an empty path when it has none of its own.
   Cgroup cgroupOf(const std::string& cgroups) const { return cgroupOfContainer(cgroups, own_cgroups_); }
   const Tallies& tallies() const { return tallies_; }
+  const Latencies& latencies() const { return latencies_; }
 
  private:
   /// One event of a container of which a table decides.
@@ -139,6 +141,7 @@ class Judge {
   const std::string own_cgroups_;
   Parents parents_;
   Tallies tallies_;
+  Latencies latencies_;
 };
 
 }  // namespace d4c

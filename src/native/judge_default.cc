@@ -12,6 +12,7 @@ Verdict Judge::answer(Envelope* envelope, Verdict verdict, bool* is_late) {
   const Envelope::Answered answered = envelope->answer(&verdict);
   if (is_late != nullptr) *is_late = answered == Envelope::Answered::kByDeadline;
   if (answered != Envelope::Answered::kYes) return verdict;
+  latencies_.add(Clock::now() - envelope->notes.since);
   tallies_.verdicts.fetch_add(1, std::memory_order_relaxed);
   if (verdict == Verdict::kDeny) tallies_.denied.fetch_add(1, std::memory_order_relaxed);
   return verdict;

@@ -58,6 +58,7 @@ class Keeper {
   bool publish(std::string_view frame);
   bool answer(Client* client, std::string_view frame);
   void welcome(Client* client);
+  std::string status();
   void part(Clients::iterator client);
   /// Hands reports to the agent, as far as it takes them.
   void tell();

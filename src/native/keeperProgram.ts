@@ -48,17 +48,19 @@ export function connectSocket(path: string): Promise<Duplex> {
   });
 }
 
-/** The new process has one end of its connection from the beginning, so that nothing has to be waited for. */
-function startKeeper(flags: readonly string[], isDetached: boolean): KeeperConnection {
+/** The path of the keeper's program. @throws GATE_NOT_BUILT, GATE_UNSUPPORTED */
+export function keeperProgram(): string {
   if (process.platform !== 'linux') throw new GateError('GATE_UNSUPPORTED', 'the node agent needs Linux');
   const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
   const program = join(root, 'build', 'Release', 'd4c-gate-keeper');
-  if (!existsSync(program)) {
-    throw new GateError(
-      'GATE_NOT_BUILT',
-      `\`${program}\` is not there; on Linux, \`npm run build:native\` builds it`,
-    );
-  }
+  if (existsSync(program)) return program;
+  const advice = 'on Linux, `npm run build:native` builds it';
+  throw new GateError('GATE_NOT_BUILT', `\`${program}\` is not there; ${advice}`);
+}
+
+/** The new process has one end of its connection from the beginning, so that nothing has to be waited for. */
+function startKeeper(flags: readonly string[], isDetached: boolean): KeeperConnection {
+  const program = keeperProgram();
   const [, socket] = flags;
   if (socket !== undefined) makeFolderOf(socket);
   const keeper = spawn(program, ['--connection', '3', ...flags], {

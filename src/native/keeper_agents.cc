@@ -25,12 +25,12 @@ std::string refusal(const char* code, const std::string& message) {
 
 }  // namespace
 
-/// Its first byte says what a frame is: `H`ello, `P`ublish, `A`dopt, `S`tats, `K` for confirm, `C`lose.
+/// Its first byte says what a frame is: `H`ello, `P`ublish, `A`dopt, `S`tats, s`T`atus, `K` for confirm, `C`lose.
 bool Keeper::handle(Client* client, std::string_view frame) {
   const char kind = frame.empty() ? '\0' : frame.front();
   if (!frame.empty()) frame.remove_prefix(1);
   if (kind == 'H') return hello(client, frame);
-  if (kind == 'S' || kind == 'A') {
+  if (kind == 'S' || kind == 'T' || kind == 'A') {
     frame = std::string_view(frame.data() - 1, frame.size() + 1);
     return answer(client, frame);
   }
@@ -113,6 +113,8 @@ bool Keeper::answer(Client* client, std::string_view frame) {
     if (!fields.isWhole() || !client->is_agent) return false;
     const std::string cgroup = gate_->adopt(key, pid);
     if (!cgroup.empty()) value = quoted(cgroup);
+  } else if (kind == 'T') {
+    value = status();
   } else if (gate_ != nullptr) {
     value = jsonOf(gate_->stats());
   }
@@ -127,6 +129,16 @@ bool Keeper::confirm(std::string_view frame) {
   const uint64_t sequence = fields.number(8);
   while (!unconfirmed_.empty() && unconfirmed_.front().sequence <= sequence) unconfirmed_.pop_front();
   return fields.isWhole();
+}
+
+std::string Keeper::status() {
+  Json object;
+  object.number("pid", getpid()).flag("hasAgent", agent() != nullptr).number("unconfirmed", uint64_t{unconfirmed_.size()});
+  if (gate_ != nullptr) {
+    object.raw("settings", jsonOf(gate_->settings())).raw("stats", jsonOf(gate_->stats()));
+    object.raw("gate", jsonOf(gate_->status()));
+  }
+  return object.done();
 }
 
 void Keeper::tell() {

@@ -1,4 +1,5 @@
 // d4c-gate-keeper [--socket PATH] [--connection FD]: the program. The agent starts it, or an init system does.
+// d4c-gate-keeper --probe: what this kernel offers.
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -10,6 +11,7 @@
 
 #include "keeper.h"
 #include "keeper_log.h"
+#include "probe.h"
 
 namespace {
 
@@ -30,12 +32,16 @@ void askToBeSpared() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--probe") == 0) {
+    const std::string found = d4c::probe() + "\n";
+    return write(STDOUT_FILENO, found.data(), found.size()) == static_cast<ssize_t>(found.size()) ? 0 : 1;
+  }
   d4c::KeeperOptions options;
   for (int i = 1; i < argc; i += 2) {
     const bool is_socket = std::strcmp(argv[i], "--socket") == 0;
     const bool is_connection = std::strcmp(argv[i], "--connection") == 0;
     if (i + 1 >= argc || (!is_socket && !is_connection)) {
-      d4c::sayError("usage: d4c-gate-keeper [--socket PATH] [--connection FD]");
+      d4c::sayError("usage: d4c-gate-keeper [--socket PATH] [--connection FD], or --probe");
       return 2;
     }
     if (is_socket) options.socket_path = argv[i + 1];

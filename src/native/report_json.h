@@ -11,6 +11,8 @@ namespace d4c {
 
 std::string jsonOf(const Report& report);
 std::string jsonOf(const GateStats& stats);
+std::string jsonOf(const GateStatus& status);
+std::string jsonOf(const LiveSettings& settings);
 std::string jsonOf(const std::vector<Fired>& fired);
 
 }  // namespace d4c

@@ -57,6 +57,7 @@ void Reports::add(KernelEvent&& event) {
       ++dropped_;
       Tally& tally = failures_[static_cast<size_t>(Failure::kEventReportDropped)];
       tally.detail = event.path;
+      ++totals_[static_cast<size_t>(Failure::kEventReportDropped)];
       if (++tally.count > 1) return;
     }
   }
@@ -77,6 +78,7 @@ void Reports::fail(Failure failure, std::string detail) {
     const std::lock_guard<std::mutex> lock(mutex_);
     Tally& tally = failures_[static_cast<size_t>(failure)];
     tally.detail = std::move(detail);
+    ++totals_[static_cast<size_t>(failure)];
     if (++tally.count > 1) return;
   }
   wake_();
@@ -103,6 +105,20 @@ std::vector<Report> Reports::take(size_t max_events) {
     events_.pop_front();
   }
   return taken;
+}
+
+std::vector<std::pair<const char*, uint64_t>> Reports::totals() const {
+  std::vector<std::pair<const char*, uint64_t>> totals;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 0; i < kFailureCount; ++i) {
+    if (totals_[i] > 0) totals.emplace_back(nameOf(static_cast<Failure>(i)), totals_[i]);
+  }
+  return totals;
+}
+
+size_t Reports::waiting() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return events_.size();
 }
 
 void Reports::giveBack(std::deque<KernelEvent> events) {

@@ -137,12 +137,16 @@ class Reports {
   /// Events that were taken and came to nobody. They are the next ones.
   void giveBack(std::deque<KernelEvent> events);
 
+  /// How often what failed since the beginning; without what never did.
+  std::vector<std::pair<const char*, uint64_t>> totals() const;
+  /// Events that nobody has taken.
+  size_t waiting() const;
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
   const size_t max_events_;
   const std::function<void()> wake_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::deque<Report> notices_;
   std::deque<KernelEvent> events_;
   bool listens_ = true;
@@ -152,6 +156,7 @@ class Reports {
     std::string detail;
   };
   std::array<Tally, kFailureCount> failures_;
+  std::array<uint64_t, kFailureCount> totals_{};
   std::atomic<uint64_t> dropped_{0};
 };
 

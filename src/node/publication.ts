@@ -5,7 +5,9 @@
  */
 
 import type { GateMode } from '../native/contract.ts';
-import type { BoundPolicy, BoundSection } from '../policy/types.ts';
+import { fanotify } from '../policy/blockRules.ts';
+import { operationsOf } from '../policy/conditions.ts';
+import type { BoundPolicy, BoundSection, FileOperation, ProcessOperation } from '../policy/types.ts';
 import type { ContainerIdentity } from './identity.ts';
 
 export interface Publication {
@@ -21,12 +23,46 @@ export interface PolicyNames {
   readonly id: string;
   readonly file: readonly string[];
   readonly process: readonly string[];
+  /** What its `block` responses come to, for each match selector and operation. */
+  readonly blocks: readonly RuleOutcome[];
 }
+
+export interface RuleOutcome {
+  readonly selector: string;
+  readonly operation: Operation;
+  /** `prevented`: refused before it happens. `detected`: told after it has happened. */
+  readonly outcome: 'prevented' | 'detected';
+}
+
+type Operation = FileOperation | ProcessOperation;
 
 const version = 1;
 
 export function namesOf({ id, file, process }: BoundPolicy): PolicyNames {
-  return { id, file: selectorNames(file), process: selectorNames(process) };
+  return {
+    id,
+    file: selectorNames(file),
+    process: selectorNames(process),
+    blocks: [...outcomesOf(file, operationsOf.file), ...outcomesOf(process, operationsOf.process)],
+  };
+}
+
+function outcomesOf<S extends { readonly name: string; readonly operation?: readonly Operation[] }>(
+  { selectors, responses }: BoundSection<S>,
+  every: readonly Operation[],
+): RuleOutcome[] {
+  const blocked = new Set(
+    responses.filter(({ actions }) => actions.includes('block')).flatMap(({ match }) => match),
+  );
+  return [...blocked].flatMap((index) => {
+    const selector = selectors[index]?.selector;
+    if (selector === undefined) return [];
+    return (selector.operation ?? every).map((operation) => ({
+      selector: selector.name,
+      operation,
+      outcome: fanotify.cannotDeny.has(operation) ? ('detected' as const) : ('prevented' as const),
+    }));
+  });
 }
 
 function selectorNames<S extends { readonly name: string }>({ selectors }: BoundSection<S>): string[] {

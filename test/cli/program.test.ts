@@ -22,12 +22,12 @@ function d4cGate(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Finished>
 test('help lists every subcommand and ends with 0', async () => {
   const { code, stdout } = await d4cGate(['help']);
   assert.equal(code, 0);
-  for (const name of ['check', 'explain', 'serve', 'node', 'version', 'help'])
+  for (const name of ['check', 'explain', 'serve', 'node', 'status', 'version', 'help'])
     assert.match(stdout, new RegExp(`^ {2}${name}\\b`, 'm'));
 });
 
 test('each subcommand explains itself', async () => {
-  for (const name of ['check', 'explain', 'serve', 'node', 'version']) {
+  for (const name of ['check', 'explain', 'serve', 'node', 'status', 'version']) {
     const { code, stdout } = await d4cGate([name, '--help']);
     assert.equal(code, 0, name);
     assert.match(stdout, /Usage: d4c-gate /);

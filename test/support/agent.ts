@@ -3,6 +3,8 @@
 import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { GateStats } from '../../src/native/gate.ts';
+import { readKeeperStatus } from '../../src/native/keeperStatus.ts';
 import { eventually } from './programs.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
@@ -17,6 +19,8 @@ export interface TestAgent {
   setPolicy(id: string, text: string | null): Promise<void>;
   /** Every document written so far. */
   documents(): Promise<WrittenDocument[]>;
+  /** The keeper's numbers (`d4c-gate status`), when the agent was told where it listens. */
+  status(): Promise<Partial<GateStats>>;
   /** Sends the signal and gives the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
@@ -24,7 +28,7 @@ export interface TestAgent {
 /** The fields of a document that tests look at. */
 export interface WrittenDocument {
   readonly message: string;
-  readonly event: { kind: string; action: string; type: string[]; dataset: string };
+  readonly event: { kind: string; sequence: number; action: string; type: string[]; dataset: string };
   readonly container: { id: string; image?: { name: string; tag: string[] } };
   readonly cloud_defend: { package_policy_id: string; matched_selectors: string[]; hook_point: string };
   readonly d4c_gate: { outcome: string; mode: string };
@@ -95,6 +99,10 @@ export async function startAgent(
           .filter((line) => line.endsWith('}'))
           .map((line) => JSON.parse(line)),
       );
+    },
+    async status() {
+      const socket = flags[flags.indexOf('--keeper-socket') + 1] ?? '';
+      return (await readKeeperStatus(socket)).stats ?? {};
     },
     stop(signal = 'SIGTERM') {
       agent.kill(signal);

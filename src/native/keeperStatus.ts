@@ -1,0 +1,93 @@
+/** What a keeper says of itself to whoever asks, without being its agent. */
+
+import { spawnSync } from 'node:child_process';
+import { GateError } from '../errors.ts';
+import type { GateMode, GateStats, OnAgentLoss, OnDeadline } from './contract.ts';
+import { frameOf, frameReader, number } from './frames.ts';
+import { connectKeeper, keeperProgram } from './keeperProgram.ts';
+
+export interface KeeperStatus {
+  readonly pid: number;
+  readonly hasAgent: boolean;
+  /** Events that were sent to the agent and are not written yet. */
+  readonly unconfirmed: number;
+  /** Absent until an agent has opened the gate. */
+  readonly settings?: {
+    readonly mode: GateMode;
+    readonly holdMs: number;
+    readonly onUnknown: 'allow' | 'deny';
+    readonly onAgentLoss: OnAgentLoss;
+    readonly deadlineMs: number;
+    readonly onDeadline: OnDeadline;
+  };
+  readonly stats?: GateStats;
+  readonly gate?: {
+    readonly containers: readonly ContainerStatus[];
+    /** Verdicts by how long they took: number n counts those below 2^n microseconds that the one before does not. */
+    readonly latencies: readonly number[];
+    readonly failures: Readonly<Record<string, number>>;
+    readonly readers: number;
+    readonly keptReaders: number;
+    readonly eventsWaiting: number;
+  };
+}
+
+export interface ContainerStatus {
+  readonly key: number;
+  readonly mountPoint: string;
+  readonly cgroup: string;
+  readonly pid: number;
+  readonly isPublished: boolean;
+  readonly hasTable: boolean;
+  readonly enforces: boolean;
+  readonly generation: number;
+  /** What is marked: with `nothing`, no operation costs anything. */
+  readonly watch: 'nothing' | 'exec' | 'execAndOpen';
+  readonly sharesGroup: boolean;
+  /** Events that wait for policies. */
+  readonly held: number;
+  /** What was published with the table. */
+  readonly context?: string;
+}
+
+/** What a kernel offers; a feature that is missing says why. */
+export interface Probe {
+  readonly kernel: string;
+  readonly features: Readonly<Record<string, { readonly isThere: boolean; readonly reason?: string }>>;
+  readonly maxUserGroups: string;
+  readonly openFiles: number;
+}
+
+const deadlineMs = 5_000;
+
+/** @throws KEEPER_UNREACHABLE, GATE_NOT_PERMITTED */
+export async function readKeeperStatus(socket: string): Promise<KeeperStatus> {
+  const { stream } = await connectKeeper({ how: 'join', socket });
+  const read = frameReader();
+  const answer = new Promise<KeeperStatus>((resolve, reject) => {
+    const fail = (why: string): void =>
+      reject(new GateError('KEEPER_UNREACHABLE', `no answer at \`${socket}\`: ${why}`));
+    const limit = setTimeout(() => fail('the deadline has passed'), deadlineMs);
+    stream.on('data', (chunk: Buffer) => {
+      for (const frame of read(chunk)) {
+        clearTimeout(limit);
+        resolve((frame as { value: KeeperStatus }).value);
+      }
+    });
+    stream.on('error', (error) => fail(error.message));
+    stream.on('close', () => fail('the connection was closed'));
+  });
+  stream.write(frameOf('T', number(1, 4)));
+  return await answer.finally(() => stream.destroy());
+}
+
+/** @throws GATE_NOT_BUILT, GATE_UNSUPPORTED, KEEPER_FAILED */
+export function probeKernel(): Probe {
+  const { status, stdout, error } = spawnSync(keeperProgram(), ['--probe'], {
+    encoding: 'utf8',
+    timeout: deadlineMs,
+  });
+  if (status !== 0)
+    throw new GateError('KEEPER_FAILED', `cannot probe the kernel: ${error?.message ?? status}`);
+  return JSON.parse(stdout);
+}

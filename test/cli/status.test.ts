@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { statusOf, statusText } from '../../src/cli/statusText.ts';
+import type { KeeperStatus } from '../../src/native/keeperStatus.ts';
+import { namesOf, writePublication } from '../../src/node/publication.ts';
+import { bind } from '../../src/policy/bind.ts';
+import { compile } from '../../src/policy/compile.ts';
+import { readPolicy } from '../../src/policy/read.ts';
+import { identityWith } from '../node/identities.ts';
+import { run } from '../support/programs.ts';
+
+const main = join(import.meta.dirname, '../../src/main.ts');
+const status = (...args: string[]) => run(process.execPath, [main, 'status', ...args]);
+const onLinux = process.platform === 'linux' ? undefined : 'needs Linux';
+
+test('says that no keeper answers', { skip: onLinux }, async () => {
+  const { exitCode, stderr } = await status('--keeper-socket', join(tmpdir(), 'no-such-keeper.sock'));
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /no keeper answers at .*no-such-keeper\.sock.*\(KEEPER_UNREACHABLE\)/);
+});
+
+test('--probe needs no gate, no keeper and no root', { skip: onLinux }, async () => {
+  const { exitCode, stdout } = await status('--probe', '--output', 'json');
+  assert.equal(exitCode, 0);
+  const { features, kernel } = JSON.parse(stdout);
+  assert.match(kernel, /^\d+\./);
+  for (const name of ['openEvents', 'execEvents', 'changesWithNames', 'pidfd', 'memfdNoexec', 'bpfLsm']) {
+    const { isThere, reason } = features[name];
+    assert.equal(typeof isThere, 'boolean', name);
+    assert.equal(isThere, reason === undefined, name);
+  }
+  assert.match((await status('--probe')).stdout, /^Linux .*\n(yes|no ) {2}opens can be refused/);
+});
+
+test('--probe says what is missing where a process may do nothing', { skip: onLinux }, async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('needs root, to become somebody else');
+  const program = join(import.meta.dirname, '../../build/Release/d4c-gate-keeper');
+  const nobody = ['--reuid', '65534', '--regid', '65534', '--clear-groups', '--bounding-set', '-all'];
+  const { exitCode, stdout } = await run('setpriv', [...nobody, program, '--probe']);
+  assert.equal(exitCode, 0);
+  const { features } = JSON.parse(stdout);
+  assert.deepEqual(features.openEvents, {
+    isThere: false,
+    reason: 'fanotify_init: Operation not permitted',
+  });
+});
+
+const { policy } = readPolicy(
+  JSON.stringify({
+    file: {
+      selectors: [{ name: 'logs', operation: ['modifyFile', 'deleteFile'], targetFilePath: ['/var/log/**'] }],
+      responses: [{ match: ['logs'], actions: ['alert', 'block'] }],
+    },
+  }),
+  { mode: 'lenient' },
+);
+assert.ok(policy);
+const identity = identityWith({});
+const context = writePublication({
+  generation: 3,
+  mode: 'enforce',
+  identity,
+  policies: [namesOf(bind(compile('logs', policy), identity.workload))],
+});
+
+const told: KeeperStatus = {
+  pid: 7,
+  hasAgent: false,
+  unconfirmed: 2,
+  settings: {
+    mode: 'enforce',
+    holdMs: 2000,
+    onUnknown: 'allow',
+    onAgentLoss: 'keep',
+    deadlineMs: 200,
+    onDeadline: 'rules',
+  },
+  stats: {
+    ...{ verdicts: 100, denied: 5, unknown: 1, late: 0 },
+    ...{ held: 0, groups: 1, roots: 1, eventsDropped: 0 },
+  },
+  gate: {
+    containers: [
+      {
+        ...{ key: 1, mountPoint: '/run/x/rootfs', cgroup: '/x', pid: 9, isPublished: true, hasTable: true },
+        ...{ enforces: true, generation: 3, watch: 'execAndOpen', sharesGroup: false, held: 0, context },
+      },
+    ],
+    latencies: [0, 0, 0, 0, 60, 39, 0, 0, 0, 0, 1],
+    failures: { container_unknown: 1 },
+    readers: 2,
+    keptReaders: 0,
+    eventsWaiting: 1,
+  },
+};
+
+test('names containers and policies, and says what each rule comes to', () => {
+  const text = statusText(statusOf(told));
+  assert.match(text, /NO AGENT is there/);
+  assert.match(text, /half below 16 us, 99 % below 32 us, all below 1024 us/);
+  assert.match(text, /3 wait to be written/);
+  assert.match(text, /container_unknown 1/);
+  assert.match(text, /registry\.example\/web.*: enforced, watched: execAndOpen/);
+  assert.match(
+    text,
+    /policy logs\n {4}block logs: modifyFile is prevented\n {4}block logs: deleteFile is detected/,
+  );
+});
+
+test('a keeper to which no agent has come has no gate', () => {
+  assert.match(statusText({ pid: 7, hasAgent: false, unconfirmed: 0 }), /not open: no agent has come yet/);
+});
