@@ -1,5 +1,5 @@
 /**
- * The image for tests: built once for what is in the source tree, and kept in `build/test-image` until that changes.
+ * The image for tests: built once for what is in the source tree, and kept in `node_modules/.cache` until that changes.
  * Takes about two minutes when it has to be built.
  */
 
@@ -11,7 +11,8 @@ import { missingPackages } from './packages.ts';
 import { run } from './programs.ts';
 
 const root = join(import.meta.dirname, '../..');
-const folder = join(root, 'build/test-image');
+// Not in `build`, which node-gyp empties when the addon is built afresh.
+const folder = join(root, 'node_modules/.cache/d4c-gate-image');
 
 /** What buildah and debootstrap are called in Debian. */
 export const imagePrograms = { buildah: 'buildah', debootstrap: 'debootstrap' };
