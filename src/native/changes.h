@@ -49,7 +49,8 @@ class Changes {
     std::shared_ptr<Root> root;
     std::string path;
   };
-  /// A creation that an open may have made, which is then told with the open.
+  /// A creation that an open may have made, which is then told with the open; or a modification, of a file of which it is
+  /// known only a moment later.
   struct Pending {
     std::shared_ptr<Root> root;
     Change change;
@@ -74,6 +75,8 @@ class Changes {
 
   // What one event says (changes_take.cc).
   void takeName(const Place& place, int mount, const FidEvent& event, std::string_view name, bool was_moved_here);
+  void takeCopy(const Place& place, Change change);
+  bool settleCopy(const Pending& pending, bool is_over);
   void takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidEvent* next);
   void takeAttributes(const Place& place, int mount, const FidEvent& event);
   void takeDeletion(const Place& place, int mount, const FidEvent& event, std::string_view name);

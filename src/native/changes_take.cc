@@ -63,7 +63,7 @@ void Changes::takeName(const Place& place, int mount, const FidEvent& event, std
   // KERNEL: a file of the image appears under its own name when it is copied up, and under another one when it is linked.
   // What is made where a name of the image was deleted comes from overlayfs's own folder.
   if (was_moved_here ? change.is_copied_up && !is_linked : isInImage(upper, change.path) && upper.showsImage(change.path)) {
-    if (S_ISREG(change.file.st_mode)) upper.noteCopiedUp(change.file.st_ino);
+    if (S_ISREG(change.file.st_mode)) takeCopy(place, std::move(change));
     return;
   }
   change.operations = creationOf(change.file);
@@ -84,8 +84,42 @@ void Changes::takeName(const Place& place, int mount, const FidEvent& event, std
   pending_.push_back(std::move(pending));
 }
 
+/// A file of the image was copied up: by an open to write, which is told as such, by a change of its attributes, or by
+/// truncate(2), which nothing else tells of. Watching for writes would: it doubles the cost of every write on the node.
+void Changes::takeCopy(const Place& place, Change change) {
+  place.root->upper.noteCopiedUp(change.file.st_ino);
+  if (place.root->upper.isWriter(change.tid, change.path)) return;
+  change.kind = ChangeKind::kModification;
+  change.is_copied_up = true;
+  change.operations = change.isExecutable() ? kModifyFile | kModifyExecutable : kModifyFile;
+  if (!hooks_.concerns(*place.root, change)) return;
+  Process process;
+  if (readProcess(change.tid, &process)) change.process = std::move(process);
+  Pending pending{place.root, std::move(change), Clock::now()};
+  if (!settleCopy(pending, false)) pending_.push_back(std::move(pending));
+}
+
+/// Whether it is known what was copied for.
+bool Changes::settleCopy(const Pending& pending, bool is_over) {
+  const Change& change = pending.change;
+  Upper& upper = pending.root->upper;
+  const Descriptor now = Upper::openIn(upper.directory, change.path);
+  const Descriptor image = upper.openInImage(change.path);
+  struct stat found {};
+  struct stat of_image {};
+  const bool is_there = now && image && fstat(now.get(), &found) == 0 && fstat(image.get(), &of_image) == 0;
+  if (!is_there || found.st_ino != change.file.st_ino) return true;
+  // First it is copied, and then it gets its new size.
+  if (found.st_size == of_image.st_size) return is_over || Clock::now() - pending.since > kShortest;
+  Change changed = change;
+  changed.file = found;
+  tell(*pending.root, changed);
+  return true;
+}
+
 /// Whether it is known what the creation was, and was told or need not be. `is_over`: its task went on since.
 bool Changes::settleOne(const Pending& pending, bool is_over) {
+  if (pending.change.kind == ChangeKind::kModification) return settleCopy(pending, is_over);
   const Change& change = pending.change;
   Upper& upper = pending.root->upper;
   if (const auto mode = upper.takeClaim(change.tid, change.file.st_ino)) {

@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "proc_file.h"
+
 namespace d4c {
 
 namespace {
@@ -65,6 +67,7 @@ bool Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_follow, 
     Task& known = tasks_[tid];
     expected = std::move(known.loader);
     task.program = std::move(known.program);
+    task.unread_program = std::move(known.unread_program);
     known = std::move(task);
   }
   if (expected.empty()) return false;
@@ -74,16 +77,42 @@ bool Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_follow, 
   return loader && fstat(loader.get(), &named) == 0 && named.st_ino == opened.inode && named.st_dev == deviceOf(file);
 }
 
-void Execs::ran(pid_t tid, Process program) {
+void Execs::runs(pid_t tid, Process program) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = tasks_.find(tid);
-  if (found != tasks_.end()) found->second.program = std::move(program);
+  if (found == tasks_.end()) return;
+  found->second.unread_program.reset();
+  found->second.program = std::move(program);
 }
 
-std::optional<Process> Execs::lastProgram(pid_t tid) const {
+void Execs::runs(pid_t tid, Descriptor program) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = tasks_.find(tid);
-  return found == tasks_.end() ? std::nullopt : found->second.program;
+  if (found != tasks_.end()) found->second.unread_program = std::move(program);
+}
+
+void Execs::readProgram(pid_t tid, Task* task) {
+  if (!task->unread_program) return;
+  Process program;
+  program.pid = tid;
+  if (readPath(task->unread_program.get(), &program.executable)) {
+    program.name = nameOfProgram(program.executable);
+    task->program = std::move(program);
+  }
+  task->unread_program.reset();
+}
+
+void Execs::settle(pid_t tid) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (const auto found = tasks_.find(tid); found != tasks_.end()) readProgram(tid, &found->second);
+}
+
+std::optional<Process> Execs::lastProgram(pid_t tid) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = tasks_.find(tid);
+  if (found == tasks_.end()) return std::nullopt;
+  readProgram(tid, &found->second);
+  return found->second.program;
 }
 
 bool Execs::isOpenOfExec(pid_t tid, const Opened& opened) {

@@ -31,10 +31,14 @@ class Execs {
   /// Whether the task's plain open of this file is the second half of what `begin` took in. True once for each.
   bool isOpenOfExec(pid_t tid, const Opened& opened);
 
-  /// Remembers what the task runs from now on: it may have ended when somebody asks who it was.
-  void ran(pid_t tid, Process program);
+  /// Remembers what the task runs from now on: it may have ended when somebody asks who it was. To be called before the
+  /// answer, since the task may do something right after.
+  void runs(pid_t tid, Process program);
+  /// As `runs`, of a file whose path is read when somebody asks or `settle` is called, so that the task need not wait for it.
+  void runs(pid_t tid, Descriptor program);
+  void settle(pid_t tid);
   /// What was remembered of the task last.
-  std::optional<Process> lastProgram(pid_t tid) const;
+  std::optional<Process> lastProgram(pid_t tid);
 
  private:
   struct Task {
@@ -43,8 +47,11 @@ class Execs {
     bool awaits_open = false;
     std::chrono::steady_clock::time_point since;
     std::optional<Process> program;
+    Descriptor unread_program;
   };
-  mutable std::mutex mutex_;
+  static void readProgram(pid_t tid, Task* task);
+
+  std::mutex mutex_;
   std::unordered_map<pid_t, Task> tasks_;
 };
 

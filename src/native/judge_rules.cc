@@ -80,15 +80,11 @@ void Judge::allowExec(Case* one, bool is_loader) {
     answer(&one->envelope, Verdict::kAllow);
     return;
   }
-  // A copy, since the event's own descriptor is closed with the answer, and nobody shall wait for what follows.
-  const Descriptor copy(one->path.empty() ? fcntl(file, F_DUPFD_CLOEXEC, 0) : -1);
+  // A copy, since the event's own descriptor is closed with the answer, and nobody shall wait for its path to be read.
+  const pid_t tid = one->envelope.tid();
+  one->container.execs.runs(tid, Descriptor(fcntl(file, F_DUPFD_CLOEXEC, 0)));
   answer(&one->envelope, Verdict::kAllow);
-  Process program;
-  program.pid = one->envelope.tid();
-  if (!one->path.empty()) program.executable = one->path;
-  if (copy && !readPath(copy.get(), &program.executable)) return;
-  program.name = nameOfProgram(program.executable);
-  one->container.execs.ran(program.pid, std::move(program));
+  one->container.execs.settle(tid);
 }
 
 void Judge::judgeOpen(Case* one) {
@@ -111,6 +107,7 @@ void Judge::judgeOpen(Case* one) {
 
   // What is not certain may be changed after it was read: a block rule takes it as creating and writing.
   const OpenIntent intent = read.certain ? read : OpenIntent{};
+  if (intent.writes) one->root.upper.noteWriter(one->envelope.tid(), one->path);
   const Created created = createdByThisOpen(*one, intent);
   const auto decide = [&](const OpenIntent& how, uint8_t* operations) {
     *operations = operationsOf(how, one->file, created != Created::kNo, created == Created::kYes);
@@ -191,11 +188,11 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   const bool is_denied = event.verdict == Verdict::kDeny;
   const auto readParent = [&] { return event.process.parent != 0 && parents_.read(event.process.parent, &event.parent); };
   if (is_denied) event.has_parent = readParent();
+  if (envelope.isExec() && !is_denied) one->container.execs.runs(event.tid, Process(event.process));
   bool is_late = false;
   event.verdict = answer(&envelope, event.verdict, &is_late);
   event.outcome = event.verdict == Verdict::kDeny ? Outcome::kPrevented : Outcome::kDetected;
   if (is_late) event.decided_by = KernelEvent::DecidedBy::kDeadline;
-  if (envelope.isExec() && !is_denied) one->container.execs.ran(event.tid, event.process);
   if (!is_denied) event.has_parent = readParent();
   event.path = std::move(one->path);
   if (one->reason == Reason::kNone) return reports_->add(std::move(event));

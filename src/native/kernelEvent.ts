@@ -49,7 +49,7 @@ export interface TableDecision {
  * `exec`: a file opened for execution, also a script's interpreter. `open`: created or opened for writing. Both are told
  * before they happen, and so is `load`: a program opened by a loader (ld.so) that was called to run it. What follows is
  * told after it has happened. `creation`: by mknod or symlink, or an unnamed file that was
- * given a name. `attributes`: the first execute bit came to a file. `modification`: truncated without an open.
+ * given a name. `attributes`: the first execute bit came to a file. `modification`: a file of the image was truncated without an open.
  */
 export type EventKind =
   | 'exec'

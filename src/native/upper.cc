@@ -93,6 +93,18 @@ std::optional<mode_t> Upper::takeClaim(pid_t tid, uint64_t inode) {
   return claim.mode;
 }
 
+void Upper::noteWriter(pid_t tid, const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (writers_.size() >= kMaxClaims) writers_.clear();
+  writers_[tid] = path;
+}
+
+bool Upper::isWriter(pid_t tid, const std::string& path) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = writers_.find(tid);
+  return found != writers_.end() && found->second == path;
+}
+
 std::optional<bool> Upper::wasExecutable(uint64_t inode) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = executables_.find(inode);

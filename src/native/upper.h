@@ -54,6 +54,11 @@ class Upper {
   /// The file's mode when it was created by an open that was decided. Forgets it.
   std::optional<mode_t> takeClaim(pid_t tid, uint64_t inode);
 
+  /// Remembers that the task is about to open the file to write, and tells whether that is what it did last: the open copies a
+  /// file of the image up.
+  void noteWriter(pid_t tid, const std::string& path);
+  bool isWriter(pid_t tid, const std::string& path) const;
+
   /// Whether the file of the upper directory had an execute bit when it was last looked at; nothing when it never was.
   std::optional<bool> wasExecutable(uint64_t inode) const;
   /// Whether every executable that is there was looked at, so that what is not known had no execute bit.
@@ -103,6 +108,7 @@ class Upper {
   size_t containments_ = 0;
   std::unordered_map<uint64_t, Compared> compared_;
   std::map<std::pair<pid_t, uint64_t>, Claim> claims_;
+  std::unordered_map<pid_t, std::string> writers_;
   std::unordered_map<uint64_t, bool> executables_;
   std::unordered_set<uint64_t> copied_up_;
   bool has_learned_ = false;

@@ -23,6 +23,7 @@ const tables: Record<Rule, () => string> = {
       },
     }),
   exec: () => execTable(['/usr/bin/linked'], ['alert', 'block']),
+  modify: () => fileTable(['modifyFile'], ['/etc/**'], ['alert', 'block']),
   delete: () => fileTable(['deleteFile'], ['/etc/**'], ['alert', 'block']),
 };
 

@@ -9,8 +9,11 @@ import type { Outcome } from '../../src/events/observation.ts';
 import type { Container } from '../support/containers.ts';
 import { must } from '../support/programs.ts';
 
-/** `drift`: blocks createExecutable and modifyExecutable everywhere. `exec`: blocks executing /usr/bin/linked. */
-export type Rule = 'drift' | 'exec' | 'delete';
+/**
+ * `drift`: blocks createExecutable and modifyExecutable everywhere. `exec`: blocks executing /usr/bin/linked. `modify` and
+ * `delete` block those of files below /etc.
+ */
+export type Rule = 'drift' | 'exec' | 'modify' | 'delete';
 
 export interface Bypass {
   readonly way: string;
@@ -218,6 +221,27 @@ export const bypasses: readonly Bypass[] = [
       'the kernel raises no event for a file without a name: set `vm.memfd_noexec=2` (Linux 6.3) on the node or in the pod, or use BPF LSM',
     attempt: (c) => ran(c, '/bin/opener', 'memory', '/bin/busybox', 'echo', 'ran'),
     path: '/memfd',
+  },
+  {
+    way: 'a program of the image is changed by truncate(2), without an open',
+    rule: 'drift',
+    outcome: 'contained',
+    succeeds: false,
+    answer: 'it is not executed any more',
+    attempt: (c) =>
+      shRan(c, '/bin/opener truncate /usr/bin/linked 2000000; sleep 0.1; /usr/bin/linked echo ran'),
+    path: '/usr/bin/linked',
+  },
+  {
+    way: 'a file that the container itself has made is cut by truncate(2), without an open',
+    rule: 'modify',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'seeing it would take watching for every write on the filesystem; a program that is cut so is refused by drift',
+    before: (c) => c.sh('echo text > /etc/own'),
+    attempt: async (c) => (await c.exec('/bin/opener', 'truncate', '/etc/own', '1')).stdout === 'ok\n',
+    path: '/etc/own',
   },
   {
     way: 'a file is deleted under a rule that blocks `deleteFile`',

@@ -1,7 +1,8 @@
 /** What happens without a permission event: what the gate tells of links, renames, deletions and modes. */
 
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
@@ -44,6 +45,9 @@ describe('rules that report', { skip }, () => {
     for (const [name, mode] of [
       ['plain', 0o644],
       ['program', 0o755],
+      ['cut', 0o644],
+      ['kept', 0o644],
+      ['kept-too', 0o644],
     ] as const) {
       await writeFile(join(host.folder, 'image/work', name), 'of the image', { mode });
     }
@@ -141,6 +145,15 @@ describe('rules that report', { skip }, () => {
       ],
     ],
     [
+      'truncate of a file of the image, and no other change that copies it up',
+      [
+        ['truncate', '/work/cut', '3'],
+        ['open', '/work/kept', '0', 'WRONLY', 'TRUNC'],
+        ['chmod', '/work/kept-too', '600'],
+      ],
+      ['modification /work/cut: modifyFile', 'open /work/kept: modifyFile'],
+    ],
+    [
       'unlink of new files and of those of the image',
       [
         ['unlink', '/work/b', '-'],
@@ -178,6 +191,27 @@ describe('rules that report', { skip }, () => {
     await writeFile(path, '#!/bin/sh\n', { mode: 0o755 });
     await must('mv', [path, `${path}-moved`]);
     assert.deepEqual(await told(), []);
+  });
+
+  test('what the kernel’s queue could not hold is counted, and what comes next is told right', async () => {
+    await container.sh('cat /bin/busybox > /work/before-loss');
+    await gate.event(({ path }) => path === '/work/before-loss');
+    const flooding = opener(container, 'flood', '/work', '20000');
+    const work = join(host.folder, id, 'rootfs/work');
+    await eventually('it runs', () => existsSync(join(work, 'started')));
+    const keeper = Number((await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8')).trim());
+    process.kill(keeper, 'SIGSTOP');
+    try {
+      await mkdir(join(work, 'go'));
+      assert.equal(await flooding, 'ok');
+    } finally {
+      process.kill(keeper, 'SIGCONT');
+    }
+    await eventually('the loss is counted', () =>
+      gate.failures.splice(0).some(({ failure }) => failure === 'changes_lost'),
+    );
+    await opener(container, 'chmod', '/work/before-loss', '755');
+    await gate.event(({ kind, path }) => kind === 'attributes' && path === '/work/before-loss');
   });
 
   test('a flood of deletions is told, or counted as lost', async () => {

@@ -105,6 +105,13 @@ describe('a program that came to be by', { skip }, () => {
     assert.equal((await wordOn(gate, 'exec', '/tmp/hello')).reason, 'contained');
   });
 
+  test('truncate is not executed', async () => {
+    assert.equal(await opener(container, 'truncate', '/usr/bin/linked', '1000000'), 'ok');
+    assert.equal((await wordOn(gate, 'modification', '/usr/bin/linked')).outcome, 'contained');
+    assert.equal(await runs('/usr/bin/linked'), false);
+    assert.equal((await wordOn(gate, 'exec', '/usr/bin/linked')).reason, 'contained');
+  });
+
   test('mknod is not executed', async () => {
     await opener(container, 'mknod', '/tmp/node', '755');
     assert.equal((await wordOn(gate, 'creation', '/tmp/node')).outcome, 'contained');

@@ -11,6 +11,7 @@
  * opener link|symlink|rename|exchange PATH OTHER
  * opener truncate PATH SIZE         without an open
  * opener unlink PATH -
+ * opener flood FOLDER COUNT         makes FOLDER/started, waits for FOLDER/go, makes and removes COUNT files without opens
  * opener memory PATH ARG...         executes a copy of the program that has no name
  * opener mapped PATH GO             maps a file to write, waits until GO exists, writes through the mapping, ends
  * opener named FOLDER MODE PATH     an unnamed file of the folder that is given a name
@@ -189,6 +190,19 @@ static int name_unnamed(const char *folder, int mode, const char *path) {
   return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
+static int flood(const char *folder, int count) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/started", folder);
+  if (mkdir(path, 0755) != 0) return say(-1);
+  snprintf(path, sizeof path, "%s/go", folder);
+  for (int i = 0; i < 1000 && access(path, F_OK) != 0; i++) usleep(10000);
+  for (int i = 0; i < count; i++) {
+    snprintf(path, sizeof path, "%s/%d", folder, i);
+    if (mknod(path, S_IFREG | 0644, 0) != 0 || unlink(path) != 0) return say(-1);
+  }
+  return say(0);
+}
+
 static int run_from_memory(char **argv) {
   char part[65536];
   ssize_t size;
@@ -222,6 +236,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "poll") == 0 && argc > 3) return poll_open(argv[2], atoi(argv[3]), flags_of(argv + 4));
   if (strcmp(how, "memory") == 0 && argc > 2) return run_from_memory(argv + 2);
   if (argc < 4) return 2;
+  if (strcmp(how, "flood") == 0) return flood(argv[2], atoi(argv[3]));
   if (strcmp(how, "mapped") == 0) return write_mapped(argv[2], argv[3]);
   if (strcmp(how, "link") == 0) return say(link(argv[2], argv[3]));
   if (strcmp(how, "symlink") == 0) return say(symlink(argv[2], argv[3]));
