@@ -45,6 +45,7 @@
         "src/native/keeper_log.cc",
         "src/native/keeper_main.cc",
         "src/native/memory.cc",
+        "src/native/mount_kinds.cc",
         "src/native/mounts.cc",
         "src/native/opened.cc",
         "src/native/paths.cc",
@@ -55,12 +56,15 @@
         "src/native/probe.cc",
         "src/native/status.cc",
         "src/native/status_json.cc",
+        "src/native/spaces.cc",
+        "src/native/spaces_look.cc",
         "src/native/syscalls.cc",
         "src/native/table.cc",
         "src/native/table_reader.cc",
         "src/native/task.cc",
         "src/native/turn.cc",
-        "src/native/upper.cc"
+        "src/native/upper.cc",
+        "src/native/volumes.cc"
       ],
       "conditions": [["sanitize!='true'", {"ldflags": ["-static-libstdc++", "-static-libgcc"]}]]
     },

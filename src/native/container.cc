@@ -76,6 +76,11 @@ bool Container::hasMount(uint64_t mount) const {
   return std::find(mounts_.begin(), mounts_.end(), mount) != mounts_.end();
 }
 
+void Container::forgetMounts() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  mounts_.clear();
+}
+
 size_t Container::waiting() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return waiting_.size();
@@ -112,14 +117,34 @@ Watch Root::watched() {
   return watched_.value_or(Watch::kNothing);
 }
 
-int Root::watchWhatIsNeeded() {
-  const std::lock_guard<std::mutex> lock(watch_mutex_);
+Watch Root::needed() const {
   Watch needed = Watch::kNothing;
   for (const auto& container : *containers()) needed = std::max(needed, neededBy(*container->binding()));
-  if (needed == watched_) return 0;
-  const int fault = group->watch(place, needed);
-  if (fault == 0) watched_ = needed;
+  // The runtime's own opens tell when a container is set up, so that its volumes are watched before its first program.
+  const bool is_set_up = may_run || hasRun();
+  return needed == Watch::kExec && !is_set_up ? Watch::kExecAndOpen : needed;
+}
+
+int Root::watchWhatIsNeeded() {
+  const std::lock_guard<std::mutex> lock(watch_mutex_);
+  const Watch wanted = needed();
+  if (wanted == watched_) return 0;
+  const int fault = group->watch(place, wanted);
+  if (fault == 0) watched_ = wanted;
   return fault;
+}
+
+bool Root::hasRun() const {
+  const auto all = containers();
+  return std::any_of(all->begin(), all->end(), [](const auto& container) { return container->cgroup() != nullptr; });
+}
+
+bool Root::hasMember(std::string_view cgroups) const {
+  const auto all = containers();
+  return std::any_of(all->begin(), all->end(), [&](const auto& container) {
+    const auto cgroup = container->cgroup();
+    return cgroup != nullptr && !cgroup->path.empty() && cgroup->contains(cgroups);
+  });
 }
 
 }  // namespace d4c

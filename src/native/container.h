@@ -12,12 +12,14 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cgroup.h"
 #include "execs.h"
 #include "group.h"
 #include "in_container.h"
+#include "mount_kinds.h"
 #include "mounts.h"
 #include "table.h"
 #include "upper.h"
@@ -76,6 +78,8 @@ class Container {
   /// Remembers a mount that members use. It is in a mount namespace of the container.
   void rememberMount(uint64_t mount);
   bool hasMount(uint64_t mount) const;
+  /// The next exec through any mount is looked at as the first one was.
+  void forgetMounts();
 
   size_t waiting() const;
 
@@ -128,8 +132,17 @@ class Root : public std::enable_shared_from_this<Root> {
 
   /// What is watched now.
   Watch watched();
-  /// Watches what the containers' bindings need, all together. 0 or an `errno`.
+  /// What the containers' bindings need, all together.
+  Watch needed() const;
+  /// Watches that. 0 or an `errno`.
   int watchWhatIsNeeded();
+
+  /// Whether a container on it has executed something.
+  bool hasRun() const;
+  /// Whether a task with these cgroups is of a container on it.
+  bool hasMember(std::string_view cgroups) const;
+
+  MountKinds kinds;
 
  private:
   mutable std::mutex mutex_;

@@ -73,6 +73,7 @@ export type GateFailure = Extract<
   | 'path_unread'
   | 'publish_failed'
   | 'rollback_failed'
+  | 'volume_unwatched'
 >;
 
 /** Where a container's root filesystem is. */

@@ -63,10 +63,13 @@ Gate::Gate(GateOptions options)
     : options_(std::move(options)),
       settings_(options_.settings),
       reports_(options_.max_events, options_.wake),
+      spaces_(&reports_),
       judge_(settings_, &reports_,
              {[this](Root& root) { return makeContainer(root); },
               [this](const Root& root, const Container& container) { announce(root, container, false); },
               [this] { armTimer(); },
+              [this](Root& root, pid_t tid) { coverVolumes(root, tid); },
+              [this](Root& root, pid_t tid) { spaces_.cover(root, tid, Spaces::Owner::kRuntime); },
               [this](Root& root, std::shared_ptr<Container> container, Envelope envelope) {
                 putOff(root, std::move(container), std::move(envelope));
               },
@@ -117,6 +120,12 @@ bool Gate::start(GateFault* fault) {
   for (size_t i = 0; i < processors.size(); ++i) {
     startReader(processors[i], polls_[i].get());
   }
+  if (!spaces_.start()) {
+    *fault = faultOf("cannot follow the mounts of containers", "eventfd", errno);
+    close();
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return false;
+  }
   // Marks come after the readers: what is marked must be answered.
   scan(true);
   threads_.emplace_back([this] { watchMounts(); });
@@ -125,21 +134,6 @@ bool Gate::start(GateFault* fault) {
   pthread_setname_np(threads_.back().native_handle(), "d4c-watchdog");
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return true;
-}
-
-std::shared_ptr<Container> Gate::makeContainer(Root& root) {
-  auto container = std::make_shared<Container>(++last_key_, std::chrono::milliseconds(settings_.hold_ms));
-  const std::unique_lock<std::shared_mutex> lock(mutex_);
-  if (const auto found = roots_.find(root.place.device); found != roots_.end() && found->second.get() == &root) {
-    known_.emplace(container->key, Known{found->second, container});
-  }
-  return container;
-}
-
-/// Whoever is told of a container may publish for it at once, so it must be known and on its root by then.
-void Gate::announce(const Root& root, const Container& container, bool is_first) {
-  reports_.add(Report(FoundContainer{container.key, root.place.mount_point, root.place.device, root.upper_dir,
-                                     root.may_run, is_first}));
 }
 
 void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation,
@@ -158,20 +152,25 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   if (table == nullptr) known.root->may_run = true;
   auto waited = known.container->publish(
       std::make_shared<Binding>(Binding{true, std::move(table), generation, std::move(context)}));
-  if (const int error = known.root->watchWhatIsNeeded(); error != 0) {
-    reports_.fail(Failure::kMarkFailed, "`" + known.root->place.mount_point + "`: " + std::strerror(error));
-  }
+  watch(*known.root);
+  spaces_.refresh(*known.root);
   // The readers judge: a task can keep whoever does, and who publishes must not be kept.
   for (Envelope& envelope : waited) putOff(*known.root, known.container, std::move(envelope));
 }
 
 std::string Gate::adopt(uint64_t key, pid_t pid) {
-  const std::shared_lock<std::shared_mutex> lock(mutex_);
-  const auto found = known_.find(key);
+  Known known;
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    const auto found = known_.find(key);
+    if (found == known_.end()) return {};
+    known = found->second;
+  }
   const Cgroup cgroup = judge_.cgroupOf(readCgroups(pid));
-  if (found == known_.end() || cgroup.path.empty()) return {};
-  found->second.container->seat(cgroup);
-  found->second.container->pid.store(pid, std::memory_order_relaxed);
+  if (cgroup.path.empty()) return {};
+  known.container->seat(cgroup);
+  known.container->pid.store(pid, std::memory_order_relaxed);
+  spaces_.cover(*known.root, pid, Spaces::Owner::kMember);
   return cgroup.path;
 }
 
@@ -230,6 +229,7 @@ void Gate::close() {
   }
   changes_.close();
   comparing_.close();
+  spaces_.stop();
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   // Each envelope that waits is answered as it goes, and the groups are closed with the last of them.
   put_off_.clear();

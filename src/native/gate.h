@@ -37,6 +37,7 @@
 #include "judge.h"
 #include "mounts.h"
 #include "reports.h"
+#include "spaces.h"
 #include "status.h"
 
 namespace d4c {
@@ -138,6 +139,8 @@ class Gate {
   void announce(const Root& root, const Container& container, bool is_first);
   void expire(Desk* desk);
   void armTimer();
+  void watch(Root& root);
+  void coverVolumes(Root& root, pid_t tid);
   void putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope);
   void judgePutOff(Desk* desk);
 
@@ -146,6 +149,7 @@ class Gate {
   const GateOptions options_;
   LiveSettings settings_;
   Reports reports_;
+  Spaces spaces_;
   Judge judge_;
   Comparing comparing_;
   /// Of the thread that reads changes.

@@ -84,8 +84,15 @@ std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) {
   struct stat opened {};
   fstat(file, &opened);
   // KERNEL: files of an overlay whose layers lie on several filesystems have device numbers of their own.
-  const auto root = ofDevice(opened.st_dev);
-  return root != nullptr ? root : ofDevice(superblockOf(file, tid));
+  if (const auto root = ofDevice(opened.st_dev)) return root;
+  const auto mount = mountOf(file, tid);
+  if (const auto root = mount ? ofDevice(mount->device) : nullptr) return root;
+  // On a volume: by who opens it.
+  const std::string cgroups = readCgroups(tid);
+  for (const auto& root : lane.roots) {
+    if (root->hasMember(cgroups) || livesOn(tid, root->place.device)) return root;
+  }
+  return nullptr;
 }
 
 void Gate::expire(Desk* desk) {

@@ -101,6 +101,7 @@ void Gate::addRoot(const OverlayMount& mount, bool may_run) {
     auto lane = std::make_shared<Lane>(*lanes_[*name]);
     root = std::make_shared<Root>(mount, options_.host_root, may_run, lane->group);
     lane->roots.push_back(root);
+    ++lane->group->roots;
     lanes_[*name] = std::move(lane);
     roots_[mount.device] = root;
   }
@@ -108,7 +109,10 @@ void Gate::addRoot(const OverlayMount& mount, bool may_run) {
   root->add(container);
   announce(*root, *container, true);
   const int error = root->watchWhatIsNeeded();
-  if (error == 0) return;
+  if (error == 0) {
+    if (!may_run) spaces_.await(root);
+    return;
+  }
   retire(root);
   // ESTALE: it is gone again, and so is what should have been watched.
   if (error == ESTALE) return;
@@ -135,13 +139,41 @@ std::optional<uint64_t> Gate::openLane() {
   return best;
 }
 
+void Gate::watch(Root& root) {
+  const int error = root.watchWhatIsNeeded();
+  if (error != 0) reports_.fail(Failure::kMarkFailed, "`" + root.place.mount_point + "`: " + std::strerror(error));
+}
+
+/// At a first exec less may be needed than while the container was set up.
+void Gate::coverVolumes(Root& root, pid_t tid) {
+  spaces_.cover(root, tid, Spaces::Owner::kMember);
+  watch(root);
+}
+
+std::shared_ptr<Container> Gate::makeContainer(Root& root) {
+  auto container = std::make_shared<Container>(++last_key_, std::chrono::milliseconds(settings_.hold_ms));
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  if (const auto found = roots_.find(root.place.device); found != roots_.end() && found->second.get() == &root) {
+    known_.emplace(container->key, Known{found->second, container});
+  }
+  return container;
+}
+
+/// Whoever is told of a container may publish for it at once, so it must be known and on its root by then.
+void Gate::announce(const Root& root, const Container& container, bool is_first) {
+  reports_.add(Report(FoundContainer{container.key, root.place.mount_point, root.place.device, root.upper_dir,
+                                     root.may_run, is_first}));
+}
+
 void Gate::retire(const std::shared_ptr<Root>& root) {
   // Before the lock: who admits a container holds the root's lock and then takes this one.
   const auto containers = root->containers();
+  spaces_.forget(*root);
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   roots_.erase(root->place.device);
   for (auto lane = lanes_.begin(); lane != lanes_.end(); ++lane) {
     if (lane->second->group != root->group) continue;
+    --root->group->roots;
     auto rest = std::make_shared<Lane>(*lane->second);
     rest->roots.erase(std::remove(rest->roots.begin(), rest->roots.end(), root), rest->roots.end());
     if (rest->roots.empty()) {

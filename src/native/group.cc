@@ -1,6 +1,7 @@
 #include "group.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <cerrno>
@@ -53,15 +54,31 @@ int Group::watch(const OverlayPlace& place, Watch watch) const {
   return 0;
 }
 
+int Group::watchVolume(int at, bool whole_filesystem, Watch watch) const {
+  // KERNEL: a descriptor with O_PATH cannot be marked by itself; the link to it can, and leads to the same mount.
+  char link[32];
+  std::snprintf(link, sizeof link, "/proc/self/fd/%d", at);
+  const unsigned what = whole_filesystem ? FAN_MARK_FILESYSTEM : FAN_MARK_MOUNT;
+  const uint64_t wanted = watch == Watch::kExecAndOpen ? kBoth : watch == Watch::kExec ? uint64_t{FAN_OPEN_EXEC_PERM} : 0;
+  if (wanted != 0 && fanotify_mark(group_.get(), FAN_MARK_ADD | what, wanted, AT_FDCWD, link) != 0) return errno;
+  if (wanted != kBoth && roots.load() < 2) fanotify_mark(group_.get(), FAN_MARK_REMOVE | what, kBoth & ~wanted, AT_FDCWD, link);
+  return 0;
+}
+
+void Group::ignoreDevice(int directory, const char* name) const {
+  struct stat found {};
+  if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISCHR(found.st_mode)) return;
+  fanotify_mark(group_.get(), FAN_MARK_ADD | FAN_MARK_DONT_FOLLOW | kIgnore, FAN_OPEN_PERM, directory, name);
+}
+
 bool Group::marks(dev_t device) const {
-  char name[32];
-  char text[65536];
-  std::snprintf(name, sizeof name, "fdinfo/%d", group_.get());
-  readProcFile(getpid(), name, text, sizeof text);
+  char name[48];
+  std::snprintf(name, sizeof name, "/proc/self/fdinfo/%d", group_.get());
+  const std::string text = readWhole(Descriptor(::open(name, O_RDONLY | O_CLOEXEC)));
   char mark[48];
   // KERNEL: as the kernel itself encodes a device number: 20 bits of minor.
   std::snprintf(mark, sizeof mark, "fanotify sdev:%x ", (major(device) << 20) | minor(device));
-  return std::strstr(text, mark) != nullptr;
+  return text.find(mark) != std::string::npos;
 }
 
 void Group::answer(int file, Verdict verdict) const {

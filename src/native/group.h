@@ -4,6 +4,7 @@
 #include <sys/fanotify.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -41,6 +42,15 @@ class Group {
   /// Changes what of the overlay comes to this group. 0 or an `errno`; ESTALE when another filesystem is
   /// mounted there by now.
   int watch(const OverlayPlace& place, Watch watch) const;
+
+  /// As `watch`, of the mount through which `at` was opened (O_PATH), or of its whole filesystem. Where roots share the
+  /// group, what one does not need may be needed by another, so nothing is taken away.
+  int watchVolume(int at, bool whole_filesystem, Watch watch) const;
+  /// Opens of this device cost nothing from now on.
+  void ignoreDevice(int directory, const char* name) const;
+
+  /// How many root filesystems come to it.
+  mutable std::atomic<int> roots{0};
 
   /// Whether the superblock still lives: the kernel drops the mark with it. It may live on in a container's
   /// mount namespace after the host has unmounted it.

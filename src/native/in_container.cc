@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include <cerrno>
+#include <cstdio>
 
 #include "opened.h"
 
@@ -21,6 +22,12 @@ Descriptor openIn(int root, const std::string& path) {
   how.flags = O_PATH | O_CLOEXEC;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
   return Descriptor(static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+}
+
+bool removeFrom(const Descriptor& folder, const std::string& name, const struct stat& created) {
+  struct stat now {};
+  if (!folder || fstatat(folder.get(), name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0) return false;
+  return isSame(now, created) && now.st_size == 0 && unlinkat(folder.get(), name.c_str(), 0) == 0;
 }
 
 }  // namespace
@@ -40,15 +47,27 @@ Descriptor openInContainer(const OverlayPlace& place, const std::string& path) {
   return root ? openIn(root.get(), path) : Descriptor();
 }
 
+Descriptor openBelow(int directory, const std::string& path, bool cached) {
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | (cached ? RESOLVE_CACHED : 0);
+  return Descriptor(static_cast<int>(syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how)));
+}
+
 bool removeCreated(const OverlayPlace& place, const std::string& path, const struct stat& created) {
   const Descriptor root = openOverlay(place);
   const size_t slash = path.rfind('/');
   if (!root || slash == std::string::npos) return false;
-  const std::string name = path.substr(slash + 1);
-  const Descriptor folder = openIn(root.get(), path.substr(0, slash + 1));
-  struct stat now {};
-  if (!folder || fstatat(folder.get(), name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0) return false;
-  return isSame(now, created) && now.st_size == 0 && unlinkat(folder.get(), name.c_str(), 0) == 0;
+  return removeFrom(openIn(root.get(), path.substr(0, slash + 1)), path.substr(slash + 1), created);
+}
+
+bool removeCreatedBy(pid_t tid, const std::string& path, const struct stat& created) {
+  char name[32];
+  std::snprintf(name, sizeof name, "/proc/%d/root", tid);
+  const Descriptor root(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const size_t slash = path.rfind('/');
+  if (!root || slash == std::string::npos) return false;
+  return removeFrom(openBelow(root.get(), path.substr(0, slash + 1), true), path.substr(slash + 1), created);
 }
 
 bool takeExecuteBitsBack(const OverlayPlace& place, const std::string& path, const struct stat& as_seen, int64_t birth_ns) {

@@ -23,8 +23,15 @@ Descriptor openOverlay(const OverlayPlace& place);
 /// What `path` names in the container's root filesystem, with O_PATH. Symlinks are followed within it.
 Descriptor openInContainer(const OverlayPlace& place, const std::string& path);
 
+/// What `path` names below `directory` (O_PATH), with O_PATH. Leads neither out of it nor through a symlink. `cached`: only
+/// by what the kernel has in its caches, so that no filesystem can make it wait; else nothing and EAGAIN.
+Descriptor openBelow(int directory, const std::string& path, bool cached);
+
 /// Removes the file at `path` if it is still this one and still empty: takes a refused creation back.
 bool removeCreated(const OverlayPlace& place, const std::string& path, const struct stat& created);
+
+/// The same for a file on a volume, as the task that created it sees it.
+bool removeCreatedBy(pid_t tid, const std::string& path, const struct stat& created);
 
 /// Takes the execute bits of the file at `path` back, if it is this one (by when it was made) and nobody has changed it
 /// since. Opens nothing.

@@ -20,7 +20,9 @@ void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
   if (!envelope.isExec() && container->cgroup() == nullptr && !root.may_run) {
     // SAFETY: this root filesystem appeared under the gate and nothing was ever executed on it, so its container
     // has not run one instruction. Whoever opens a file is the runtime at its set-up (runc creates mount points
-    // such as /etc/resolv.conf), and it must not match rules that speak of the container's processes.
+    // such as /etc/resolv.conf), and it must not match rules that speak of the container's processes. Its last opens come
+    // when everything is mounted.
+    hooks_.cover_runtime(root, envelope.tid());
     answer(&envelope, Verdict::kAllow);
     return;
   }
@@ -67,7 +69,10 @@ std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& 
     if (mount != 0 && container->hasMount(mount)) return container;
   }
   auto container = containerOf(root, envelope.tid(), true);
-  if (container != nullptr) container->rememberMount(mount);
+  if (container == nullptr) return nullptr;
+  if (pid_t none = 0; container->pid.load() == none) container->pid.compare_exchange_strong(none, processOf(envelope.tid()));
+  hooks_.cover(root, envelope.tid());
+  container->rememberMount(mount);
   return container;
 }
 

@@ -51,6 +51,10 @@ class Judge {
     std::function<void(const Root&, const Container&)> announce;
     /// An event waits, for at most as long as the settings say.
     std::function<void()> on_wait;
+    /// The task executes a file through a mount that was not seen before: it goes on when its volumes are watched.
+    std::function<void(Root&, pid_t)> cover;
+    /// As `cover`, for a task that may be of the runtime and sets a container up.
+    std::function<void(Root&, pid_t)> cover_runtime;
     /// Judge the event again in a millisecond: its task has not come to rest. With a container, it has waited for that.
     std::function<void(Root&, std::shared_ptr<Container>, Envelope)> put_off;
     /// Judge the event again when its file, under this path, has been compared with the image's. False: it stays here.
@@ -89,6 +93,7 @@ class Judge {
     Desk* desk;
     std::string path{};
     struct stat file {};
+    MountKind mount = MountKind::kRoot;
     /// Of an exec that file rules bar: why, by what they said, and by what operation the file came to be.
     Reason reason = Reason::kNone;
     std::vector<Fired> barring{};
@@ -113,6 +118,7 @@ class Judge {
   void allowExec(Case* one, bool is_loader);
   void judgeOpen(Case* one);
   void look(Case* one, Section section);
+  static Created createdLately(int file);
   Created createdByThisOpen(const Case& one, const OpenIntent& intent);
   bool isOfOther(Case* one);
   bool isPutOff(Case* one, BlockedCall::Rest rest);

@@ -35,6 +35,9 @@ Judge::Barred Judge::barred(Case* one, const Opened& file) {
   Upper& upper = one->root.upper;
   const uint8_t blocks = one->table.blockedOperations();
   if (!(blocks & kOpenOperations) || !upper.mayHold(file.birth_ns)) return Barred::kNo;
+  // What lies on a volume is of no image, and nothing is known of how it came there.
+  one->mount = one->root.kinds.of(one->envelope.file(), file, one->envelope.tid(), one->root.place.device);
+  if (one->mount != MountKind::kRoot) return Barred::kNo;
   if (one->path.empty()) readPath(one->envelope.file(), &one->path);
   const auto bar = [&](Reason reason, uint8_t operations) {
     one->reason = reason;

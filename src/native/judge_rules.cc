@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <optional>
 
@@ -15,6 +16,8 @@ namespace {
 
 /// For a task to come to rest, before the worst is assumed of it.
 constexpr std::chrono::milliseconds kRestDeadline(1000);
+/// From the creation of a file by an open until its event is judged.
+constexpr int64_t kLongestOpenSeconds = 2;
 
 /// What an open of the file is in policy terms.
 uint8_t operationsOf(const OpenIntent& how, const struct stat& file, bool may_be_created, bool is_created) {
@@ -105,13 +108,15 @@ void Judge::judgeOpen(Case* one) {
   const bool is_unread = read.rest == BlockedCall::Rest::kRunning || read.rest == BlockedCall::Rest::kUnreadable;
   if (is_unread) reports_->fail(Failure::kIntentUnread, one->path);
 
+  one->mount = one->root.kinds.of(one->envelope.file(), found, one->envelope.tid(), one->root.place.device);
+
   // What is not certain may be changed after it was read: a block rule takes it as creating and writing.
   const OpenIntent intent = read.certain ? read : OpenIntent{};
   if (intent.writes) one->root.upper.noteWriter(one->envelope.tid(), one->path);
   const Created created = createdByThisOpen(*one, intent);
   const auto decide = [&](const OpenIntent& how, uint8_t* operations) {
     *operations = operationsOf(how, one->file, created != Created::kNo, created == Created::kYes);
-    return table.decide({Section::kFile, *operations}, &one->desk->scratch);
+    return table.decide({Section::kFile, *operations, one->mount}, &one->desk->scratch);
   };
   uint8_t operations = 0;
   Verdict verdict = decide(intent, &operations);
@@ -146,6 +151,7 @@ bool Judge::isOfOther(Case* one) {
 Judge::Created Judge::createdByThisOpen(const Case& one, const OpenIntent& intent) {
   if (intent.temporary) return Created::kYes;
   if (!intent.creates) return Created::kNo;
+  if (one.mount != MountKind::kRoot) return intent.exclusive ? Created::kYes : createdLately(one.envelope.file());
   Creations* const creations = one.root.creations.load(std::memory_order_acquire);
   std::optional<bool>& was_seen = one.envelope.notes.was_created;
   if (!was_seen) was_seen = creations != nullptr && creations->createdBy(one.envelope.tid(), one.file.st_ino);
@@ -157,6 +163,15 @@ Judge::Created Judge::createdByThisOpen(const Case& one, const OpenIntent& inten
   if (is_sure) return Created::kYes;
   reports_->fail(Failure::kCreationUnconfirmed, one.path);
   return Created::kPerhaps;
+}
+
+/// On a volume nobody tells who created a file. One that is older than any open takes was not created by this one.
+Judge::Created Judge::createdLately(int file) {
+  struct statx found {};
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  const bool is_known = statx(file, "", AT_EMPTY_PATH, STATX_BTIME, &found) == 0 && (found.stx_mask & STATX_BTIME);
+  return is_known && now.tv_sec - found.stx_btime.tv_sec > kLongestOpenSeconds ? Created::kNo : Created::kPerhaps;
 }
 
 void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back) {
@@ -171,16 +186,19 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   event.verdict = enforces(one->table) ? verdict : Verdict::kAllow;
   event.fired = one->desk->scratch.fired;
   event.tid = envelope.tid();
+  event.mount = one->mount;
   if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;
   if (envelope.isExec()) {
     fstat(envelope.file(), &event.file);
+    event.mount = one->root.kinds.of(envelope.file(), opened(envelope.file()), event.tid, one->root.place.device);
     readExecutingProcess(event.tid, one->path, &one->desk->calls, &event.process);
   } else {
     event.file = one->file;
     readProcess(event.tid, &event.process);
   }
   if (takes_back && event.verdict == Verdict::kDeny) {
-    const bool is_removed = removeCreated(one->root.place, one->path, one->file);
+    const bool is_removed = one->mount == MountKind::kRoot ? removeCreated(one->root.place, one->path, one->file)
+                                                           : removeCreatedBy(event.tid, one->path, one->file);
     event.rolled_back = is_removed ? KernelEvent::RolledBack::kYes : KernelEvent::RolledBack::kNo;
     if (!is_removed) reports_->fail(Failure::kRollbackFailed, one->path);
   }

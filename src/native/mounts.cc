@@ -58,17 +58,24 @@ dev_t deviceOf(std::string_view text) {
                  static_cast<unsigned>(std::strtoul(std::string(text).c_str(), nullptr, 10)));
 }
 
-std::string readWhole(const Descriptor& file) {
-  std::string text;
-  char part[65536];
-  ssize_t size = 0;
-  while (file && (size = read(file.get(), part, sizeof part)) > 0) text.append(part, static_cast<size_t>(size));
-  return text;
+// A line: id, parent, major:minor, root, mount point, options, optional fields, `-`, type, source, super options.
+std::optional<Mount> mountOfLine(std::string_view line) {
+  constexpr std::string_view kSeparator = " - ";
+  const size_t separator = line.find(kSeparator);
+  if (separator == std::string_view::npos) return std::nullopt;
+  std::string_view rest = line.substr(separator + kSeparator.size());
+  Mount mount;
+  mount.id = std::strtoull(std::string(take(&line, ' ')).c_str(), nullptr, 10);
+  take(&line, ' ');
+  mount.device = deviceOf(take(&line, ' '));
+  mount.root = unescaped(take(&line, ' '));
+  mount.mount_point = unescaped(take(&line, ' '));
+  mount.type = std::string(take(&rest, ' '));
+  return mount;
 }
 
 }  // namespace
 
-// A line: id, parent, major:minor, root, mount point, options, optional fields, `-`, type, source, super options.
 std::vector<OverlayMount> overlaysOf(std::string_view mountinfo) {
   constexpr std::string_view kSeparator = " - overlay ";
   constexpr std::string_view kUpper = "upperdir=";
@@ -99,26 +106,34 @@ std::vector<OverlayMount> overlaysOf(std::string_view mountinfo) {
   return overlays;
 }
 
-dev_t superblockOf(int file, pid_t tid) {
+std::vector<Mount> mountsOf(std::string_view mountinfo, size_t max) {
+  std::vector<Mount> mounts;
+  while (!mountinfo.empty() && mounts.size() < max) {
+    if (auto mount = mountOfLine(take(&mountinfo, '\n'))) mounts.push_back(*std::move(mount));
+  }
+  return mounts;
+}
+
+uint64_t mountIdOf(int file) {
   char name[32];
   char info[1024];
   std::snprintf(name, sizeof name, "fdinfo/%d", file);
   readProcFile(getpid(), name, info, sizeof info);
   const char* id = std::strstr(info, "mnt_id:");
-  if (id == nullptr) return 0;
-  const std::string begin = std::to_string(std::strtol(id + std::strlen("mnt_id:"), nullptr, 10)) + " ";
+  return id == nullptr ? 0 : std::strtoull(id + std::strlen("mnt_id:"), nullptr, 10);
+}
+
+std::optional<Mount> mountOf(int file, pid_t tid) {
+  const std::string begin = std::to_string(mountIdOf(file)) + " ";
   char path[32];
   std::snprintf(path, sizeof path, "/proc/%d/mountinfo", tid);
   const std::string table = readWhole(Descriptor(::open(path, O_RDONLY | O_CLOEXEC)));
   std::string_view lines = table;
   while (!lines.empty()) {
-    std::string_view line = take(&lines, '\n');
-    if (line.substr(0, begin.size()) != begin) continue;
-    take(&line, ' ');
-    take(&line, ' ');
-    return deviceOf(take(&line, ' '));
+    const std::string_view line = take(&lines, '\n');
+    if (line.substr(0, begin.size()) == begin) return mountOfLine(line);
   }
-  return 0;
+  return std::nullopt;
 }
 
 bool MountTable::open() {
@@ -126,6 +141,6 @@ bool MountTable::open() {
   return static_cast<bool>(file_);
 }
 
-std::string MountTable::read() const { return lseek(file_.get(), 0, SEEK_SET) == 0 ? readWhole(file_) : std::string(); }
+std::string MountTable::read() const { return readWhole(file_); }
 
 }  // namespace d4c

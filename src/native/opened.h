@@ -12,6 +12,8 @@ struct Opened {
   uint64_t mount = 0;
   /// When it was made, in nanoseconds since 1970; of a file that was copied up, when that was. 0 when it is not told.
   int64_t birth_ns = 0;
+  /// Whether the mount is of this file alone. KERNEL: 5.8
+  bool is_mount_root = false;
 };
 
 Opened opened(int file);

@@ -34,6 +34,15 @@ size_t readProcFile(pid_t tid, const char* name, char* into, size_t capacity) {
   return size;
 }
 
+std::string readWhole(const Descriptor& file) {
+  std::string text;
+  char part[65536];
+  ssize_t size = 0;
+  if (!file || lseek(file.get(), 0, SEEK_SET) != 0) return text;
+  while ((size = read(file.get(), part, sizeof part)) > 0) text.append(part, static_cast<size_t>(size));
+  return text;
+}
+
 std::string readProcLink(pid_t tid, const char* name) {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/%d/%s", tid, name);

@@ -6,11 +6,16 @@
 #include <cstddef>
 #include <string>
 
+#include "descriptor.h"
+
 namespace d4c {
 
 /// Reads at most `capacity - 1` bytes of /proc/<tid>/<name> and ends them with a NUL. The number of bytes; 0
 /// when the task is gone or the file may not be read.
 size_t readProcFile(pid_t tid, const char* name, char* into, size_t capacity);
+
+/// The file's text from its beginning, however long it is.
+std::string readWhole(const Descriptor& file);
 
 /// The target of /proc/<tid>/<name>; empty when there is none.
 std::string readProcLink(pid_t tid, const char* name);

@@ -42,6 +42,8 @@ const char* nameOf(Failure failure) {
       return "publish_failed";
     case Failure::kRollbackFailed:
       return "rollback_failed";
+    case Failure::kVolumeUnwatched:
+      return "volume_unwatched";
   }
   return "";
 }

@@ -104,7 +104,8 @@ enum class Failure : uint8_t {
   kPathUnread,
   kPublishFailed,
   kRollbackFailed,
-  kLast = kRollbackFailed,
+  kVolumeUnwatched,
+  kLast = kVolumeUnwatched,
 };
 constexpr size_t kFailureCount = static_cast<size_t>(Failure::kLast) + 1;
 const char* nameOf(Failure failure);

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { buildRootFilesystem, packImage, staticBusybox, testImage } from './image.ts';
 import { clearLeftovers, containerPrefix, folderPrefix, removeFolder } from './leftovers.ts';
 import { eventually, isInstalled, must, type Ran, run } from './programs.ts';
-import { runcConfig } from './runcConfig.ts';
+import { type OciMount, runcConfig } from './runcConfig.ts';
 
 /** Why containers cannot run here, or `undefined` when they can. Give it to `skip`. */
 export function requirements(...programs: ('runc' | 'containerd')[]): string | undefined {
@@ -51,6 +51,8 @@ export interface StartOptions {
   readonly annotations?: Readonly<Record<string, string>>;
   /** Of runc containers: capabilities besides the usual ones. */
   readonly capabilities?: readonly string[];
+  /** Mounted besides what every container has. */
+  readonly volumes?: readonly OciMount[];
   /** For containerd: its namespace (default: `default`). */
   readonly namespace?: string;
 }
@@ -104,7 +106,13 @@ export async function containerHost(): Promise<ContainerHost> {
     await writeFile(
       join(bundle, 'config.json'),
       JSON.stringify(
-        runcConfig(id, options.args ?? sleeping, options.annotations ?? {}, options.capabilities),
+        runcConfig(
+          id,
+          options.args ?? sleeping,
+          options.annotations ?? {},
+          options.capabilities,
+          options.volumes,
+        ),
       ),
     );
     const layers = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
@@ -204,7 +212,20 @@ export async function containerHost(): Promise<ContainerHost> {
         await run('ctr', [...ctr, 'container', 'rm', id]);
       };
       undo.push(remove);
-      await must('ctr', [...ctr, 'run', '-d', ...labels, testImage, id, ...(options.args ?? sleeping)]);
+      const mounts = (options.volumes ?? []).flatMap(({ type, source, destination, options: how = [] }) => [
+        '--mount',
+        `type=${type},src=${source},dst=${destination},options=${how.join(':')}`,
+      ]);
+      await must('ctr', [
+        ...ctr,
+        'run',
+        '-d',
+        ...labels,
+        ...mounts,
+        testImage,
+        id,
+        ...(options.args ?? sleeping),
+      ]);
       const { stdout } = await must('ctr', [...ctr, 'task', 'ls']);
       const pid = Number(
         stdout

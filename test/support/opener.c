@@ -18,6 +18,7 @@
  * opener kept PATH MS               executes PATH with arguments in memory that never comes, and keeps the memory so for MS;
  *                                   prints the outcome and how long it took in us
  * opener poll PATH MS FLAG...       opens again and again; prints opens, refusals and the longest wait in us
+ * opener deaf FOLDER                mounts a filesystem of its own there that never answers, and waits to be killed
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,8 +33,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -227,6 +230,18 @@ static int write_mapped(const char *path, const char *go) {
   return say(0);
 }
 
+static int mount_deaf(const char *folder) {
+  char options[80];
+  if (mknod("/dev/deaf", S_IFCHR | 0600, makedev(10, 229)) != 0) return say(-1);
+  int server = open("/dev/deaf", O_RDWR);
+  snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0", server);
+  if (server < 0 || mount("deaf", folder, "fuse", 0, options) != 0) return say(-1);
+  say(0);
+  fflush(stdout);
+  pause();
+  return 0;
+}
+
 int main(int argc, char **argv) {
   const char *how = argc > 1 ? argv[1] : "";
   umask(0);
@@ -235,6 +250,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "kept") == 0 && argc > 3) return exec_kept(argv[2], atoi(argv[3]));
   if (strcmp(how, "poll") == 0 && argc > 3) return poll_open(argv[2], atoi(argv[3]), flags_of(argv + 4));
   if (strcmp(how, "memory") == 0 && argc > 2) return run_from_memory(argv + 2);
+  if (strcmp(how, "deaf") == 0 && argc == 3) return mount_deaf(argv[2]);
   if (argc < 4) return 2;
   if (strcmp(how, "flood") == 0) return flood(argv[2], atoi(argv[3]));
   if (strcmp(how, "mapped") == 0) return write_mapped(argv[2], argv[3]);

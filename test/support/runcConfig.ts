@@ -9,12 +9,21 @@ const capabilities = [
   'CAP_SETUID',
 ].concat(['CAP_MKNOD', 'CAP_SYS_CHROOT', 'CAP_SETPCAP', 'CAP_NET_BIND_SERVICE', 'CAP_FSETID']);
 
+/** As `mounts` of an OCI configuration has it. */
+export interface OciMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options?: readonly string[];
+}
+
 /** A configuration with namespaces of its own except for the network, so that starting one is quick. */
 export function runcConfig(
   id: string,
   args: readonly string[],
   annotations: Readonly<Record<string, string>>,
   moreCapabilities: readonly string[] = [],
+  volumes: readonly OciMount[] = [],
 ): Record<string, unknown> {
   const granted = [...capabilities, ...moreCapabilities];
   return {
@@ -51,6 +60,7 @@ export function runcConfig(
         source: 'shm',
         options: ['nosuid', 'nodev', 'mode=1777', 'size=65536k'],
       },
+      ...volumes,
     ],
     linux: {
       namespaces: ['pid', 'ipc', 'uts', 'mount'].map((type) => ({ type })),
