@@ -129,7 +129,6 @@ class Judge {
   static bool denies(Case* one, const std::string& path, uint8_t operations, bool is_exact);
   Barred barred(Case* one, const Opened& file);
   bool judgeLoad(Case* one, const Opened& file);
-  static Upper::Key keyOf(const Root& root, const Change& change);
   static Outcome contain(Root& root, const Change& change);
 
   // Of what has happened already (judge_changes.cc).

@@ -45,7 +45,7 @@ Judge::Barred Judge::barred(Case* one, const Opened& file) {
     one->came_by = operations;
     return Barred::kYes;
   };
-  for (const Containment& contained : upper.contained(file.inode, file.birth_ns)) {
+  for (const Containment& contained : upper.contained(file, one->path)) {
     const bool is_meant = !contained.only_there || one->path.empty() || one->path == contained.path;
     if (is_meant && denies(one, contained.path, contained.operations, false)) return bar(Reason::kContained, contained.operations);
   }
@@ -81,19 +81,12 @@ bool Judge::judgeLoad(Case* one, const Opened& file) {
   return one->envelope.file() < 0;
 }
 
-/// The file by which an exec of it is known: as overlayfs shows it, where that is still mounted.
-Upper::Key Judge::keyOf(const Root& root, const Change& change) {
-  const Descriptor at = openInContainer(root.place, change.path);
-  const Opened shown = at ? opened(at.get()) : Opened();
-  return {shown.birth_ns == change.birth_ns && shown.inode != 0 ? shown.inode : change.file.st_ino, change.birth_ns};
-}
-
 /// Keeps what came to be from being executed, and takes an execute bit back. What became of it.
 Outcome Judge::contain(Root& root, const Change& change) {
   if (!change.isExecutable()) return Outcome::kDetected;
   // Under its own name a file of the image is not to be blamed for a further one.
   const bool only_there = change.is_copied_up && change.kind != ChangeKind::kAttributes && change.kind != ChangeKind::kModification;
-  const bool is_contained = root.upper.contain(keyOf(root, change), {change.path, change.operations, only_there});
+  const bool is_contained = root.upper.contain(change.birth_ns, {change.file.st_ino, change.path, change.operations, only_there});
   if (change.kind == ChangeKind::kAttributes && takeExecuteBitsBack(root.place, change.path, change.file, change.birth_ns)) {
     root.upper.noteExecutable(change.file.st_ino, false);
     return Outcome::kReverted;

@@ -7,10 +7,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
-
-#include "opened.h"
 
 namespace d4c {
 
@@ -200,11 +199,12 @@ bool Upper::isCopiedUp(int at, uint64_t inode) const {
   return copied_up_.count(inode) != 0;
 }
 
-bool Upper::contain(const Key& key, Containment containment) {
+bool Upper::contain(int64_t birth_ns, Containment containment) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<Containment>& all = contained_[key];
+  std::vector<Containment>& all = contained_[birth_ns];
   for (const Containment& known : all) {
-    if (known.path == containment.path && known.operations == containment.operations) return true;
+    const bool is_same = known.inode == containment.inode && known.path == containment.path;
+    if (is_same && known.operations == containment.operations) return true;
   }
   if (containments_ >= kMaxContained) return false;
   ++containments_;
@@ -212,10 +212,20 @@ bool Upper::contain(const Key& key, Containment containment) {
   return true;
 }
 
-std::vector<Containment> Upper::contained(uint64_t inode, int64_t birth_ns) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = contained_.find({inode, birth_ns});
-  return found == contained_.end() ? std::vector<Containment>() : found->second;
+std::vector<Containment> Upper::contained(const Opened& file, const std::string& path) const {
+  std::vector<Containment> all;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = contained_.find(file.birth_ns);
+    if (found == contained_.end()) return all;
+    all = found->second;
+  }
+  // Files that were made in the same tick of the clock have the same birth.
+  const Descriptor at = openIn(directory, path);
+  const Opened here = at ? opened(at.get()) : Opened();
+  const uint64_t inode = here.birth_ns == file.birth_ns ? here.inode : file.inode;
+  all.erase(std::remove_if(all.begin(), all.end(), [&](const Containment& one) { return one.inode != inode; }), all.end());
+  return all;
 }
 
 std::optional<bool> Upper::comparedBefore(const struct stat& file) const {

@@ -19,11 +19,14 @@
 #include <vector>
 
 #include "descriptor.h"
+#include "opened.h"
 
 namespace d4c {
 
 /// Why a file must not be executed: what brought it to be, and under what name.
 struct Containment {
+  /// In the upper directory.
+  uint64_t inode;
   std::string path;
   uint8_t operations;
   /// Under this name alone: it is a file of the image that has got a further name.
@@ -32,9 +35,6 @@ struct Containment {
 
 class Upper {
  public:
-  /// A file as an exec of it shows it: its inode number and when it was made, in nanoseconds since 1970.
-  using Key = std::pair<uint64_t, int64_t>;
-
   /// Paths as the mount table says them; a layer's may be relative to the folder of the runtime's layers. `host_root` is
   /// where this process sees the host's root filesystem. The layers of the image come highest first.
   Upper(const std::string& upper_path, const std::string& host_root, const std::vector<std::string>& layer_paths);
@@ -78,9 +78,11 @@ class Upper {
 
   /// Whether a file that was made then can lie in the upper directory. What is older is the image's.
   bool mayHold(int64_t birth_ns) const { return birth_ns_ == 0 || birth_ns == 0 || birth_ns >= birth_ns_; }
-  /// False when there is no room for more.
-  bool contain(const Key& key, Containment containment);
-  std::vector<Containment> contained(uint64_t inode, int64_t birth_ns) const;
+  /// By when the file was made, in nanoseconds since 1970, which an exec of it shows. KERNEL: the inode number that it shows
+  /// may be the one of the image's file. False when there is no room for more.
+  bool contain(int64_t birth_ns, Containment containment);
+  /// Of the file that the container executes under the path.
+  std::vector<Containment> contained(const Opened& file, const std::string& path) const;
 
   /// What comparing this file, as it is, with the image's has given.
   std::optional<bool> comparedBefore(const struct stat& file) const;
@@ -104,7 +106,7 @@ class Upper {
 
   int64_t birth_ns_ = 0;
   mutable std::mutex mutex_;
-  std::map<Key, std::vector<Containment>> contained_;
+  std::unordered_map<int64_t, std::vector<Containment>> contained_;
   size_t containments_ = 0;
   std::unordered_map<uint64_t, Compared> compared_;
   std::map<std::pair<pid_t, uint64_t>, Claim> claims_;
