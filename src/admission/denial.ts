@@ -26,6 +26,8 @@ export function denialOf(review: Review, message: string, isObserved = false): T
   const what = subresource === undefined ? review.operation.toLowerCase() : subresource;
   return {
     regarding,
+    // A request that is about a part of a pod rarely shows the pod.
+    ...(base === 'pods' && subresource !== undefined && { isPodThere: true }),
     reason: `${subresource === undefined ? 'Admission' : capitalized(subresource)}${isObserved ? 'Observed' : 'Denied'}`,
     action: isObserved ? 'Allow' : 'Deny',
     note: `${what} ${isObserved ? 'would be refused in mode enforce' : 'was refused'}: ${message}`,

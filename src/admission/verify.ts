@@ -6,7 +6,7 @@
  */
 
 import { reportFailure } from '../failures.ts';
-import { podAnnotations } from '../kubernetes/names.ts';
+import { podAnnotations, policiesKey, undecidedKey } from '../kubernetes/names.ts';
 import {
   annotationsOf,
   areEqual,
@@ -50,6 +50,11 @@ export async function verify(
   // Another replica may have taken a change of the policies that was not seen here yet.
   await generations.refresh();
   if (isHonest(found, subjects, generations)) return { allowed: true, audit };
+  // Whoever wrote it may go by a generation that was replaced before this replica was there.
+  if (generations.isNewcomer() && isWellFormed(found)) {
+    reportFailure('annotation_behind', { namespace, replica: 'new' });
+    return { allowed: true, audit };
+  }
   const subject = { ...cluster, pod, podName: podNames[0], namespace };
   return {
     allowed: false,
@@ -71,6 +76,20 @@ function isHonest(found: PolicyAnnotations, subjects: readonly Subject[], genera
 
 function isUnannotated(found: PolicyAnnotations): boolean {
   return podAnnotations.every((key) => found[key] === undefined);
+}
+
+/** Whether d4c-gate may have written this: lists of different IDs, sorted, each in its place. */
+function isWellFormed(found: PolicyAnnotations): boolean {
+  const areIds = (list: string): boolean => {
+    const ids = list.split(',');
+    return ids.every((id, index) => id !== '' && (index === 0 || id > (ids[index - 1] ?? '')));
+  };
+  const { [policiesKey]: policies, [undecidedKey]: undecided } = found;
+  return (
+    policies !== undefined &&
+    (policies === '' || areIds(policies)) &&
+    (undecided === undefined || areIds(undecided))
+  );
 }
 
 function refusalOf(found: PolicyAnnotations, expected: PolicyAnnotations): string {

@@ -19,6 +19,8 @@ import { makePace } from './pace.ts';
 export interface Telling {
   /** Without a namespace for objects of the whole cluster. */
   readonly regarding: NonNullable<EventRecord['regarding']>;
+  /** It is a pod that exists, though its UID is not known: that is read first, since `kubectl describe` finds Events by it. */
+  readonly isPodThere?: boolean;
   /** One word for programs. */
   readonly reason: string;
   /** What was done, in one word. */
@@ -58,14 +60,15 @@ const repeatMs = 600_000;
 const maxRemembered = 4_096;
 const maxNoteBytes = 1_024;
 const attemptsPerEvent = 3;
+const uidDeadlineMs = 1_000;
 
 export function openEventWriter(
-  cluster: Pick<Cluster, 'create'>,
+  cluster: Pick<Cluster, 'create' | 'find'>,
   { component = 'webhook', instance, perSecond = 5, burst = 50, maxWaiting = 1_000 }: EventWriterOptions,
 ): EventWriter {
   const pace = makePace(perSecond, burst);
   const closing = new AbortController();
-  const waiting: EventRecord[] = [];
+  const waiting: { record: EventRecord; isPodThere: boolean }[] = [];
   /** When each was last told, oldest first. */
   const told = new Map<string, number>();
   let writing: Promise<void> | undefined;
@@ -86,9 +89,20 @@ export function openEventWriter(
     reportFailure('kubernetes_event_dropped', { reason }, count);
   }
 
-  async function write(record: EventRecord): Promise<void> {
+  /** An Event without a UID is better than none. */
+  async function withUid(record: EventRecord): Promise<EventRecord> {
+    const { regarding } = record;
+    if (regarding === undefined || regarding.uid !== undefined) return record;
+    const pod = await cluster.find('pods', regarding, uidDeadlineMs).catch(() => undefined);
+    const uid = pod?.metadata.uid;
+    return uid === undefined ? record : { ...record, regarding: { ...regarding, uid } };
+  }
+
+  async function write({ record: told, isPodThere }: (typeof waiting)[number]): Promise<void> {
+    await pace.turn(closing.signal);
+    const record = isPodThere ? await withUid(told) : told;
     for (let attempt = 1; ; attempt += 1) {
-      await pace.turn(closing.signal);
+      if (attempt > 1) await pace.turn(closing.signal);
       try {
         await cluster.create('events', record);
         eventsTotal.inc({ result: 'written' });
@@ -121,7 +135,7 @@ export function openEventWriter(
       const { record, key } = recordOf(telling, component, instance);
       if (isRepeated(key)) return eventsTotal.inc({ result: 'repeated' });
       if (waiting.length >= maxWaiting) return drop('more Events than can be written');
-      waiting.push(record);
+      waiting.push({ record, isPodThere: telling.isPodThere === true });
       writing ??= writeAll();
     },
     async close() {

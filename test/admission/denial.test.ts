@@ -53,7 +53,9 @@ test('an Event stands beside the object that was refused', () => {
 test('the reason says what was refused', () => {
   const exec = denialOf(review({ resource: 'pods/exec', name: 'p', operation: 'CONNECT' }), 'no');
   assert.deepEqual([exec?.reason, exec?.note], ['ExecDenied', 'exec was refused: no']);
+  assert.equal(exec?.isPodThere, true);
   const update = denialOf(review({ name: 'p', operation: 'UPDATE' }), 'no');
+  assert.equal(update?.isPodThere, undefined);
   assert.deepEqual([update?.reason, update?.note], ['AdmissionDenied', 'update was refused: no']);
   const observed = denialOf(review({ resource: 'pods/exec', name: 'p', operation: 'CONNECT' }), 'no', true);
   assert.deepEqual(

@@ -27,3 +27,18 @@ test('a replaced generation is forgotten when its time is over, the current one 
     [2],
   );
 });
+
+test('a replica is a newcomer from its first policies on for as long as a replaced generation is honest', async () => {
+  const generations = rememberGenerations(numbered(0), noRefresh, 20);
+  assert.equal(generations.isNewcomer(), false);
+  generations.publish(numbered(1));
+  assert.equal(generations.isNewcomer(), true);
+  assert.deepEqual(
+    generations.honest().map(({ number }) => number),
+    [1],
+  );
+  await setTimeout(40);
+  assert.equal(generations.isNewcomer(), false);
+  generations.publish(numbered(2));
+  assert.equal(generations.isNewcomer(), false);
+});

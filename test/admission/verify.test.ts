@@ -92,6 +92,18 @@ test('what a generation gave that was replaced moments ago is still honest', asy
   assert.equal(await isAllowed(write({ [policiesKey]: 'two' }), generations), false);
 });
 
+test('a replica that has just begun allows what a generation may have given that it never knew', async () => {
+  const generations = generationsOf(generationFor({}, 0));
+  assert.equal(await isAllowed(write({ [policiesKey]: 'two' }), generations), false, 'nothing is read');
+  generations.publish(one);
+  for (const list of ['', 'two', 'long-gone,one'])
+    assert.equal(await isAllowed(write({ [policiesKey]: list }), generations), true, list);
+  for (const list of ['two,one', 'one,one', 'one,', ',one'])
+    assert.equal(await isAllowed(write({ [policiesKey]: list }), generations), false, list);
+  assert.equal(await isAllowed(write({ ...right, [undecidedKey]: '' }), generations), false);
+  assert.equal(await isAllowed(write(null), generations), false, 'no webhook has written none at all');
+});
+
 test('before it refuses, it looks whether another replica has seen a change earlier', async () => {
   const generations = generationsOf(one, async () => generations.publish(two));
   assert.equal(await isAllowed(write({ [policiesKey]: 'one,two' }), generations), true);

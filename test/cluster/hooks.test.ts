@@ -168,8 +168,11 @@ test(
       [shop, 'ExecDenied'],
       [lab, 'ExecObserved'],
     ] as const) {
-      await eventually(`an Event ${reason} in ${namespace}`, async () =>
-        (await cluster.client.list('events', { namespace })).some((event) => event.reason === reason),
+      const pod = await cluster.client.get('pods', { name: 'plain', namespace });
+      await eventually(`an Event ${reason} in ${namespace} that \`kubectl describe pod\` finds`, async () =>
+        (await cluster.client.list('events', { namespace })).some(
+          (event) => event.reason === reason && event.regarding?.uid === pod.metadata.uid,
+        ),
       );
     }
   },

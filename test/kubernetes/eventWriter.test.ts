@@ -25,7 +25,11 @@ function writerOf(
     written.push(record as EventRecord);
     return record;
   };
-  const cluster = { create } as unknown as Parameters<typeof openEventWriter>[0];
+  const find = async (_kind: unknown, { name }: { name: string }) => {
+    if (name === 'unreadable') throw new KubernetesError(500, '', 'no');
+    return name === 'gone' ? undefined : { metadata: { name, uid: `uid-of-${name}` } };
+  };
+  const cluster = { create, find } as unknown as Parameters<typeof openEventWriter>[0];
   return { written, writer: openEventWriter(cluster, { instance: 'me', ...options }) };
 }
 
@@ -91,4 +95,15 @@ test('a long note is cut at a whole character, and an object of the whole cluste
   assert.ok(Buffer.byteLength(note) <= 1_024);
   assert.match(note, /^x{1020}…$/);
   assert.equal(written[0]?.metadata.namespace, 'default');
+});
+
+test('a pod that exists is told of with its UID, as far as it can be had', async () => {
+  const { written, writer } = writerOf();
+  for (const name of ['p', 'gone', 'unreadable']) writer.tell({ ...telling(name), isPodThere: true });
+  writer.tell(telling('q'));
+  await eventually('all are written', () => written.length === 4);
+  assert.deepEqual(
+    written.map(({ regarding }) => regarding?.uid),
+    ['uid-of-p', undefined, undefined, undefined],
+  );
 });
