@@ -6,6 +6,12 @@
  * policies are read, and is never given back; requests are answered no slower with less.
  */
 
+import { setFlagsFromString } from 'node:v8';
+
+// V8 lets old objects double before it looks for what is no longer used. A quarter costs a second once with ten thousand
+// policies, and nothing where requests are answered.
+setFlagsFromString('--heap-growing-percent=25');
+
 const argv = process.argv.slice(2);
 // Probes come every few seconds, and all other subcommands together take ten times as long to load.
 const { run } = argv[0] === 'health' ? await import('./cli/health.ts') : await import('./cli/program.ts');

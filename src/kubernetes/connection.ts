@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import type { KubeConfig, RequestContext } from '@kubernetes/client-node';
 import { GateError } from '../errors.ts';
+import { loadClient } from './clientParts.ts';
 import { execCredential } from './exec-credential.ts';
 
 /** What every request needs besides its own path and body. */
@@ -39,14 +40,13 @@ export function isInCluster(): boolean {
 }
 
 /**
- * Opens nothing yet. The client is loaded here and not at import: it takes half a second and 90 MB, which only
- * subcommands that talk to a cluster should pay.
+ * Opens nothing yet.
  *
  * @param kubeconfig path of a kubeconfig file; without it the pod's service account is used
  * @throws KUBERNETES_CONFIG when there is neither, or the file names no server that can be used
  */
 export async function connect(kubeconfig?: string): Promise<Connection> {
-  const { HttpMethod, KubeConfig, RequestContext } = await import('@kubernetes/client-node');
+  const { HttpMethod, KubeConfig, RequestContext } = await loadClient();
   const config = load(new KubeConfig(), kubeconfig);
   const server = config.getCurrentCluster()?.server.replace(/\/+$/, '');
   if (server === undefined || !/^https?:\/\//.test(server)) {

@@ -48,7 +48,8 @@ export interface WatchedPolicies {
 interface Pending {
   readonly uid: string;
   readonly generation: number;
-  readonly text: string;
+  /** '' once it has been read: the watch keeps this object, and nobody needs the text of ten thousand policies again. */
+  text: string;
 }
 
 /** How long reading may hold up requests before it lets them through. */
@@ -92,6 +93,7 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
       for (const [id, pending] of queue) {
         queue.delete(id);
         hasChanged = read(id, pending) || hasChanged;
+        if (pending !== undefined) pending.text = '';
         if (performance.now() - paused > sliceMs) {
           await setImmediate();
           paused = performance.now();

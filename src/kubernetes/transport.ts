@@ -2,6 +2,7 @@
 
 import type { HttpMethod } from '@kubernetes/client-node';
 import { GateError } from '../errors.ts';
+import { loadClient } from './clientParts.ts';
 import type { Connection } from './connection.ts';
 
 /** An answer of the API server that is not a success, or none at all. */
@@ -60,7 +61,7 @@ export interface LineLimits {
 const maxLineChars = 16 * 1024 * 1024;
 
 export async function makeTransport(connection: Connection): Promise<Transport> {
-  const { IsomorphicFetchHttpLibrary, RequestContext } = await import('@kubernetes/client-node');
+  const { IsomorphicFetchHttpLibrary, RequestContext } = await loadClient();
   const library = new IsomorphicFetchHttpLibrary();
 
   async function open(call: Call, signal: AbortSignal) {

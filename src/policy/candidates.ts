@@ -7,7 +7,7 @@ import { factOf } from './bind.ts';
 import type { SimpleCondition, WorkloadTest } from './compile.ts';
 import { type PodNameTable, podNameTable } from './podNameTable.ts';
 import { type PrefixTable, prefixTable } from './prefixTable.ts';
-import { append, type Slots, slotsAt } from './slots.ts';
+import { append, appendAt, type Slots } from './slots.ts';
 import type { Workload } from './types.ts';
 
 /** The selectors added, by their conditions. */
@@ -49,14 +49,14 @@ export function candidateTable(): Candidates {
         for (const { key, value, prefix } of test.patterns) {
           const values = labels.get(key) ?? labelValues();
           labels.set(key, values);
-          append(slotsAt(prefix ? values.byPrefix : values.byValue, value), slot);
+          appendAt(prefix ? values.byPrefix : values.byValue, value, slot);
         }
         return;
       default: {
         const { all, byValue } = simple.get(test.condition) ?? { all: [], byValue: new Map() };
         simple.set(test.condition, { all, byValue });
         append(all, slot);
-        for (const value of test.values) append(slotsAt(byValue, value), slot);
+        for (const value of test.values) appendAt(byValue, value, slot);
       }
     }
   }

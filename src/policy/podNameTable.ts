@@ -2,7 +2,7 @@
 
 import { baseOf, type NamePattern, stemsOf } from './podName.ts';
 import { type PrefixTable, prefixTable } from './prefixTable.ts';
-import { append, type Slots, slotsAt } from './slots.ts';
+import { appendAt, type Slots } from './slots.ts';
 import type { PodName } from './types.ts';
 
 export interface PodNameTable {
@@ -21,8 +21,8 @@ export function podNameTable(): PodNameTable {
   let names: PrefixTable<Slots> | undefined;
   return {
     add(slot, pattern) {
-      append(slotsAt(pattern.prefix ? byPrefix : byName, pattern.text), slot);
-      for (const stem of stemsOf(pattern)) append(slotsAt(byStem, stem), slot);
+      appendAt(pattern.prefix ? byPrefix : byName, pattern.text, slot);
+      for (const stem of stemsOf(pattern)) appendAt(byStem, stem, slot);
     },
     seal() {
       if (byPrefix.size > 0) prefixes = prefixTable(byPrefix);

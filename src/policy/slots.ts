@@ -8,9 +8,10 @@ export function append(slots: Slots, slot: number): void {
   if (slots[slots.length - 1] !== slot) slots.push(slot);
 }
 
-/** The list at the key, begun when there is none. */
-export function slotsAt(map: Map<string, Slots>, key: string): Slots {
-  const slots = map.get(key) ?? [];
-  if (slots.length === 0) map.set(key, slots);
-  return slots;
+/** Appends to the list at the key, and begins it where there is none. */
+export function appendAt(map: Map<string, Slots>, key: string, slot: number): void {
+  const slots = map.get(key);
+  // Most lists stay at one slot, for which this takes 16 bytes. An empty list that is pushed to makes room for 17.
+  if (slots === undefined) map.set(key, [slot]);
+  else append(slots, slot);
 }
