@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "changes.h"
@@ -18,12 +19,17 @@ constexpr std::chrono::milliseconds kShortest(3);
 /// On a machine that is overloaded an open may be put off for a second.
 constexpr std::chrono::milliseconds kLongest(2000);
 
-/// What the event is about, with O_PATH, as it is now.
-Descriptor openTarget(int mount, const FidEvent& event, struct stat* file) {
+/// What the event is about, with O_PATH, as it is now. By its handle, so that it may have another name by now; without
+/// CAP_DAC_READ_SEARCH by its name.
+Descriptor openTarget(int mount, const FidEvent& event, const Upper& upper, const std::string& path, struct stat* file) {
   alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
   if (event.target.empty() || event.target.size() > sizeof room) return Descriptor();
   std::memcpy(room, event.target.data(), event.target.size());
   Descriptor target(open_by_handle_at(mount, reinterpret_cast<file_handle*>(room), O_PATH | O_CLOEXEC));
+  if (!target && errno == EPERM && !path.empty()) {
+    target = Upper::openIn(upper.directory, path);
+    if (target && fstat(target.get(), file) == 0 && file->st_ino != inodeOf(event.target)) target.reset();
+  }
   return target && fstat(target.get(), file) == 0 ? std::move(target) : Descriptor();
 }
 
@@ -47,7 +53,7 @@ void Changes::tell(Root& root, const Change& change) { hooks_.judge(root, change
 
 void Changes::takeName(const Place& place, int mount, const FidEvent& event, std::string_view name, bool was_moved_here) {
   Change change{ChangeKind::kCreation, event.tid, place.path + std::string(name)};
-  const Descriptor target = openTarget(mount, event, &change.file);
+  const Descriptor target = openTarget(mount, event, place.root->upper, change.path, &change.file);
   // What is gone again is of no more use than what never was.
   if (!target) return;
   if (isWhiteout(change.file)) {
@@ -149,7 +155,7 @@ void Changes::settle(uint64_t inode) {
 
 void Changes::takeAttributes(const Place& place, int mount, const FidEvent& event) {
   Change change{ChangeKind::kAttributes, event.tid, place.path + std::string(event.name)};
-  const Descriptor target = openTarget(mount, event, &change.file);
+  const Descriptor target = openTarget(mount, event, place.root->upper, change.path, &change.file);
   if (!target || !S_ISREG(change.file.st_mode)) return;
   const uint64_t inode = change.file.st_ino;
   settle(inode);
@@ -169,7 +175,7 @@ void Changes::takeAttributes(const Place& place, int mount, const FidEvent& even
 
 void Changes::takeDeletion(const Place& place, int mount, const FidEvent& event, std::string_view name) {
   struct stat file {};
-  const Descriptor target = openTarget(mount, event, &file);
+  const Descriptor target = openTarget(mount, event, place.root->upper, place.path + std::string(name), &file);
   const uint64_t inode = inodeOf(event.target);
   const bool is_of_overlay = target && isWhiteout(file);
   // A whiteout that is deleted stands for what had been deleted before.
@@ -193,7 +199,7 @@ void Changes::takeRename(const Place& from, const Place& to, int mount, const Fi
     return;
   }
   Change change{ChangeKind::kRename, event.tid, to.path + std::string(event.new_name), from.path + std::string(event.name)};
-  const Descriptor target = openTarget(mount, event, &change.file);
+  const Descriptor target = openTarget(mount, event, to.root->upper, change.path, &change.file);
   if (target && isWhiteout(change.file)) return;
   settle(inodeOf(event.target));
   change.old_operations = kDeleteFile;
@@ -205,7 +211,7 @@ void Changes::takeRename(const Place& from, const Place& to, int mount, const Fi
   std::optional<bool> was_executable;
   if (next != nullptr && (next->mask & FAN_ATTRIB) && next->tid == event.tid && next->folder.empty()) {
     const uint64_t inode = inodeOf(next->target);
-    const bool is_there = static_cast<bool>(openTarget(mount, *next, &replaced));
+    const bool is_there = static_cast<bool>(openTarget(mount, *next, to.root->upper, {}, &replaced));
     if (!is_there || S_ISREG(replaced.st_mode)) was_executable = is_there ? isExecutable(replaced) : to.root->upper.wasExecutable(inode).value_or(false);
   } else if (isInImage(to.root->upper, change.path)) {
     was_executable = isExecutableInImage(to.root->upper, change.path);

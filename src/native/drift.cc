@@ -39,7 +39,12 @@ bool hasAttribute(int at, const char* name) { return getxattr(linkOf(at).c_str()
 
 /// Opens for reading what a descriptor with O_PATH stands for. SAFETY: only in directories that are not marked.
 Descriptor readable(const Descriptor& at) {
-  return at ? Descriptor(open(linkOf(at.get()).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOATIME)) : Descriptor();
+  if (!at) return Descriptor();
+  const std::string link = linkOf(at.get());
+  constexpr int kHow = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+  // Without CAP_FOWNER the time of access is left alone for files of this user only.
+  Descriptor file(open(link.c_str(), kHow | O_NOATIME));
+  return file ? std::move(file) : Descriptor(open(link.c_str(), kHow));
 }
 
 /// The image's file from which this one was copied up, whatever it is called now.

@@ -323,7 +323,7 @@ export const rows: readonly ValueRow[] = [
     value: true,
     object: daemonSet,
     at: `${container}.securityContext.capabilities.add`,
-    is: ['SYS_ADMIN', 'SYS_PTRACE', 'NET_ADMIN'],
+    is: ['SYS_ADMIN', 'SYS_PTRACE', 'DAC_READ_SEARCH', 'NET_ADMIN'],
   },
   {
     path: 'agent.containerdSockets',

@@ -8,6 +8,7 @@ import type { KernelEvent } from '../../src/native/contract.ts';
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { containerPrefix } from '../support/leftovers.ts';
+import { isInstalled } from '../support/programs.ts';
 import { type TestGate, tableOf, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
@@ -219,5 +220,30 @@ describe('mode observe', { skip }, () => {
     assert.equal((await container.exec('/tmp/busybox-x', 'echo', 'ran')).stdout, 'ran\n');
     const { outcome, reason } = await wordOn(gate, 'exec', '/tmp/busybox-x');
     assert.deepEqual([outcome, reason], ['detected', 'drift']);
+  });
+});
+
+describe('a gate with no more capabilities than the agent’s pod', { skip }, () => {
+  test('contains what users of the container do in folders of their own', async (t) => {
+    if (!isInstalled('setpriv')) return t.skip('needs setpriv');
+    const id = idOf('capable');
+    const granted = '-all,+sys_admin,+sys_ptrace,+dac_read_search';
+    const gate = await testGate({ tables: { [id]: noNewPrograms() } }, [
+      'setpriv',
+      '--bounding-set',
+      granted,
+      '--inh-caps',
+      '-all',
+    ]);
+    t.after(gate.close);
+    const container = await host.startRunc({ id });
+    t.after(container.remove);
+    await container.sh('mkdir /tmp/own && cat /bin/busybox > /tmp/own/busybox-x && chmod 700 /tmp/own');
+    await container.sh('chown -R 1000 /tmp/own; chmod 755 /tmp/own/busybox-x');
+    const { outcome } = await wordOn(gate, 'attributes', '/tmp/own/busybox-x');
+    assert.ok(outcome === 'contained' || outcome === 'reverted', outcome);
+    assert.notEqual((await container.exec('/tmp/own/busybox-x', 'echo', 'ran')).stdout, 'ran\n');
+    assert.equal((await container.exec('/bin/busybox', 'echo', 'ran')).stdout, 'ran\n');
+    assert.deepEqual(gate.failures, []);
   });
 });
