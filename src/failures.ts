@@ -27,6 +27,8 @@ export const failures = {
   drift_uncompared: 'the program was taken as modified',
   event_unread: 'the kernel refused the open',
   keeper_lost: 'nothing is gated until a keeper answers again; then every container is found anew',
+  forks_lost: 'what those processes fork is reported from their next exec on',
+  forks_unseen: 'forks are not reported, and no rule about `fork` fires',
   intent_unread: 'the open was taken as creating and writing',
   mark_failed: 'the container runs without the gate',
   path_unread: 'every path condition of a `block` rule was taken as met',

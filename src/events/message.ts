@@ -60,10 +60,10 @@ function targetOf({ section, file, process }: Observation): string {
 }
 
 /** Who did it. Of an exec, `process` is the new program already, so it is known by its parent. */
-function actorOf({ section, process, parent }: Observation): string {
+function actorOf({ section, action, process, parent }: Observation): string {
   const { executable } = (section === 'process' ? parent : process) ?? {};
   if (executable === undefined) return `process ${process.pid}`;
-  return section === 'process' ? `a child of ${short(executable)}` : short(executable);
+  return section === 'process' && action !== 'fork' ? `a child of ${short(executable)}` : short(executable);
 }
 
 function containerOf({ container }: Observation): string {

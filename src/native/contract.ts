@@ -67,6 +67,8 @@ export type GateFailure = Extract<
   | 'drift_uncompared'
   | 'event_report_dropped'
   | 'event_unread'
+  | 'forks_lost'
+  | 'forks_unseen'
   | 'intent_unread'
   | 'keeper_lost'
   | 'mark_failed'

@@ -68,6 +68,7 @@ Gate::Gate(GateOptions options)
              {[this](Root& root) { return makeContainer(root); },
               [this](const Root& root, const Container& container) { announce(root, container, false); },
               [this] { armTimer(); },
+              [this](pid_t pid, uint64_t key) { forks_.note(pid, key); },
               [this](Root& root, pid_t tid) { coverVolumes(root, tid); },
               [this](Root& root, pid_t tid) { spaces_.cover(root, tid, Spaces::Owner::kRuntime); },
               [this](Root& root, std::shared_ptr<Container> container, Envelope envelope) {
@@ -75,6 +76,7 @@ Gate::Gate(GateOptions options)
               },
               [this](Root& root, Envelope* envelope, const std::string& path) { return comparing_.add(root, envelope, path); }}),
       comparing_(&reports_, [this](Root& root, Envelope envelope) { putOff(root, nullptr, std::move(envelope)); }),
+      forks_(&reports_, [this](uint64_t key, pid_t parent, pid_t child, int64_t time_us) { tellFork(key, parent, child, time_us); }),
       changes_(&reports_, {[this](Root& root, const Change& change) { return judge_.concerns(root, change, &changes_desk_); },
                           [this](Root& root, const Change& change) { judge_.judgeChange(root, change, &changes_desk_); }}),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -147,6 +149,7 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   }
   // Also for rules about modifying: what an open has created it does not modify.
   if (table != nullptr && table->operations() & kOpenOperations) watchCreations(*known.root);
+  if (table != nullptr && table->operations() & kFork) forks_.listen();
   if (table != nullptr && table->operations() & kChangeOperations) changes_.cover(known.root);
   // Before the marks go: what is executed without them is not seen, also when another table comes later.
   if (table == nullptr) known.root->may_run = true;
@@ -230,6 +233,7 @@ void Gate::close() {
   changes_.close();
   comparing_.close();
   spaces_.stop();
+  forks_.close();
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   // Each envelope that waits is answered as it goes, and the groups are closed with the last of them.
   put_off_.clear();

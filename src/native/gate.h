@@ -34,6 +34,7 @@
 #include "comparing.h"
 #include "container.h"
 #include "creations.h"
+#include "forks.h"
 #include "judge.h"
 #include "mounts.h"
 #include "reports.h"
@@ -140,6 +141,7 @@ class Gate {
   void expire(Desk* desk);
   void armTimer();
   void watch(Root& root);
+  void tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us);
   void coverVolumes(Root& root, pid_t tid);
   void putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope);
   void judgePutOff(Desk* desk);
@@ -152,6 +154,9 @@ class Gate {
   Spaces spaces_;
   Judge judge_;
   Comparing comparing_;
+  /// Of the thread that reads forks.
+  Desk forks_desk_;
+  Forks forks_;
   /// Of the thread that reads changes.
   Desk changes_desk_;
   Changes changes_;

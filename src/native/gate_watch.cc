@@ -139,6 +139,17 @@ std::optional<uint64_t> Gate::openLane() {
   return best;
 }
 
+void Gate::tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us) {
+  std::shared_ptr<Container> container;
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    const auto found = known_.find(key);
+    if (found == known_.end()) return;
+    container = found->second.container;
+  }
+  judge_.judgeFork(*container, parent, child, time_us, &forks_desk_);
+}
+
 void Gate::watch(Root& root) {
   const int error = root.watchWhatIsNeeded();
   if (error != 0) reports_.fail(Failure::kMarkFailed, "`" + root.place.mount_point + "`: " + std::strerror(error));
@@ -185,6 +196,7 @@ void Gate::retire(const std::shared_ptr<Root>& root) {
   }
   for (const auto& container : *containers) {
     known_.erase(container->key);
+    forks_.forget(container->key);
     reports_.add(Report(ContainerGone{container->key}));
   }
 }

@@ -22,6 +22,7 @@ void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
     // has not run one instruction. Whoever opens a file is the runtime at its set-up (runc creates mount points
     // such as /etc/resolv.conf), and it must not match rules that speak of the container's processes. Its last opens come
     // when everything is mounted.
+    noteEntry(envelope.tid());
     hooks_.cover_runtime(root, envelope.tid());
     answer(&envelope, Verdict::kAllow);
     return;
@@ -71,9 +72,16 @@ std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& 
   auto container = containerOf(root, envelope.tid(), true);
   if (container == nullptr) return nullptr;
   if (pid_t none = 0; container->pid.load() == none) container->pid.compare_exchange_strong(none, processOf(envelope.tid()));
+  noteEntry(envelope.tid());
   hooks_.cover(root, envelope.tid());
   container->rememberMount(mount);
   return container;
+}
+
+/// A runtime may end as soon as it has started a container, and whose child the first program was is then not to be seen.
+void Judge::noteEntry(pid_t tid) {
+  Process process;
+  if (readProcess(tid, &process) && process.session == process.pid) lineage_.of(process);
 }
 
 void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk) {
@@ -89,6 +97,7 @@ void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* 
   }
   Case one{root, container, *binding, *binding->table, envelope, desk};
   if (envelope.isExec()) {
+    if (binding->table->operations() & kFork) hooks_.member(processOf(envelope.tid()), container.key);
     judgeExec(&one);
   } else {
     judgeOpen(&one);

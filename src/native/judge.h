@@ -51,6 +51,8 @@ class Judge {
     std::function<void(const Root&, const Container&)> announce;
     /// An event waits, for at most as long as the settings say.
     std::function<void()> on_wait;
+    /// A process of the container with this key executes a file, and rules speak of forks.
+    std::function<void(pid_t, uint64_t)> member;
     /// The task executes a file through a mount that was not seen before: it goes on when its volumes are watched.
     std::function<void(Root&, pid_t)> cover;
     /// As `cover`, for a task that may be of the runtime and sets a container up.
@@ -70,6 +72,8 @@ class Judge {
   void judgeWaited(Root& root, Container& container, Envelope envelope, Desk* desk);
   /// Reports a change that has happened, if a rule speaks of it.
   void judgeChange(Root& root, const Change& change, Desk* desk);
+  /// Reports a fork that has happened, if a rule speaks of it.
+  void judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us, Desk* desk);
   /// Whether some container's rules speak of the change.
   bool concerns(Root& root, const Change& change, Desk* desk);
   /// Answers an event that waited in vain.
@@ -104,6 +108,7 @@ class Judge {
 
   std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits);
   std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, const Envelope& envelope);
+  void noteEntry(pid_t tid);
   void judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk);
   void letWait(Root& root, Container& container, Envelope envelope, Desk* desk);
   /// What was answered: `verdict`, or before it another one by the deadline.
@@ -145,6 +150,7 @@ class Judge {
   const Hooks hooks_;
   const std::string own_cgroups_;
   Parents parents_;
+  Lineage lineage_{&parents_};
   Tallies tallies_;
   Latencies latencies_;
 };

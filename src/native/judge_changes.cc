@@ -121,6 +121,7 @@ void Judge::judgeChange(Root& root, const Change& change, Desk* desk) {
   if (const auto cgroup = owner->cgroup()) event.cgroup = cgroup->path;
   event.process = std::move(process);
   event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
+  event.leaders = lineage_.of(event.process);
   reports_->add(std::move(event));
 }
 

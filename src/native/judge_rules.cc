@@ -212,6 +212,8 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   event.outcome = event.verdict == Verdict::kDeny ? Outcome::kPrevented : Outcome::kDetected;
   if (is_late) event.decided_by = KernelEvent::DecidedBy::kDeadline;
   if (!is_denied) event.has_parent = readParent();
+  event.leaders = lineage_.of(event.process);
+  if (envelope.isExec() && !is_denied) parents_.keep(event.process);
   event.path = std::move(one->path);
   if (one->reason == Reason::kNone) return reports_->add(std::move(event));
   // File rules bar the exec, beside what process rules say of it.

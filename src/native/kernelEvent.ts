@@ -50,6 +50,7 @@ export interface TableDecision {
  * before they happen, and so is `load`: a program opened by a loader (ld.so) that was called to run it. What follows is
  * told after it has happened. `creation`: by mknod or symlink, or an unnamed file that was
  * given a name. `attributes`: the first execute bit came to a file. `modification`: a file of the image was truncated without an open.
+ * `fork`: `process` is the child, as the program that forked.
  */
 export type EventKind =
   | 'exec'
@@ -60,7 +61,8 @@ export type EventKind =
   | 'rename'
   | 'attributes'
   | 'deletion'
-  | 'modification';
+  | 'modification'
+  | 'fork';
 
 /** Something that a policy answered with `log`, `alert` or `block`, or that `onUnknown` refused. */
 export interface KernelEvent {
@@ -100,5 +102,11 @@ export interface KernelEvent {
   readonly process: ProcessFacts;
   /** Read right after the verdict; `undefined` when the parent was gone or is not visible. */
   readonly parent?: ProcessFacts;
+  /** Of its group and its session; left out for the process itself and for one that could not be read. */
+  readonly groupLeader?: ProcessFacts;
+  readonly sessionLeader?: ProcessFacts;
+  /** The process with which somebody came in, which may be this one, and how: `container`, `terminal` and so on. */
+  readonly entryLeader?: ProcessFacts;
+  readonly entryType?: string;
   readonly file: FileFacts;
 }

@@ -90,6 +90,7 @@ bool readBasics(pid_t tid, Process* process) {
   process->group = stat.group;
   process->session = stat.session;
   process->start_ticks = stat.start_ticks;
+  process->terminal = stat.terminal;
   process->interactive = interactiveOf(process->pid, stat);
   process->working_directory = readProcLink(tid, "cwd");
   return true;
@@ -102,6 +103,11 @@ std::string nameOfProgram(const std::string& path) { return path.substr(path.rfi
 pid_t processOf(pid_t tid) {
   const auto ids = readIds(tid);
   return ids ? ids->pid : 0;
+}
+
+uint64_t startOf(pid_t pid) {
+  Stat stat;
+  return readStat(pid, &stat) ? stat.start_ticks : 0;
 }
 
 bool readProcess(pid_t tid, Process* process) {
@@ -129,23 +135,35 @@ bool Parents::read(pid_t pid, Process* process) {
   Stat stat;
   // Numbers are used again: only with the same start it is the same process. With another name it has executed
   // something else.
-  if (!readStat(pid, &stat)) return false;
+  const bool is_there = readStat(pid, &stat);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = kept_.find(pid);
+    if (!is_there) {
+      if (found == kept_.end()) return false;
+      *process = found->second;
+      return true;
+    }
     if (found != kept_.end() && found->second.start_ticks == stat.start_ticks &&
         found->second.name == stat.name) {
       *process = found->second;
       process->parent = stat.parent;
+      process->group = stat.group;
+      process->session = stat.session;
+      process->terminal = stat.terminal;
       return true;
     }
   }
   // One that is ending has no executable any more.
   if (!readProcess(pid, process) || process->executable.empty()) return false;
+  keep(*process);
+  return true;
+}
+
+void Parents::keep(const Process& process) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (kept_.size() >= kMaxParents) kept_.clear();
-  kept_[pid] = *process;
-  return true;
+  kept_[process.pid] = process;
 }
 
 void Parents::forget(pid_t tid) {

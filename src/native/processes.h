@@ -20,6 +20,8 @@ struct Process {
   pid_t group = 0;
   pid_t session = 0;
   uint64_t start_ticks = 0;
+  /// Of its session, as /proc writes the number; 0 without one.
+  int terminal = 0;
   std::string name;
   std::string executable;
   std::vector<std::string> args;
@@ -38,6 +40,9 @@ std::string nameOfProgram(const std::string& path);
 /// The thread group of a task; 0 when it is gone.
 pid_t processOf(pid_t tid);
 
+/// When the process was started, as `Process::start_ticks`; 0 when it is gone.
+uint64_t startOf(pid_t pid);
+
 /// False when the process is gone. The arguments are those of the program that runs.
 bool readProcess(pid_t tid, Process* process);
 
@@ -51,8 +56,10 @@ Interactive readInteractive(pid_t tid);
 /// Parents, which are asked for with each of their children. A process is kept until it executes something else.
 class Parents {
  public:
-  /// As `readProcess`, from what is kept if the process is the same. Any thread.
+  /// As `readProcess`, from what is kept if the process is the same or has ended. Any thread.
   bool read(pid_t pid, Process* process);
+  /// What the process has become by an exec that was allowed.
+  void keep(const Process& process);
   /// The task executes another program.
   void forget(pid_t tid);
 

@@ -64,6 +64,8 @@ const char* nameOf(EventKind kind) {
       return "deletion";
     case EventKind::kModification:
       return "modification";
+    case EventKind::kFork:
+      return "fork";
   }
   return "";
 }
@@ -172,6 +174,10 @@ struct ToJson {
     object.text("cgroup", event.cgroup).number("threadId", event.tid);
     object.raw("process", jsonOf(event.process)).raw("file", jsonOf(event.file));
     if (event.has_parent) object.raw("parent", jsonOf(event.parent));
+    const Leaders& leaders = event.leaders;
+    if (leaders.group) object.raw("groupLeader", jsonOf(*leaders.group));
+    if (leaders.session) object.raw("sessionLeader", jsonOf(*leaders.session));
+    if (leaders.entry) object.raw("entryLeader", jsonOf(*leaders.entry)).text("entryType", leaders.entry_type);
     return report("event", object.done());
   }
 };

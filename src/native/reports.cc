@@ -32,6 +32,10 @@ const char* nameOf(Failure failure) {
       return "event_report_dropped";
     case Failure::kEventUnread:
       return "event_unread";
+    case Failure::kForksLost:
+      return "forks_lost";
+    case Failure::kForksUnseen:
+      return "forks_unseen";
     case Failure::kIntentUnread:
       return "intent_unread";
     case Failure::kMarkFailed:

@@ -18,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "lineage.h"
 #include "processes.h"
 #include "table.h"
 
@@ -51,7 +52,7 @@ struct ContainerGone {
 int64_t nowUs();
 
 /// How the kernel told of it.
-enum class EventKind : uint8_t { kExec, kLoad, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification };
+enum class EventKind : uint8_t { kExec, kLoad, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification, kFork };
 
 /// What became of an operation; the words of src/events/observation.ts.
 enum class Outcome : uint8_t { kPrevented, kContained, kReverted, kDetected };
@@ -85,6 +86,7 @@ struct KernelEvent {
   Process process;
   bool has_parent = false;
   Process parent;
+  Leaders leaders;
   struct stat file {};
 };
 
@@ -99,6 +101,8 @@ enum class Failure : uint8_t {
   kDriftUncompared,
   kEventReportDropped,
   kEventUnread,
+  kForksLost,
+  kForksUnseen,
   kIntentUnread,
   kMarkFailed,
   kPathUnread,

@@ -22,15 +22,19 @@ export function observationOf(
 ): Observation {
   const process = processOf(event.process, bootUs);
   const parent = event.parent && processOf(event.parent, bootUs);
-  const relative = (pid: number): ProcessFields | undefined => {
+  const relative = (pid: number, facts: ProcessFacts | undefined): ProcessFields | undefined => {
     if (pid === 0) return undefined;
-    return pid === process.pid ? process : pid === parent?.pid ? parent : { pid };
+    if (pid === process.pid) return process;
+    if (pid === parent?.pid) return parent;
+    return facts === undefined ? { pid } : processOf(facts, bootUs);
   };
-  const isExec = event.kind === 'exec' || event.kind === 'load';
+  const { groupLeader, sessionLeader, entryLeader, entryType } = event;
+  const entry = entryLeader && relative(entryLeader.pid, entryLeader);
+  const isOfProcess = event.kind === 'exec' || event.kind === 'load' || event.kind === 'fork';
   return {
     sequence: event.sequence,
     timeUs: event.timeUs,
-    section: isExec ? 'process' : 'file',
+    section: isOfProcess ? 'process' : 'file',
     rules: rulesOf(event),
     action: actionOf(event),
     hookPoint: hookPoints[event.kind],
@@ -39,9 +43,10 @@ export function observationOf(
     mode,
     process,
     parent,
-    groupLeader: relative(event.process.groupPid),
-    sessionLeader: relative(event.process.sessionPid),
-    file: isExec ? undefined : fileOf(event),
+    groupLeader: relative(event.process.groupPid, groupLeader),
+    sessionLeader: relative(event.process.sessionPid, sessionLeader),
+    entryLeader: entry && entryType !== undefined ? { ...entry, entryType } : undefined,
+    file: isOfProcess ? undefined : fileOf(event),
     container: containerFactsOf(identity),
   };
 }
@@ -60,7 +65,7 @@ export function decisionsOf(event: KernelEvent, policies: readonly PolicyNames[]
 
 /** The section whose rules decided. Rules about files bar what they would not have let come to be from being executed. */
 function rulesOf({ kind, reason }: KernelEvent): Section {
-  return kind === 'exec' && reason === undefined ? 'process' : 'file';
+  return kind === 'fork' || (kind === 'exec' && reason === undefined) ? 'process' : 'file';
 }
 
 const hookPoints: Record<EventKind, string> = {
@@ -73,6 +78,7 @@ const hookPoints: Record<EventKind, string> = {
   attributes: 'fanotify__attrib',
   deletion: 'fanotify__delete',
   modification: 'fanotify__modify',
+  fork: 'proc_connector__fork',
 };
 
 function actionOf({ kind, operations }: KernelEvent): EventAction {
@@ -100,7 +106,7 @@ function fileOf({ path, oldPath, file }: KernelEvent): FileFacts {
 
 function processOf(facts: ProcessFacts, bootUs: number): ProcessFields {
   // It had ended before anything of it could be read.
-  if (facts.startTicks === 0) return { pid: facts.pid };
+  if (facts.startTicks === 0 && facts.executable === '') return { pid: facts.pid };
   return {
     pid: facts.pid,
     executable: facts.executable === '' ? undefined : facts.executable,
@@ -108,7 +114,7 @@ function processOf(facts: ProcessFacts, bootUs: number): ProcessFields {
     // How many there were is not known once they were cut.
     argsCount: facts.args.length,
     workingDirectory: facts.workingDirectory === '' ? undefined : facts.workingDirectory,
-    startUs: bootUs + facts.startTicks * 10_000,
+    startUs: facts.startTicks === 0 ? undefined : bootUs + facts.startTicks * 10_000,
     interactive: facts.interactive,
     userId: facts.euid,
     groupId: facts.egid,

@@ -119,6 +119,31 @@ test('leaders are the processes that are known anyway, else a number', () => {
   assert.deepEqual([groupLeader, sessionLeader], [{ pid: 4 }, undefined]);
 });
 
+test('leaders that were read are told in full, and the entry leader with how somebody came in', () => {
+  const leader = { ...process, pid: 4, executable: '/bin/init', startTicks: 300 };
+  const event = {
+    ...exec,
+    process: { ...process, groupPid: 4 },
+    groupLeader: leader,
+    entryLeader: leader,
+    entryType: 'container',
+  };
+  const { groupLeader, entryLeader } = observationOf(event, identity, 'enforce', 0);
+  assert.deepEqual([groupLeader?.executable, groupLeader?.startUs], ['/bin/init', 3e6]);
+  assert.deepEqual([entryLeader?.pid, entryLeader?.entryType], [4, 'container']);
+  const own = observationOf({ ...event, entryLeader: process }, identity, 'enforce', 0).entryLeader;
+  assert.deepEqual([own?.pid, own?.executable], [10, '/tmp/x']);
+});
+
+test('a fork is a process observation by the rules about processes', () => {
+  const fork = { ...exec, kind: 'fork', verdict: 'allow', outcome: 'detected' } as const;
+  const { section, rules, action, hookPoint, file } = observationOf(fork, identity, 'enforce', 0);
+  assert.deepEqual(
+    [section, rules, action, hookPoint, file],
+    ['process', 'process', 'fork', 'proc_connector__fork', undefined],
+  );
+});
+
 test('decisions name the policy and the selectors that the table only numbers', () => {
   const policies = [namesOf(bind(execPolicy('p'), identity.workload))];
   assert.deepEqual(decisionsOf(exec, policies), [

@@ -1,0 +1,152 @@
+#include "forks.h"
+
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+
+namespace d4c {
+
+namespace {
+
+constexpr int kBufferBytes = 16 << 20;
+constexpr size_t kMaxMembers = 262144;
+
+}  // namespace
+
+void Forks::listen() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (was_tried_) return;
+  was_tried_ = true;
+  if (!open()) {
+    reports_->fail(Failure::kForksUnseen, std::strerror(errno));
+    socket_.reset();
+    return;
+  }
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_setname_np(thread_.native_handle(), "d4c-forks");
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+bool Forks::open() {
+  stop_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  socket_ = Descriptor(socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR));
+  if (!stop_ || !socket_) return false;
+  // The machine may fork faster than this thread is scheduled.
+  if (setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kBufferBytes, sizeof kBufferBytes) != 0) {
+    setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &kBufferBytes, sizeof kBufferBytes);
+  }
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = CN_IDX_PROC;
+  if (bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return false;
+  const proc_cn_mcast_op operation = PROC_CN_MCAST_LISTEN;
+  alignas(nlmsghdr) char text[NLMSG_SPACE(sizeof(cn_msg) + sizeof operation)] = {};
+  auto* header = reinterpret_cast<nlmsghdr*>(text);
+  header->nlmsg_len = NLMSG_LENGTH(sizeof(cn_msg) + sizeof operation);
+  header->nlmsg_type = NLMSG_DONE;
+  cn_msg message{};
+  message.id = {CN_IDX_PROC, CN_VAL_PROC};
+  message.len = sizeof operation;
+  std::memcpy(NLMSG_DATA(header), &message, sizeof message);
+  std::memcpy(static_cast<char*>(NLMSG_DATA(header)) + sizeof message, &operation, sizeof operation);
+  return send(socket_.get(), text, header->nlmsg_len, 0) == static_cast<ssize_t>(header->nlmsg_len);
+}
+
+void Forks::close() {
+  if (!thread_.joinable()) return;
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
+  thread_.join();
+}
+
+void Forks::note(pid_t pid, uint64_t key) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!socket_) return;
+  if (members_.size() >= kMaxMembers) members_.clear();
+  members_[pid] = key;
+}
+
+void Forks::forget(uint64_t key) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (auto member = members_.begin(); member != members_.end();) {
+    member = member->second == key ? members_.erase(member) : std::next(member);
+  }
+}
+
+void Forks::run() {
+  pollfd polled[] = {{stop_.get(), POLLIN, 0}, {socket_.get(), POLLIN, 0}};
+  alignas(nlmsghdr) char text[4096];
+  for (;;) {
+    poll(polled, 2, -1);
+    if (polled[0].revents != 0) return;
+    for (;;) {
+      sockaddr_nl from{};
+      socklen_t size = sizeof from;
+      const ssize_t got = recvfrom(socket_.get(), text, sizeof text, 0, reinterpret_cast<sockaddr*>(&from), &size);
+      if (got < 0 && errno == ENOBUFS) {
+        reports_->fail(Failure::kForksLost, "more than the buffer holds");
+        sweep();
+        continue;
+      }
+      if (got < 0) break;
+      // Others may send here, too; the kernel is 0.
+      if (from.nl_pid == 0) take(text, static_cast<size_t>(got));
+    }
+  }
+}
+
+void Forks::take(const char* message, size_t size) {
+  nlmsghdr header;
+  proc_event event{};
+  constexpr size_t kBefore = NLMSG_HDRLEN + sizeof(cn_msg);
+  if (size < kBefore) return;
+  std::memcpy(&header, message, sizeof header);
+  if (header.nlmsg_type != NLMSG_DONE) return;
+  std::memcpy(&event, message + kBefore, std::min(sizeof event, size - kBefore));
+  if (event.what == proc_event::PROC_EVENT_NONE && event.event_data.ack.err != 0) {
+    reports_->fail(Failure::kForksUnseen, std::strerror(static_cast<int>(event.event_data.ack.err)));
+  } else if (event.what == proc_event::PROC_EVENT_EXIT) {
+    const auto& ended = event.event_data.exit;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (ended.process_pid == ended.process_tgid) members_.erase(ended.process_pid);
+  } else if (event.what == proc_event::PROC_EVENT_FORK) {
+    const auto& fork = event.event_data.fork;
+    // A thread is no process.
+    if (fork.child_pid != fork.child_tgid) return;
+    uint64_t key = 0;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      const auto parent = members_.find(fork.parent_tgid);
+      if (parent == members_.end()) return;
+      key = parent->second;
+      members_[fork.child_tgid] = key;
+    }
+    tell_(key, fork.parent_tgid, fork.child_tgid, nowUs());
+  }
+}
+
+/// Those whose end was lost. A number that is used again would be taken for them.
+void Forks::sweep() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (auto member = members_.begin(); member != members_.end();) {
+    const bool has_ended = kill(member->first, 0) != 0 && errno == ESRCH;
+    member = has_ended ? members_.erase(member) : std::next(member);
+  }
+}
+
+}  // namespace d4c

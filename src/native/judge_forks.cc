@@ -1,0 +1,46 @@
+// The part of the judge that hears of forks.
+
+#include "judge.h"
+
+namespace d4c {
+
+void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us, Desk* desk) {
+  const std::shared_ptr<const Binding> binding = container.binding();
+  if (binding->table == nullptr || !(binding->table->operations() & kFork)) return;
+  KernelEvent event;
+  event.has_parent = parents_.read(parent, &event.parent);
+  // One that has ended is known by what it executed last.
+  if (!event.has_parent) {
+    if (const auto program = container.execs.lastProgram(parent)) event.parent = *program;
+  }
+  const Table& table = *binding->table;
+  Scratch& scratch = desk->scratch;
+  if (event.parent.executable.empty()) {
+    table.lookUnknownPath(Section::kProcess, &scratch);
+  } else {
+    table.look(Section::kProcess, event.parent.executable, &scratch);
+  }
+  if (!table.mayFire(Section::kProcess, kFork, scratch)) return;
+  Question question{Section::kProcess, kFork};
+  question.interactive = event.parent.interactive;
+  table.decide(question, &scratch);
+  if (scratch.fired.empty()) return;
+  event.key = container.key;
+  event.time_us = time_us;
+  event.generation = binding->generation;
+  event.context = binding->context;
+  event.kind = EventKind::kFork;
+  event.path = event.parent.executable;
+  event.fired = scratch.fired;
+  event.tid = child;
+  if (const auto cgroup = container.cgroup()) event.cgroup = cgroup->path;
+  // Until it executes something, a child is what its parent is. It may have done so by now.
+  event.process = event.parent;
+  event.process.pid = child;
+  event.process.parent = parent;
+  event.process.start_ticks = startOf(child);
+  event.leaders = lineage_.of(event.process);
+  reports_->add(std::move(event));
+}
+
+}  // namespace d4c

@@ -1,0 +1,56 @@
+// To whom a process belongs: the leaders of its group and session, and the process with which somebody came in.
+//
+// The entry leader is found as the open session model of Elastic's Beats finds it (docs/events.md). What was found is kept
+// for as long as the process lives, and for those that have ended until the table is full: a child may ask for them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+
+#include "processes.h"
+
+namespace d4c {
+
+/// Nothing for a leader that is the process itself, that has ended, or that there is none.
+struct Leaders {
+  std::optional<Process> group;
+  std::optional<Process> session;
+  /// Also when it is the process itself.
+  std::optional<Process> entry;
+  /// How somebody came in: `container`, `terminal`, ...; null without an entry leader.
+  const char* entry_type = nullptr;
+};
+
+class Lineage {
+ public:
+  explicit Lineage(Parents* parents) : parents_(parents) {}
+
+  /// Of a process as it was read. Reads /proc of others, so that nobody should wait for it. Any thread.
+  Leaders of(const Process& process);
+
+ private:
+  struct Entry {
+    Process leader;
+    const char* type;
+  };
+  struct Known {
+    uint64_t start_ticks;
+    bool leads_session;
+    std::shared_ptr<const Entry> entry;
+  };
+
+  std::shared_ptr<const Entry> entryOf(const Process& process, int depth);
+  std::shared_ptr<const Entry> entryOfOther(pid_t pid, int depth);
+  void keep(const Process& process, std::shared_ptr<const Entry> entry);
+
+  Parents* const parents_;
+  std::mutex mutex_;
+  std::unordered_map<pid_t, Known> known_;
+};
+
+}  // namespace d4c
