@@ -24,6 +24,8 @@ export interface WebhookOptions {
   readonly ownNamespace: string;
   /** Further namespaces that can never opt in (default: none). */
   readonly excludedNamespaces?: readonly string[];
+  /** The user who mends annotations, whose own patches are not asked about (default: everyone is asked about). */
+  readonly controllerUser?: string;
   /** For pods, exec and attach while nobody answers (default: Ignore; the controller mends what was missed). */
   readonly failurePolicy?: 'Ignore' | 'Fail';
   /** 1 to 30 (default: 5). */
@@ -39,6 +41,8 @@ interface Hook {
   readonly rules: readonly Rule[];
   /** `pods`: as the operator set it. */
   readonly failurePolicy: 'Ignore' | 'Fail' | 'pods';
+  /** The controller works out the annotations by itself; to ask about each of its patches would take twice as long. */
+  readonly notController?: true;
   /** Only where the namespace has opted in. Cluster-scoped objects are asked about in any case. */
   readonly onlyOptedIn: boolean;
   readonly sideEffects: Webhook['sideEffects'];
@@ -56,6 +60,7 @@ const mutating: readonly Hook[] = [
     path: '/mutate',
     rules: [['CREATE UPDATE', 'core: pods']],
     failurePolicy: 'pods',
+    notController: true,
     onlyOptedIn: true,
     sideEffects: 'None',
   },
@@ -70,6 +75,7 @@ const validating: readonly Hook[] = [
       ['CONNECT', 'core: pods/exec, pods/attach'],
     ],
     failurePolicy: 'pods',
+    notController: true,
     onlyOptedIn: true,
     // A refusal writes an Event, except on a dry run.
     sideEffects: 'NoneOnDryRun',
@@ -146,6 +152,7 @@ function configuration(
 
 function webhook(hook: Hook, options: WebhookOptions): Webhook {
   const { failurePolicy = 'Ignore', timeoutSeconds = 5, excludedNamespaces: excluded = [] } = options;
+  const conditions = [...(hook.conditions ?? []), ...exceptions(hook, options)];
   return {
     name: `${hook.path.slice(1)}.${group}`,
     clientConfig: clientConfig(hook.path, options),
@@ -158,8 +165,17 @@ function webhook(hook: Hook, options: WebhookOptions): Webhook {
     ...(hook.onlyOptedIn
       ? { namespaceSelector: optedIn(options) }
       : hook.path === '/guard' && excluded.length > 0 && { namespaceSelector: noneOf(excluded) }),
-    ...(hook.conditions && { matchConditions: hook.conditions.map((condition) => ({ ...condition })) }),
+    ...(conditions.length > 0 && { matchConditions: conditions.map((condition) => ({ ...condition })) }),
   };
+}
+
+function exceptions(
+  { notController }: Hook,
+  { controllerUser }: WebhookOptions,
+): NonNullable<Webhook['matchConditions']> {
+  if (notController === undefined || controllerUser === undefined) return [];
+  const expression = `request.userInfo.username != '${controllerUser}'`;
+  return [{ name: 'not-by-the-controller', expression }];
 }
 
 /** Also a namespace that was labelled by accident is left out if the cluster or d4c-gate itself depends on it. */

@@ -50,7 +50,8 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
 
   test('asks the API server for the same webhooks as `serve --install`', () => {
     const service = { name: 'd4c-gate-webhook', namespace: releaseNamespace, port: 443 };
-    const options = { endpoint: { service }, ownNamespace: releaseNamespace };
+    const controllerUser = `system:serviceaccount:${releaseNamespace}:d4c-gate-webhook`;
+    const options = { endpoint: { service }, ownNamespace: releaseNamespace, controllerUser };
     for (const [kind, made] of [
       ['MutatingWebhookConfiguration', mutatingConfiguration(options)],
       ['ValidatingWebhookConfiguration', validatingConfiguration(options)],

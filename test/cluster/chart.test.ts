@@ -19,7 +19,7 @@ import {
   valueAt,
   valuesAt,
 } from '../support/helm.ts';
-import { must } from '../support/programs.ts';
+import { eventually, must } from '../support/programs.ts';
 
 /** Of operators that no test cluster has. */
 const foreign = /^(monitoring\.coreos\.com|cert-manager\.io)\//;
@@ -126,6 +126,46 @@ describe('the chart on a real API server', { skip: helmRequirements ?? clusterRe
       [],
       'reasons that docs/install.md does not explain',
     );
+  });
+
+  test('the controller can mend a pod while nobody answers, and nobody else can write to it with failurePolicy Fail', async () => {
+    const namespace = 'gate-mended';
+    await kubectl('create', 'namespace', namespace);
+    await kubectl('label', 'namespace', namespace, 'd4c-gate.io/mode=enforce');
+    await kubectl('create', 'serviceaccount', 'default', '-n', namespace).catch(() => undefined);
+    await kubectl('run', 'p', '-n', namespace, '--image=none', '--restart=Never');
+    const [helm] = helms;
+    assert.ok(helm !== undefined);
+    const objects = await render(helm, { webhook: { failurePolicy: 'Fail' } });
+    const kinds = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'];
+    const stdin = kinds.map((kind) => JSON.stringify(objectOf(objects, `${kind}/d4c-gate`))).join('\n');
+    try {
+      assert.equal((await cluster.kubectl(['create', '-f', '-'], { stdin })).exitCode, 0);
+      const write = (value: string, ...as: string[]) =>
+        cluster.kubectl([
+          'annotate',
+          'pod',
+          'p',
+          '-n',
+          namespace,
+          '--overwrite',
+          `d4c-gate.io/policies=${value}`,
+          ...as,
+        ]);
+      const account = (name: string) => [
+        `--as=system:serviceaccount:${releaseNamespace}:${name}`,
+        '--as-group=system:masters',
+      ];
+      await eventually('the API server asks', async () => (await write(`x${Date.now()}`)).exitCode !== 0);
+      for (const as of [[], account('d4c-gate-agent'), account('default')]) {
+        assert.match((await write('forged', ...as)).stderr, /failed calling webhook "mutate\.d4c-gate\.io"/);
+      }
+      const mended = await write('right', ...account('d4c-gate-webhook'));
+      assert.equal(mended.exitCode, 0, mended.stderr);
+    } finally {
+      await kubectl('delete', 'mutatingwebhookconfiguration,validatingwebhookconfiguration', 'd4c-gate');
+      await kubectl('delete', 'namespace', namespace, '--wait=false');
+    }
   });
 
   for (const helm of helms) {

@@ -48,6 +48,22 @@ test('never asks about pods of its own namespace, of kube-system, or without the
   }
 });
 
+test('asks about what everyone does to pods, but for the controller where one is named', () => {
+  const conditions = (controllerUser?: string) =>
+    [...webhooksOf(controllerUser === undefined ? {} : { controllerUser })].flatMap(
+      ([name, { matchConditions = [] }]) =>
+        matchConditions
+          .filter((one) => one.name === 'not-by-the-controller')
+          .map((one) => [name, one.expression]),
+    );
+  assert.deepEqual(conditions(), []);
+  const expression = "request.userInfo.username != 'system:serviceaccount:a:b'";
+  assert.deepEqual(conditions('system:serviceaccount:a:b'), [
+    ['mutate', expression],
+    ['validate', expression],
+  ]);
+});
+
 test('what the operator sets for pods leaves the other hooks as they are', () => {
   const failurePolicies = (failurePolicy: 'Ignore' | 'Fail') =>
     [...webhooksOf({ failurePolicy })].map(([name, webhook]) => `${name} ${webhook.failurePolicy}`);
