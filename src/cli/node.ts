@@ -11,13 +11,14 @@ import { type Mode, modes } from '../events/observation.ts';
 import type { Sink } from '../events/sink.ts';
 import { stdoutSink } from '../events/stdout.ts';
 import { log } from '../log.ts';
+import type { AgentOptions } from '../node/agent.ts';
 import { openHealth } from '../node/health.ts';
 import { type OpenPlace, plainHost } from '../node/place.ts';
 import { defaultContainerdSockets } from '../node/sockets.ts';
 import { watchDirectory } from '../sources/directory.ts';
 import { addGateFlags, type GateFlags, readGateFlags } from './gateFlags.ts';
 import type { NodeCluster } from './nodeCluster.ts';
-import { openPatiently } from './nodeOpen.ts';
+import { openPatiently, standBy } from './nodeOpen.ts';
 import type { AddCommand, ExitCode } from './program.ts';
 import { version } from './version.ts';
 
@@ -94,43 +95,42 @@ async function runNode(flags: NodeFlags): Promise<ExitCode> {
       });
     }
     const host = readHost(hostRoot, cluster?.nodeName);
-    const agent = await openPatiently(
-      {
-        place: cluster?.place ?? openPlainHost(policies ?? '', mode, clusterName, clusterId),
-        sink,
-        mode,
-        ...gateSettings,
-        containerdSockets: (flags.containerdSocket ?? defaultContainerdSockets).map((path) =>
-          join(hostRoot, path),
-        ),
-        clusterName,
-        hostRoot,
-        onDifference: (difference) => cluster?.tellDifference(difference),
-        documents: { host, agent: { id: agentId(host), version }, namespace: flags.namespace },
-      },
-      cluster,
-      health,
-      stopping.signal,
-    );
-    if (agent === undefined) return 0;
-    const { number, policies: first } = agent.generation();
-    log.info({ mode, output, holdMs, generation: number, policies: first.length }, 'gate open');
-    health.set({ isReady: cluster === undefined, reason: cluster && 'the cluster has not been read yet' });
-    void cluster?.ready.then((isReady) => isReady && health.set({ isReady, reason: undefined }));
-    const signal = await Promise.race([stopped, agent.taken]);
-    health.set({ isReady: false, reason: 'it ends' });
-    if (signal === undefined) {
-      await agent.close();
-      throw new GateError(
-        'KEEPER_TAKEN',
-        `another agent has come to the keeper at \`${flags.keeperSocket}\``,
-      );
+    const options: AgentOptions = {
+      place: cluster?.place ?? openPlainHost(policies ?? '', mode, clusterName, clusterId),
+      sink,
+      mode,
+      ...gateSettings,
+      containerdSockets: (flags.containerdSocket ?? defaultContainerdSockets).map((path) =>
+        join(hostRoot, path),
+      ),
+      clusterName,
+      hostRoot,
+      onDifference: (difference) => cluster?.tellDifference(difference),
+      documents: { host, agent: { id: agentId(host), version }, namespace: flags.namespace },
+    };
+    for (;;) {
+      const agent = await openPatiently(options, cluster, health, stopping.signal);
+      if (agent === undefined) return 0;
+      const { number, policies: first } = agent.generation();
+      log.info({ mode, output, holdMs, generation: number, policies: first.length }, 'gate open');
+      health.set({ isReady: cluster === undefined, reason: cluster && 'the cluster has not been read yet' });
+      void cluster?.ready.then((isReady) => isReady && health.set({ isReady, reason: undefined }));
+      const signal = await Promise.race([stopped, agent.taken]);
+      if (signal !== undefined) {
+        health.set({ isReady: false, reason: 'it ends' });
+        const keepsGate = flags.keepGate === true || flags.keeper === 'join';
+        log.info({ signal, keepsGate }, 'gate closing');
+        await agent.close({ keepsGate });
+        log.info(await agent.stats(), keepsGate ? 'gate left to the keeper' : 'gate closed');
+        return 0;
+      }
+      await agent.close({ keepsGate: true });
+      const reason = `another agent has come to the keeper at \`${flags.keeperSocket}\``;
+      // In a cluster that is the one of an upgrade, and ending would be a restart that takes the keeper back.
+      if (cluster === undefined) throw new GateError('KEEPER_TAKEN', reason);
+      log.info({ reason }, 'standing by');
+      await standBy(flags.keeperSocket, stopping.signal);
     }
-    const keepsGate = flags.keepGate === true || flags.keeper === 'join';
-    log.info({ signal, keepsGate }, 'gate closing');
-    await agent.close({ keepsGate });
-    log.info(await agent.stats(), keepsGate ? 'gate left to the keeper' : 'gate closed');
-    return 0;
   } finally {
     await cluster?.close();
     health.close();

@@ -3,12 +3,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GateError } from '../errors.ts';
 import { log } from '../log.ts';
+import { readKeeperStatus } from '../native/keeperStatus.ts';
 import type { Agent, AgentOptions } from '../node/agent.ts';
 import type { Health } from '../node/health.ts';
 import type { NodeCluster } from './nodeCluster.ts';
 
 /** How long until a gate that the kernel refused is tried again, where the process must not end. */
 const openAgainMs = 60_000;
+/** A keeper is started beside the agent, or again. */
+const joinAgainMs = 1_000;
+/** From then on a keeper that does not come is told of like a kernel that refuses. */
+const keeperIsLateMs = 30_000;
+/** How often an agent that was replaced looks whether the other one is still there. */
+const lookAgainMs = 2_000;
 
 /**
  * On a plain host whoever started the agent sees why it ends. In a cluster an agent that ended would be started again
@@ -23,20 +30,47 @@ export async function openPatiently(
 ): Promise<Agent | undefined> {
   // Loaded here alone: gRPC would more than double the start of every other subcommand.
   const { openAgent } = await import('../node/agent.ts');
+  const startedAt = performance.now();
   let isTold = false;
+  let lastSaid = '';
   while (!stopping.aborted) {
     try {
       return await openAgent(options);
     } catch (error) {
       if (cluster === undefined || !(error instanceof GateError) || !isOfKernel(error)) throw error;
-      log.error({ code: error.code, reason: error.message }, 'nothing is gated on this node');
+      const isComing = options.keeper.how === 'join' && error.code === 'KEEPER_UNREACHABLE';
+      if (error.message !== lastSaid || !isComing) {
+        log.error({ code: error.code, reason: error.message }, 'nothing is gated on this node');
+      }
+      lastSaid = error.message;
       health.set({ isReady: false, reason: `nothing is gated on this node: ${error.message}` });
-      if (!isTold) cluster.tellUngated(error);
-      isTold = true;
-      await sleep(openAgainMs, undefined, { signal: stopping }).catch(() => undefined);
+      const isLate = !isComing || performance.now() - startedAt > keeperIsLateMs;
+      if (!isTold && isLate) cluster.tellUngated(error);
+      isTold ||= isLate;
+      await pause(isComing ? joinAgainMs : openAgainMs, stopping);
     }
   }
   return undefined;
+}
+
+/**
+ * Resolves when no agent is with the keeper any more, or the signal comes. The newer agent of an upgrade may fail: then
+ * the older one, whose pod is still there, goes on.
+ */
+export async function standBy(keeperSocket: string, stopping: AbortSignal): Promise<void> {
+  let isAlone = false;
+  while (!stopping.aborted) {
+    await pause(lookAgainMs, stopping);
+    const status = await readKeeperStatus(keeperSocket).catch(() => undefined);
+    // Twice, so that an agent that only restarts its connection keeps its place. A keeper that is gone has no agent.
+    const wasAlone = isAlone;
+    isAlone = status?.hasAgent !== true;
+    if (isAlone && wasAlone) return;
+  }
+}
+
+async function pause(ms: number, stopping: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal: stopping }).catch(() => undefined);
 }
 
 function isOfKernel({ code }: GateError): boolean {

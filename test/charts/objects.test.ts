@@ -6,6 +6,7 @@ import { imageName } from '../../image/name.ts';
 import { run as runCommand } from '../../src/cli/program.ts';
 import type { Webhook } from '../../src/kubernetes/kinds.ts';
 import { mutatingConfiguration, validatingConfiguration } from '../../src/kubernetes/webhooks.ts';
+import { defaultKeeperSocket } from '../../src/native/keeperProgram.ts';
 import { readPolicy } from '../../src/policy/read.ts';
 import {
   chart,
@@ -31,6 +32,7 @@ interface PodSpec {
     readonly args: string[];
     readonly image: string;
     readonly securityContext: Record<string, unknown>;
+    readonly volumeMounts: { readonly mountPath: string; readonly readOnly?: boolean }[];
   }[];
   readonly securityContext: Record<string, unknown>;
   readonly volumes?: Record<string, unknown>[];
@@ -95,7 +97,11 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
   });
 
   test('names the image that `npm run image` builds', () => {
-    for (const name of ['Deployment/d4c-gate-webhook', 'DaemonSet/d4c-gate-agent']) {
+    for (const name of [
+      'Deployment/d4c-gate-webhook',
+      'DaemonSet/d4c-gate-agent',
+      'DaemonSet/d4c-gate-keeper',
+    ]) {
       assert.deepEqual(
         podOf(name).containers.map(({ image }) => image),
         [imageName()],
@@ -126,27 +132,66 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
     }
   });
 
-  test('gives the agent exactly the rights that kernel and container runtime want', () => {
-    const { containers, hostPID, volumes, ...pod } = podOf('DaemonSet/d4c-gate-agent');
-    assert.equal(hostPID, true);
-    assert.deepEqual(volumes, [
-      { name: 'host', hostPath: { path: '/', type: 'Directory' } },
-      { name: 'run', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
-    ]);
-    assert.deepEqual(pod.securityContext, { seccompProfile: { type: 'RuntimeDefault' } });
-    assert.deepEqual(containers[0]?.securityContext, {
-      runAsUser: 0,
-      runAsGroup: 0,
-      privileged: false,
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      capabilities: { drop: ['ALL'], add: ['SYS_ADMIN', 'SYS_PTRACE', 'DAC_READ_SEARCH'] },
+  for (const { component, capabilities, folders } of [
+    {
+      component: 'keeper',
+      capabilities: ['SYS_ADMIN', 'SYS_PTRACE', 'DAC_READ_SEARCH', 'DAC_OVERRIDE', 'FOWNER'],
+      folders: { '/host': true, '/run/d4c-gate': false },
+    },
+    {
+      component: 'agent',
+      capabilities: ['SYS_PTRACE'],
+      folders: { '/host': true, '/run/d4c-gate': true, '/run/health': false },
+    },
+  ]) {
+    test(`gives the ${component} exactly the rights that kernel and container runtime want`, () => {
+      const { containers, hostPID, volumes, ...pod } = podOf(`DaemonSet/d4c-gate-${component}`);
+      assert.equal(hostPID, true);
+      assert.deepEqual(
+        volumes?.flatMap(({ hostPath }) => (hostPath === undefined ? [] : [hostPath])),
+        [
+          { path: '/', type: 'Directory' },
+          { path: '/run/d4c-gate', type: 'DirectoryOrCreate' },
+        ],
+      );
+      assert.deepEqual(pod.securityContext, { seccompProfile: { type: 'RuntimeDefault' } });
+      const [container] = containers;
+      assert.deepEqual(container?.securityContext, {
+        runAsUser: 0,
+        runAsGroup: 0,
+        privileged: false,
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'], add: capabilities },
+      });
+      const mounts = container?.volumeMounts.map(({ mountPath, readOnly = false }) => [mountPath, readOnly]);
+      assert.deepEqual(Object.fromEntries(mounts ?? []), folders);
     });
+  }
+
+  test('never replaces a keeper by itself, and changes nothing of it with another version of the chart', async () => {
+    const { spec } = objectOf(objects, 'DaemonSet/d4c-gate-keeper');
+    assert.deepEqual(valueAt(spec, 'updateStrategy'), { type: 'OnDelete' });
+    const labels = Object.keys(valueAt(spec, 'template.metadata.labels') as object);
+    assert.deepEqual(
+      labels,
+      ['name', 'instance', 'component'].map((name) => `app.kubernetes.io/${name}`),
+    );
+  });
+
+  test('lets the agent find the keeper where that listens', () => {
+    const [keeper] = podOf('DaemonSet/d4c-gate-keeper').containers;
+    const [agent] = podOf('DaemonSet/d4c-gate-agent').containers;
+    assert.deepEqual(keeper?.args, ['--socket', defaultKeeperSocket]);
+    assert.ok(agent?.args.includes(`--keeper-socket=${defaultKeeperSocket}`));
+    assert.ok(agent?.args.includes('--keeper=join'));
   });
 
   test('opens no port on the host, so that two agents can be on a node during an upgrade', () => {
-    const text = JSON.stringify(podOf('DaemonSet/d4c-gate-agent'));
-    assert.equal(/hostPort|containerPort/.test(text), false);
+    for (const component of ['agent', 'keeper']) {
+      const text = JSON.stringify(podOf(`DaemonSet/d4c-gate-${component}`));
+      assert.equal(/hostPort|containerPort/.test(text), false);
+    }
   });
 
   test('lets the agent read what it binds by, and write nothing but Events', () => {

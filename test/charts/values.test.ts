@@ -185,6 +185,8 @@ const outOfRange: readonly [string, unknown][] = [
   ['webhook.maxInFlight', 0],
   ['webhook.excludedNamespaces', ['Not-A-Name']],
   ['agent.holdMs', 60_001],
+  ['agent.deadlineMs', -1],
+  ['agent.deadlineMs', 60_001],
   ['agent.maxSurge', 0],
   ['agent.maxSurge', '0%'],
   ['agent.containerdSockets', ['run/relative.sock']],
@@ -230,7 +232,7 @@ const contradictions: readonly [Values, ...string[]][] = [
     'certificates.mode is self',
   ],
   [{ crds: { install: false, keep: true } }, 'crds.keep', 'crds.install'],
-  [{ agent: { hostNetwork: false, netAdmin: true } }, 'agent.netAdmin', 'agent.hostNetwork'],
+  [{ agent: { hostNetwork: false }, keeper: { netAdmin: true } }, 'keeper.netAdmin', 'agent.hostNetwork'],
   [{ networkPolicy: { metricsFrom: [{}] } }, 'networkPolicy.metricsFrom', 'networkPolicy.apiServerCidrs'],
   [
     { webhook: { enabled: false }, metrics: { prometheusRule: { enabled: true } } },

@@ -17,6 +17,7 @@ export interface ValueRow {
 
 const deployment = 'Deployment/d4c-gate-webhook';
 const daemonSet = 'DaemonSet/d4c-gate-agent';
+const keeper = 'DaemonSet/d4c-gate-keeper';
 const mutating = 'MutatingWebhookConfiguration/d4c-gate';
 const pod = 'spec.template.spec';
 const container = `${pod}.containers[0]`;
@@ -317,14 +318,28 @@ export const rows: readonly ValueRow[] = [
     at: webhookArgs,
     is: hasArgument('--on-unknown=deny'),
   },
-  { path: 'agent.hostNetwork', value: false, object: daemonSet, at: `${pod}.hostNetwork`, is: undefined },
   {
-    path: 'agent.netAdmin',
-    value: true,
+    path: 'agent.onAgentLoss',
+    value: 'deny',
     object: daemonSet,
-    at: `${container}.securityContext.capabilities.add`,
-    is: ['SYS_ADMIN', 'SYS_PTRACE', 'DAC_READ_SEARCH', 'NET_ADMIN'],
+    at: webhookArgs,
+    is: hasArgument('--on-agent-loss=deny'),
   },
+  {
+    path: 'agent.deadlineMs',
+    value: 50_000,
+    object: daemonSet,
+    at: webhookArgs,
+    is: hasArgument('--deadline-ms=50000'),
+  },
+  {
+    path: 'agent.onDeadline',
+    value: 'allow',
+    object: daemonSet,
+    at: webhookArgs,
+    is: hasArgument('--on-deadline=allow'),
+  },
+  { path: 'agent.hostNetwork', value: false, object: daemonSet, at: `${pod}.hostNetwork`, is: undefined },
   {
     path: 'agent.containerdSockets',
     value: ['/run/k3s/containerd/containerd.sock'],
@@ -387,6 +402,52 @@ export const rows: readonly ValueRow[] = [
     path: 'agent.podLabels',
     value: { team: 'security' },
     object: daemonSet,
+    at: 'spec.template.metadata.labels.team',
+    is: 'security',
+  },
+  { path: 'agent.enabled', value: false, object: keeper, is: absent },
+  { path: 'agent.hostNetwork', value: false, object: keeper, at: `${pod}.hostNetwork`, is: undefined },
+  {
+    path: 'agent.priorityClassName',
+    value: 'gate',
+    object: keeper,
+    at: `${pod}.priorityClassName`,
+    is: 'gate',
+  },
+  { path: 'agent.tolerations', value: toleration, object: keeper, at: `${pod}.tolerations`, is: toleration },
+  {
+    path: 'agent.nodeSelector',
+    value: { pool: 'workers' },
+    object: keeper,
+    at: `${pod}.nodeSelector.pool`,
+    is: 'workers',
+  },
+  { path: 'agent.affinity', value: affinity, object: keeper, at: `${pod}.affinity`, is: affinity },
+  {
+    path: 'keeper.netAdmin',
+    value: true,
+    object: keeper,
+    at: `${container}.securityContext.capabilities.add[5]`,
+    is: 'NET_ADMIN',
+  },
+  {
+    path: 'keeper.resources',
+    value: resources,
+    object: keeper,
+    at: `${container}.resources.requests.cpu`,
+    is: '2',
+  },
+  {
+    path: 'keeper.podAnnotations',
+    value: { team: 'security' },
+    object: keeper,
+    at: 'spec.template.metadata.annotations.team',
+    is: 'security',
+  },
+  {
+    path: 'keeper.podLabels',
+    value: { team: 'security' },
+    object: keeper,
     at: 'spec.template.metadata.labels.team',
     is: 'security',
   },

@@ -46,14 +46,6 @@ export const absence: Chapter = (e2e) => {
       );
     });
 
-    test('the agent: it is back within seconds, and gates what runs', async () => {
-      const pod = await e2e().podOf('shop', 'web');
-      const selector = ['-n', release.namespace, '-l', 'app.kubernetes.io/component=agent'];
-      await e2e().ask('delete', 'pod', ...selector, '--wait=true', '--timeout=30s');
-      await refused('it is gated again', pod, 30_000);
-      assert.equal((await rollout('daemonset/d4c-gate-agent')).exitCode, 0);
-    });
-
     test('the node: after its restart pods are gated as before', async (t) => {
       const { restart } = e2e();
       if (restart === undefined) return t.skip('the node of `KUBECONFIG` is not ours to restart');

@@ -5,9 +5,11 @@ import { type E2e, e2eRequirements, startE2e } from '../support/e2e.ts';
 import { absence } from './absence.ts';
 import { enforcing } from './enforcing.ts';
 import { installing } from './installing.ts';
+import { keeping } from './keeping.ts';
 import { lifecycle } from './lifecycle.ts';
 import { observing } from './observing.ts';
 import { policyChanges } from './policyChanges.ts';
+import { rights } from './rights.ts';
 
 /** A chapter adds its tests; each begins with what the ones before it left. */
 export type Chapter = (e2e: () => E2e) => void;
@@ -20,6 +22,15 @@ describe('d4c-gate on a real node', { skip: e2eRequirements() }, () => {
   });
   after(() => started?.close());
 
-  const chapters: readonly Chapter[] = [installing, observing, enforcing, policyChanges, absence, lifecycle];
+  const chapters: readonly Chapter[] = [
+    installing,
+    observing,
+    enforcing,
+    rights,
+    policyChanges,
+    keeping,
+    absence,
+    lifecycle,
+  ];
   for (const chapter of chapters) chapter(e2e);
 });

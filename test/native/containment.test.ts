@@ -223,7 +223,7 @@ describe('mode observe', { skip }, () => {
   });
 });
 
-describe('a gate with no more capabilities than the agent’s pod', { skip }, () => {
+describe('a gate with fewer capabilities than the keeper’s pod', { skip }, () => {
   test('contains what users of the container do in folders of their own', async (t) => {
     if (!isInstalled('setpriv')) return t.skip('needs setpriv');
     const id = idOf('capable');

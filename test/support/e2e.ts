@@ -10,6 +10,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Status } from '../../src/cli/statusText.ts';
 import { builtImage, imageRequirements } from './built-image.ts';
 import { chart, helms } from './helm.ts';
 import { eventually, must, type Ran, type RunOptions, run } from './programs.ts';
@@ -37,12 +38,17 @@ export interface E2e {
   session(namespace: string, pod: string, ...command: string[]): Promise<Ran>;
   /** Every document that the agents of now have written. */
   documents(): Promise<E2eDocument[]>;
+  /** `d4c-gate status`, asked in the component's pod. */
+  status(component: 'agent' | 'keeper'): Promise<OpenStatus>;
   /** The name of the first running pod of the namespace with the label `app=NAME`. */
   podOf(namespace: string, app: string): Promise<string>;
   /** Stops the node and starts it again. Only for a node of our own. */
   readonly restart: (() => Promise<void>) | undefined;
   close(): Promise<void>;
 }
+
+/** The status of a keeper to which an agent has come. */
+export type OpenStatus = Status & Required<Pick<Status, 'gate'>>;
 
 /** The fields of a document that the tests look at. */
 export interface E2eDocument {
@@ -63,6 +69,7 @@ export interface E2eDocument {
   readonly cloud_defend: { readonly package_policy_id: string };
   readonly d4c_gate: { readonly outcome: string; readonly mode: string };
   readonly process: { readonly executable: string };
+  readonly file?: { readonly path: string };
 }
 
 /** Why nothing can be tested end to end here, or `undefined` when it can. Give it to `skip`. */
@@ -161,6 +168,20 @@ async function useNode(kubeconfig: string, restart: E2e['restart'], close: E2e['
         .split('\n')
         .filter((line) => line.includes('"data_stream"') && line.endsWith('}'))
         .map((line) => JSON.parse(line));
+    },
+    async status(component) {
+      const program = ['/usr/local/bin/d4c-gate', 'status', '--output=json'];
+      const said = await ask(
+        'exec',
+        '-n',
+        release.namespace,
+        `daemonset/d4c-gate-${component}`,
+        '--',
+        ...program,
+      );
+      const status: Status = JSON.parse(said);
+      if (status.gate === undefined) throw new Error(`the gate is not open: ${said}`);
+      return { ...status, gate: status.gate };
     },
     podOf: (namespace, app) =>
       eventually(
