@@ -80,6 +80,7 @@ std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& 
 
 /// A runtime may end as soon as it has started a container, and whose child the first program was is then not to be seen.
 void Judge::noteEntry(pid_t tid) {
+  const MemoryRule no_memory(false);
   Process process;
   if (readProcess(tid, &process) && process.session == process.pid) lineage_.of(process);
 }

@@ -1,12 +1,15 @@
 // The part of the judge that hears of forks.
 
 #include "judge.h"
+#include "memory.h"
 
 namespace d4c {
 
 void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us, Desk* desk) {
   const std::shared_ptr<const Binding> binding = container.binding();
   if (binding->table == nullptr || !(binding->table->operations() & kFork)) return;
+  // There is one thread for the forks of all containers, and none of them may keep it.
+  const MemoryRule no_memory(false);
   KernelEvent event;
   event.has_parent = parents_.read(parent, &event.parent);
   // One that has ended is known by what it executed last.

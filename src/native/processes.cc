@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "arguments.h"
+#include "memory.h"
 #include "proc_file.h"
 #include "task.h"
 
@@ -156,7 +157,8 @@ bool Parents::read(pid_t pid, Process* process) {
   }
   // One that is ending has no executable any more.
   if (!readProcess(pid, process) || process->executable.empty()) return false;
-  keep(*process);
+  // Without its arguments it is not whole.
+  if (mayReadMemory()) keep(*process);
   return true;
 }
 

@@ -45,7 +45,7 @@ test('entries are the first program and each exec into a container; what they st
 
 test('forks are reported of containers alone, also of a process that ends at once', { skip }, async (t) => {
   const id = `${containerPrefix}${process.pid}-forks`;
-  const selectors = [{ name: 'forks', operation: ['fork'], processExecutable: ['/bin/busybox'] }];
+  const selectors = [{ name: 'forks', operation: ['fork', 'exec'], processExecutable: ['/bin/busybox'] }];
   const table = tableOf({ process: { selectors, responses: [{ match: ['forks'], actions: ['log'] }] } });
   const gated = await testGate({ tables: { [id]: table } });
   t.after(gated.close);
@@ -62,6 +62,5 @@ test('forks are reported of containers alone, also of a process that ends at onc
   for (const { process: child, parent, path, outcome, entryType, policies } of forks) {
     assert.deepEqual([child.parentPid, parent?.pid, path], [shell, shell, '/bin/busybox']);
     assert.deepEqual([outcome, entryType, policies[0]?.actions], ['detected', 'container', ['log']]);
-    assert.equal(child.args[0], '/bin/sh');
   }
 });
