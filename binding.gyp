@@ -67,6 +67,7 @@
         "src/native/task.cc",
         "src/native/turn.cc",
         "src/native/upper.cc",
+        "src/native/upper_claims.cc",
         "src/native/volumes.cc"
       ],
       "conditions": [["sanitize!='true'", {"ldflags": ["-static-libstdc++", "-static-libgcc"]}]]

@@ -54,8 +54,11 @@ void Changes::tell(Root& root, const Change& change) { hooks_.judge(root, change
 void Changes::takeName(const Place& place, int mount, const FidEvent& event, std::string_view name, bool was_moved_here) {
   Change change{ChangeKind::kCreation, event.tid, place.path + std::string(name)};
   const Descriptor target = openTarget(mount, event, place.root->upper, change.path, &change.file);
-  // What is gone again is of no more use than what never was.
-  if (!target) return;
+  if (!target) {
+    // What is gone again is of no more use than what never was. Its claim must not be taken for a later one.
+    place.root->upper.takeClaim(event.tid, inodeOf(event.target));
+    return;
+  }
   if (isWhiteout(change.file)) {
     if (was_moved_here) takeDeletion(place, mount, event, name);
     return;

@@ -15,9 +15,6 @@ namespace d4c {
 
 namespace {
 
-/// A creation's event comes right before its open is decided; what is older has lost its event.
-constexpr std::chrono::seconds kClaimLives(10);
-constexpr size_t kMaxClaims = 4096;
 /// A container that makes more files than this is asked about again, at the cost of a wrong guess.
 constexpr size_t kMaxKnown = 200000;
 constexpr size_t kMaxContained = 65536;
@@ -69,39 +66,6 @@ Descriptor Upper::openInImage(const std::string& path) const {
     return isWhiteout(found) ? Descriptor() : std::move(file);
   }
   return Descriptor();
-}
-
-void Upper::claim(pid_t tid, uint64_t inode, mode_t mode) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const Clock::time_point now = Clock::now();
-  if (claims_.size() >= kMaxClaims) {
-    for (auto claim = claims_.begin(); claim != claims_.end();) {
-      claim = now - claim->second.since > kClaimLives ? claims_.erase(claim) : std::next(claim);
-    }
-  }
-  claims_[{tid, inode}] = {mode, now};
-}
-
-std::optional<mode_t> Upper::takeClaim(pid_t tid, uint64_t inode) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = claims_.find({tid, inode});
-  if (found == claims_.end()) return std::nullopt;
-  const Claim claim = found->second;
-  claims_.erase(found);
-  if (Clock::now() - claim.since > kClaimLives) return std::nullopt;
-  return claim.mode;
-}
-
-void Upper::noteWriter(pid_t tid, const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (writers_.size() >= kMaxClaims) writers_.clear();
-  writers_[tid] = path;
-}
-
-bool Upper::isWriter(pid_t tid, const std::string& path) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = writers_.find(tid);
-  return found != writers_.end() && found->second == path;
 }
 
 std::optional<bool> Upper::wasExecutable(uint64_t inode) const {

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -109,7 +110,9 @@ class Upper {
   std::unordered_map<int64_t, std::vector<Containment>> contained_;
   size_t containments_ = 0;
   std::unordered_map<uint64_t, Compared> compared_;
-  std::map<std::pair<pid_t, uint64_t>, Claim> claims_;
+  /// Several of one task and inode: a number is used again as soon as a refused file is removed.
+  std::map<std::pair<pid_t, uint64_t>, std::deque<Claim>> claims_;
+  size_t claim_count_ = 0;
   std::unordered_map<pid_t, std::string> writers_;
   std::unordered_map<uint64_t, bool> executables_;
   std::unordered_set<uint64_t> copied_up_;

@@ -3,11 +3,11 @@
  * `docs/limits.md` is made from this table, and a test holds the two equal.
  */
 
-import { copyFile, mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Outcome } from '../../src/events/observation.ts';
 import type { Container } from '../support/containers.ts';
-import { must } from '../support/programs.ts';
+import { putDynamic } from '../support/dynamic.ts';
 
 /**
  * `drift`: blocks createExecutable and modifyExecutable everywhere. `exec`: blocks executing /usr/bin/linked. `modify` and
@@ -37,17 +37,6 @@ const ran = async (container: Container, ...args: string[]) =>
 const shRan = async (container: Container, line: string) => (await container.sh(line)).stdout.includes('ran');
 const dropped = '/tmp/busybox-x';
 
-/** A dynamic program with its loader and libraries, as the host puts it there: it is then of no image. */
-async function putDynamic(root: string, program: string, path: string): Promise<string> {
-  const { stdout } = await must('ldd', [program]);
-  const libraries = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, found]) => found ?? '');
-  for (const library of libraries) {
-    await mkdir(dirname(join(root, library)), { recursive: true });
-    await copyFile(library, join(root, library));
-  }
-  await copyFile(program, join(root, path));
-  return libraries.find((library) => /ld-|ld\.so/.test(library)) ?? '';
-}
 let loader = '';
 
 export const bypasses: readonly Bypass[] = [
@@ -195,7 +184,7 @@ export const bypasses: readonly Bypass[] = [
     rule: 'drift',
     outcome: 'prevented',
     succeeds: false,
-    answer: 'drift decides on what a loader opens; here the loader itself is none of the image either',
+    answer: 'drift decides on what a loader opens, too',
     before: async (_, root) => {
       loader = await putDynamic(root, '/bin/echo', '/opt-echo');
     },

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { KernelEvent } from '../../src/native/contract.ts';
 import type { Container, ContainerHost } from '../support/containers.ts';
+import { putDynamic } from '../support/dynamic.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { isInstalled } from '../support/programs.ts';
@@ -148,9 +149,12 @@ describe('a container whose changes nobody saw', { skip }, () => {
   const id = idOf('drift');
   let gate: TestGate;
   let container: Container;
+  let loader: string;
   before(async () => {
+    loader = await putDynamic(join(host.folder, 'image'), '/bin/echo', '/usr/bin/dynamic');
     container = await host.startRunc({ id });
     const lines = [
+      'cp /usr/bin/dynamic /tmp/dynamic-new',
       'cp /bin/busybox /tmp/busybox-new',
       'touch /bin/busybox; chown 1 /bin/busybox; chmod 700 /bin/busybox',
       'ln /bin/busybox /tmp/busybox-linked',
@@ -190,6 +194,13 @@ describe('a container whose changes nobody saw', { skip }, () => {
       await wordOn(gate, 'exec', '/usr/local/bin/hello'),
       refusedAs('drift', 'modifyExecutable'),
     );
+  });
+
+  test('does not load a program that is new by a loader of the image, and loads those of the image', async () => {
+    assert.equal((await container.exec(loader, '/usr/bin/dynamic', 'ran')).stdout, 'ran\n');
+    assert.notEqual((await container.exec(loader, '/tmp/dynamic-new', 'ran')).stdout, 'ran\n');
+    assert.deepEqual(await wordOn(gate, 'load', '/tmp/dynamic-new'), refusedAs('drift', 'createExecutable'));
+    assert.equal((await container.exec('/bin/cat', '/tmp/dynamic-new')).exitCode, 0);
   });
 
   test('executes what an exclude covers', async () => {
