@@ -1,15 +1,9 @@
 {
-  "variables": {"strict%": "false", "sanitize%": "false"},
+  "variables": {"strict%": "false"},
   "target_defaults": {
     "cflags_cc!": ["-std=gnu++20", "-O3"],
     "cflags_cc": ["-std=c++17", "-O2", "-fno-exceptions", "-fvisibility=hidden", "-Wall", "-Wextra"],
-    "conditions": [
-      ["strict=='true'", {"cflags_cc": ["-Werror"]}],
-      ["sanitize=='true'", {
-        "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"],
-        "ldflags": ["-fsanitize=address,undefined"]
-      }]
-    ]
+    "conditions": [["strict=='true'", {"cflags_cc": ["-Werror"]}]]
   },
   "targets": [
     {
@@ -70,7 +64,7 @@
         "src/native/upper_claims.cc",
         "src/native/volumes.cc"
       ],
-      "conditions": [["sanitize!='true'", {"ldflags": ["-static-libstdc++", "-static-libgcc"]}]]
+      "ldflags": ["-static-libstdc++", "-static-libgcc"]
     },
     {
       "target_name": "d4c_gate",

@@ -10,6 +10,8 @@ export const environment = Object.freeze({
   logLevel: logLevels.includes(process.env.D4C_GATE_LOG_LEVEL ?? '')
     ? String(process.env.D4C_GATE_LOG_LEVEL)
     : 'info',
+  /** `D4C_GATE_KEEPER_PROGRAM`: another keeper than the one that comes with this package, or `undefined`. */
+  keeperProgram: process.env.D4C_GATE_KEEPER_PROGRAM || undefined,
   /** `NO_COLOR`: any value that is not empty turns colours off. */
   noColor: (process.env.NO_COLOR ?? '') !== '',
   /** `KUBERNETES_SERVICE_HOST`, which the kubelet sets in every pod. */

@@ -65,7 +65,9 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
   const ssize_t size = read(lane->group->descriptor(), &event, sizeof event);
   if (size != sizeof event) {
     // KERNEL: an event for which no descriptor can be made is refused to its opener.
-    if (errno != EAGAIN && errno != EINTR) reports_.fail(Failure::kEventUnread, std::strerror(errno));
+    const int error = errno;
+    if (error == EMFILE || error == ENFILE) desk->calls.clear();
+    if (error != EAGAIN && error != EINTR) reports_.fail(Failure::kEventUnread, std::strerror(error));
     return;
   }
   Envelope envelope(lane->group, event);

@@ -56,6 +56,7 @@ class Keeper {
   bool handle(Client* client, std::string_view frame);
   bool hello(Client* client, std::string_view texts);
   bool publish(std::string_view frame);
+  std::shared_ptr<const Table> tableOf(std::string_view bytes, std::string* fault);
   bool answer(Client* client, std::string_view frame);
   void welcome(Client* client);
   std::string status();
@@ -78,6 +79,8 @@ class Keeper {
   std::unique_ptr<Gate> gate_;
   /// Events that were sent to the agent and that it has not confirmed: the next agent gets them.
   std::deque<KernelEvent> unconfirmed_;
+  /// By the bytes of which they were made.
+  std::unordered_map<std::string, std::weak_ptr<const Table>> tables_;
   bool is_ended_ = false;
   int exit_code_ = 0;
 };

@@ -6,6 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { environment } from '../config.ts';
 import { GateError } from '../errors.ts';
 
 /** Which keeper gates. */
@@ -52,7 +53,7 @@ export function connectSocket(path: string): Promise<Duplex> {
 export function keeperProgram(): string {
   if (process.platform !== 'linux') throw new GateError('GATE_UNSUPPORTED', 'the node agent needs Linux');
   const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-  const program = join(root, 'build', 'Release', 'd4c-gate-keeper');
+  const program = environment.keeperProgram ?? join(root, 'build', 'Release', 'd4c-gate-keeper');
   if (existsSync(program)) return program;
   const advice = 'on Linux, `npm run build:native` builds it';
   throw new GateError('GATE_NOT_BUILT', `\`${program}\` is not there; ${advice}`);

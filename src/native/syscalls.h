@@ -33,6 +33,8 @@ class CallFiles {
  public:
   /// As `readProcFile`.
   size_t read(pid_t tid, char* into, size_t capacity);
+  /// Gives the descriptors back.
+  void clear() { entries_ = {}; }
 
  private:
   struct Entry {

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import type { GateStats } from '../../src/native/gate.ts';
 import { readKeeperStatus } from '../../src/native/keeperStatus.ts';
 import { eventually } from './programs.ts';
@@ -11,6 +12,8 @@ const main = join(import.meta.dirname, '../../src/main.ts');
 
 export interface TestAgent {
   readonly pid: number;
+  /** Standard output, which has the documents with `--output stdout`. Nobody reads it. */
+  readonly stdout: Readable;
   /** Everything that it has logged. */
   log(): string;
   /** Puts a policy file in place, or takes it away. */
@@ -53,7 +56,7 @@ export async function startAgent(
   // A keeper that a failed test cannot leave behind; tests of the keeper say another one in `flags`.
   const keeper = flags.includes('--keeper') ? [] : ['--keeper', 'off'];
   const args = ['node', '--policies', policyFolder, '--output', `ndjson:${output}`, ...keeper, ...flags];
-  const agent = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'inherit', 'pipe'] });
+  const agent = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   agent.stderr.setEncoding('utf8').on('data', (text: string) => {
     log += text;
@@ -83,6 +86,7 @@ export async function startAgent(
   };
   return {
     pid: agent.pid ?? 0,
+    stdout: agent.stdout,
     log: () => log,
     writePolicy,
     async setPolicy(id, text) {

@@ -1,0 +1,105 @@
+/** What the keeper needs with many containers and policies. */
+
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openGate } from '../../src/native/gate.ts';
+import { flatten } from '../../src/node/flatten.ts';
+import { bind } from '../../src/policy/bind.ts';
+import { compile } from '../../src/policy/compile.ts';
+import { readPolicy } from '../../src/policy/read.ts';
+import type { Workload } from '../../src/policy/types.ts';
+import { gateRequirements } from '../support/gateHost.ts';
+import { folderPrefix } from '../support/leftovers.ts';
+import { eventually, must, run } from '../support/programs.ts';
+
+const containers = 100;
+const policyCount = 10;
+const limitKib = 4 * 1024;
+
+/** Ten policies as administrators write them: a dozen paths and some programs each. */
+const bound = Array.from({ length: policyCount }, (_, index) => {
+  const folders = [
+    'bin',
+    'sbin',
+    'usr/bin',
+    'usr/sbin',
+    'usr/local/bin',
+    'lib',
+    'usr/lib',
+    'etc',
+    'opt',
+    'srv',
+  ];
+  const read = readPolicy(
+    JSON.stringify({
+      file: {
+        selectors: [
+          {
+            name: 'programs',
+            operation: ['createExecutable', 'modifyExecutable'],
+            targetFilePath: folders.map((folder) => `/${folder}/app-${index}/**`),
+          },
+          {
+            name: 'logs',
+            operation: ['modifyFile'],
+            targetFilePath: ['/var/log/**', `/data/${index}/*.log`],
+          },
+        ],
+        responses: [{ match: ['programs'], exclude: ['logs'], actions: ['alert', 'block'] }],
+      },
+      process: {
+        selectors: [{ name: 'shells', operation: ['exec'], processName: ['sh', 'bash', `tool-${index}`] }],
+        responses: [{ match: ['shells'], actions: ['alert'] }],
+      },
+    }),
+    { mode: 'lenient' },
+  );
+  assert.ok(read.policy, JSON.stringify(read.faults));
+  return bind(compile(`policy-${index}`, read.policy), {} as Workload);
+});
+
+async function keeperOfThisProcess(): Promise<number> {
+  const children = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8');
+  for (const pid of children.trim().split(' ')) {
+    if ((await readFile(`/proc/${pid}/comm`, 'utf8')).startsWith('d4c-gate-keeper')) return Number(pid);
+  }
+  throw new Error('there is no keeper');
+}
+
+test(`${containers} containers and ${policyCount} policies take at most 4 MiB`, {
+  skip: gateRequirements(),
+}, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-memory-`));
+  const gate = await openGate({
+    mode: 'enforce',
+    holdMs: 2_000,
+    onUnknown: 'allow',
+    onContainer: ({ key }) => gate.publish(key, flatten(bound, 'allow'), 1, 'x'.repeat(500)),
+    onFirstExec: () => undefined,
+    onContainerGone: () => undefined,
+    onEvents: () => undefined,
+    onFailure: () => undefined,
+  });
+  t.after(async () => {
+    await gate.close();
+    for (const name of await readdir(folder)) {
+      if (name !== 'lower') await run('umount', ['--lazy', join(folder, name, 'rootfs')]);
+    }
+    await rm(folder, { recursive: true });
+  });
+  await mkdir(join(folder, 'lower'));
+  for (let index = 0; index < containers; index++) {
+    const own = join(folder, `${index}`);
+    for (const name of ['upper', 'work', 'rootfs']) await mkdir(join(own, name), { recursive: true });
+    const options = `lowerdir=${folder}/lower,upperdir=${own}/upper,workdir=${own}/work`;
+    await must('mount', ['-t', 'overlay', 'overlay', '-o', options, join(own, 'rootfs')]);
+  }
+  await eventually('all are found', async () => (await gate.stats()).roots >= containers, 20_000);
+  const status = await readFile(`/proc/${await keeperOfThisProcess()}/status`, 'utf8');
+  const kib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
+  t.diagnostic(`${kib} KiB: ${/^RssAnon:\s+(\d+)/m.exec(status)?.[1]} of its own`);
+  assert.ok(kib <= limitKib, `${kib} KiB`);
+});
