@@ -99,10 +99,14 @@ describe('an agent that is killed', { skip }, () => {
     assert.ok(kills >= 3);
 
     // Every refusal was told or its loss counted.
-    await eventually('the last events are written', async () => {
-      const { eventsDropped, denied, written } = await account(current);
-      return written + eventsDropped >= denied;
-    });
+    await eventually(
+      'the last events are written',
+      async () => {
+        const { eventsDropped, denied, written } = await account(current);
+        return written + eventsDropped >= denied;
+      },
+      30_000,
+    );
     const { eventsDropped, denied, written } = await account(current);
     assert.equal(written + eventsDropped, denied);
     assert.ok(written > 100);
