@@ -53,6 +53,16 @@ dev_t deviceOf(int file) {
 
 }  // namespace
 
+bool isLoader(const std::string& name) { return name.rfind("ld-", 0) == 0 || name.rfind("ld.so", 0) == 0; }
+
+Execs::Expected Execs::expectedOf(pid_t tid) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = tasks_.find(tid);
+  if (found == tasks_.end()) return {};
+  const Task& task = found->second;
+  return {task.awaits_open, task.unread_program || (task.program && isLoader(task.program->name))};
+}
+
 bool Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place) {
   Task task;
   task.executed = opened;

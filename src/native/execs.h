@@ -20,6 +20,9 @@
 
 namespace d4c {
 
+/// Whether a program of this name runs the one that it is given.
+bool isLoader(const std::string& name);
+
 /// Any thread may call: the events of one task may come to different readers.
 class Execs {
  public:
@@ -27,6 +30,13 @@ class Execs {
   /// `opens_follow` says whether plain opens are watched, too. Whether the file is the loader that the last program of
   /// the task named, in the container's root filesystem.
   bool begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place);
+
+  /// What an open of the task may be besides an open; most are nothing else.
+  struct Expected {
+    bool is_of_exec = false;
+    bool is_of_loader = false;
+  };
+  Expected expectedOf(pid_t tid) const;
 
   /// Whether the task's plain open of this file is the second half of what `begin` took in. True once for each.
   bool isOpenOfExec(pid_t tid, const Opened& opened);
@@ -51,7 +61,7 @@ class Execs {
   };
   static void readProgram(pid_t tid, Task* task);
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::unordered_map<pid_t, Task> tasks_;
 };
 

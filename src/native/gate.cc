@@ -106,8 +106,9 @@ bool Gate::start(GateFault* fault) {
   const std::vector<cpu_set_t> processors = readerProcessors();
   reader_count_ = processors.size();
   for (size_t i = 0; i < processors.size(); ++i) {
-    polls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
-    const int poll = polls_.back().get();
+    poll_descriptors_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
+    const int poll = poll_descriptors_.back().get();
+    polls_.push_back({poll, processors[i]});
     if (!addToPoll(poll, stop_.get(), kStopName) || !addToPoll(poll, timer_.get(), kTimerName) ||
         !addToPoll(poll, put_off_timer_.get(), kPutOffName)) {
       *fault = faultOf("cannot wait for events", "epoll_ctl", errno);
@@ -120,7 +121,7 @@ bool Gate::start(GateFault* fault) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   for (size_t i = 0; i < processors.size(); ++i) {
-    startReader(processors[i], polls_[i].get());
+    startReader(i);
   }
   if (!spaces_.start()) {
     *fault = faultOf("cannot follow the mounts of containers", "eventfd", errno);

@@ -35,6 +35,7 @@
 #include "container.h"
 #include "creations.h"
 #include "forks.h"
+#include "home.h"
 #include "judge.h"
 #include "mounts.h"
 #include "reports.h"
@@ -109,6 +110,7 @@ class Gate {
   struct Lane {
     std::shared_ptr<const Group> group;
     std::vector<std::shared_ptr<Root>> roots;
+    std::shared_ptr<Home> home = std::make_shared<Home>();
   };
   struct Known {
     std::shared_ptr<Root> root;
@@ -130,11 +132,13 @@ class Gate {
 
   // The watchdog thread (gate_deadline.cc).
   void watchDeadlines();
-  void startReader(const cpu_set_t& processors, int poll);
+  void startReader(size_t at);
 
   // The reader threads (gate_read.cc).
   void readEvents(Reader* reader);
   void serve(uint64_t lane, Desk* desk);
+  std::shared_ptr<const Lane> laneOf(uint64_t name) const;
+  void passOn(uint64_t lane, size_t from);
   static std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid);
   std::shared_ptr<Container> makeContainer(Root& root);
   void announce(const Root& root, const Container& container, bool is_first);
@@ -194,9 +198,9 @@ class Gate {
 
   /// A thread that reads events and judges them, on its processors.
   struct Reader {
-    explicit Reader(const cpu_set_t& its_processors) : processors(its_processors) {}
-    const cpu_set_t processors;
-    int poll = -1;
+    explicit Reader(size_t its_place) : at(its_place) {}
+    /// Of its poll among those of the gate. It runs on the processors of that.
+    const size_t at;
     Desk desk;
     /// Set once a task has kept it beyond the deadline. Another thread takes its place, and it ends as soon as it is let go.
     std::atomic<bool> is_kept{false};
@@ -204,7 +208,8 @@ class Gate {
     std::atomic<bool> has_ended{false};
     std::thread thread;
   };
-  std::vector<Descriptor> polls_;
+  std::vector<Descriptor> poll_descriptors_;
+  std::vector<ReaderPoll> polls_;
   /// Of the watchdog, once it runs.
   std::list<Reader> readers_;
   std::vector<std::thread> threads_;

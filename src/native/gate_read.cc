@@ -32,7 +32,9 @@ void Gate::readEvents(Reader* reader) {
   Desk* const desk = &reader->desk;
   epoll_event ready[16];
   for (;;) {
-    const int count = epoll_wait(reader->poll, ready, 16, -1);
+    const int count = epoll_wait(polls_[reader->at].poll, ready, 16, -1);
+    // Nobody else was woken for what stands behind the first, and that may keep this thread.
+    for (int i = 1; i < count; ++i) passOn(ready[i].data.u64, reader->at);
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
       if (name == kStopName) return;
@@ -52,14 +54,19 @@ void Gate::readEvents(Reader* reader) {
   }
 }
 
+std::shared_ptr<const Gate::Lane> Gate::laneOf(uint64_t name) const {
+  const std::shared_lock<std::shared_mutex> lock(mutex_);
+  const auto found = lanes_.find(name);
+  return found == lanes_.end() ? nullptr : found->second;
+}
+
+void Gate::passOn(uint64_t name, size_t from) {
+  if (const auto lane = laneOf(name)) Home::passOn(polls_, lane->group->descriptor(), name, from);
+}
+
 void Gate::serve(uint64_t lane_name, Desk* desk) {
-  std::shared_ptr<const Lane> lane;
-  {
-    const std::shared_lock<std::shared_mutex> lock(mutex_);
-    const auto found = lanes_.find(lane_name);
-    if (found == lanes_.end()) return;
-    lane = found->second;
-  }
+  const std::shared_ptr<const Lane> lane = laneOf(lane_name);
+  if (lane == nullptr) return;
   // One event at a time: another reader takes the next one, instead of its opener waiting for this one.
   fanotify_event_metadata event;
   const ssize_t size = read(lane->group->descriptor(), &event, sizeof event);
@@ -72,7 +79,9 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
   }
   Envelope envelope(lane->group, event);
   const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid());
+  const pid_t tid = envelope.tid();
   if (root != nullptr) judge_.judge(*root, std::move(envelope), desk);
+  if (std::exchange(desk->calls.found_running, false)) lane->home->follow(polls_, lane->group->descriptor(), lane_name, tid);
 }
 
 std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) {

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "gate.h"
+#include "group_limit.h"
 
 namespace d4c {
 
@@ -123,13 +124,17 @@ void Gate::addRoot(const OverlayMount& mount, bool may_run) {
 /// A lane of its own while the kernel grants groups, then the one with the fewest roots.
 std::optional<uint64_t> Gate::openLane() {
   const std::unique_lock<std::shared_mutex> lock(mutex_);
-  std::shared_ptr<const Group> group = lanes_.size() < options_.max_groups ? Group::open() : nullptr;
+  std::shared_ptr<const Group> group;
+  if (lanes_.size() < options_.max_groups) {
+    do group = Group::open();
+    while (group == nullptr && raiseGroupLimit());
+  }
   if (group != nullptr) {
     const uint64_t name = ++last_lane_;
-    for (const Descriptor& poll : polls_) {
-      if (!addToPoll(poll.get(), group->descriptor(), name)) return std::nullopt;
-    }
-    lanes_[name] = std::make_shared<Lane>(Lane{std::move(group), {}});
+    if (!Home::enter(polls_, group->descriptor(), name, name % polls_.size())) return std::nullopt;
+    auto lane = std::make_shared<Lane>();
+    lane->group = std::move(group);
+    lanes_[name] = std::move(lane);
     return name;
   }
   std::optional<uint64_t> best;

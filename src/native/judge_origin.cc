@@ -13,9 +13,6 @@ namespace {
 
 constexpr uint8_t kOnExecutables = kCreateExecutable | kModifyExecutable;
 
-/// Whether a program of this name runs the one that it is given.
-bool isLoader(const std::string& name) { return name.rfind("ld-", 0) == 0 || name.rfind("ld.so", 0) == 0; }
-
 }  // namespace
 
 /// Whether a rule denies the operations at the path; leaves in the desk what fired.

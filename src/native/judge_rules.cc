@@ -95,9 +95,13 @@ void Judge::judgeOpen(Case* one) {
   const auto allow = [&] { answer(&one->envelope, Verdict::kAllow); };
   if (!(table.operations() & kOpenOperations)) return allow();
   one->envelope.fallBackTo(onDeadline(table, Section::kFile));
-  const Opened found = opened(one->envelope.file());
-  if (one->container.execs.isOpenOfExec(one->envelope.tid(), found)) return allow();
-  if (judgeLoad(one, found)) return;
+  Execs& execs = one->container.execs;
+  const Execs::Expected expected = execs.expectedOf(one->envelope.tid());
+  if (expected.is_of_exec || expected.is_of_loader) {
+    const Opened found = opened(one->envelope.file());
+    if (execs.isOpenOfExec(one->envelope.tid(), found)) return allow();
+    if (expected.is_of_loader && judgeLoad(one, found)) return;
+  }
   const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls);
   if (isPutOff(one, read.rest)) return;
   if (read.certain && read.readsOnly()) return allow();
@@ -108,7 +112,7 @@ void Judge::judgeOpen(Case* one) {
   const bool is_unread = read.rest == BlockedCall::Rest::kRunning || read.rest == BlockedCall::Rest::kUnreadable;
   if (is_unread) reports_->fail(Failure::kIntentUnread, one->path);
 
-  one->mount = one->root.kinds.of(one->envelope.file(), found, one->envelope.tid(), one->root.place.device);
+  one->mount = one->root.kinds.of(one->envelope.file(), opened(one->envelope.file()), one->envelope.tid(), one->root.place.device);
 
   // What is not certain may be changed after it was read: a block rule takes it as creating and writing.
   const OpenIntent intent = read.certain ? read : OpenIntent{};

@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cinttypes>
+#include <cctype>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -17,7 +17,10 @@ namespace d4c {
 
 namespace {
 
-constexpr int kYields = 16;
+/// How often a task that has not come to rest is looked at again: at once, when it is on another processor and soon there;
+/// then after short naps, since it may wait for this processor; then after longer ones.
+constexpr int kLooks = 8;
+constexpr int kShortNaps = 8;
 constexpr int kNaps = 10;
 
 enum class Form : uint8_t { kFlags, kCreat, kHow, kExec };
@@ -79,6 +82,25 @@ const CallForm* formOf(long number) {
   return nullptr;
 }
 
+/// Seven numbers: the call's in decimal, its arguments in hexadecimal. Gives how many were there.
+int readNumbers(const char* text, BlockedCall* call) {
+  char* end = nullptr;
+  call->number = std::strtol(text, &end, 10);
+  if (end == text) return 0;
+  int read = 1;
+  for (uint64_t& argument : call->arguments) {
+    const char* at = end;
+    if (at[0] != ' ' || at[1] != '0' || at[2] != 'x') break;
+    argument = 0;
+    for (at += 3; std::isxdigit(static_cast<unsigned char>(*at)); ++at) {
+      argument = argument << 4 | static_cast<uint64_t>(*at <= '9' ? *at - '0' : (*at | 0x20) - 'a' + 10);
+    }
+    end = const_cast<char*>(at);
+    ++read;
+  }
+  return read;
+}
+
 OpenIntent intentOfFlags(uint64_t flags) {
   OpenIntent intent;
   // O_RDONLY with O_TRUNC truncates too. 3 is neither reading nor writing, for ioctl; it needs both permissions.
@@ -113,21 +135,19 @@ BlockedCall blockedCall(pid_t tid, CallFiles* files) {
   for (int tries = 0;; ++tries) {
     if (files->read(tid, text, sizeof text) == 0) return call;
     if (text[0] != 'r') break;
-    if (tries == kYields + kNaps) {
+    files->found_running = true;
+    if (tries == kLooks + kShortNaps + kNaps) {
       call.rest = BlockedCall::Rest::kRunning;
       return call;
     }
-    const timespec nap{0, 50000};
-    if (tries < kYields) {
+    const timespec nap{0, tries < kLooks + kShortNaps ? 2000 : 50000};
+    if (tries < kLooks) {
       sched_yield();
     } else {
       nanosleep(&nap, nullptr);
     }
   }
-  std::array<uint64_t, 6>& to = call.arguments;
-  const int read = std::sscanf(
-      text, "%ld 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64, &call.number,
-      &to[0], &to[1], &to[2], &to[3], &to[4], &to[5]);
+  const int read = readNumbers(text, &call);
   // A task that is in no call shows -1 and two registers.
   const bool is_in_call = read == 7 && call.number >= 0;
   call.rest = is_in_call ? BlockedCall::Rest::kBlocked : BlockedCall::Rest::kNoCall;
