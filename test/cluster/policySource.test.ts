@@ -142,11 +142,9 @@ test(
       await proxy.close();
     });
     for (const name of ['deleted', 'edited']) await create(name, specFor(name));
+    proxy.misbehave = ({ watch }) => (watch ? 'hang' : undefined);
     const { source } = await follow(t, {}, client);
     await source.ready;
-    proxy.misbehave = ({ watch }) => (watch ? 'hang' : undefined);
-    await eventually('the watch is open', () => proxy.seen.some(({ watch }) => watch));
-    proxy.freezeAnswers();
 
     const edited = source.current().policies[1];
     await create('added', specFor('added'));

@@ -107,7 +107,9 @@ test(
   { skip, timeout: 90_000 },
   () =>
     watchThroughProxy({}, async (proxy, watched) => {
-      await eventually('the watch is open', () => proxy.seen.some((request) => request.watch));
+      await eventually('the watch is open', () =>
+        proxy.seen.some((request) => request.watch && request.isAnswered),
+      );
       proxy.freezeAnswers();
       const frozen = performance.now();
       const name = await makeNamespace();

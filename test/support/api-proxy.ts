@@ -18,6 +18,8 @@ export interface SeenRequest {
   readonly method: string;
   readonly url: URL;
   readonly watch: boolean;
+  /** Whether the API server has begun to answer. */
+  isAnswered: boolean;
 }
 
 export interface ApiProxy {
@@ -48,7 +50,8 @@ export async function startApiProxy(kubeconfig: string): Promise<ApiProxy> {
 
   const server = createServer((request, response) => {
     const url = new URL(`${cluster.server}${request.url}`);
-    const item = { method: request.method ?? '', url, watch: url.searchParams.get('watch') === 'true' };
+    const watch = url.searchParams.get('watch') === 'true';
+    const item = { method: request.method ?? '', url, watch, isAnswered: false };
     seen.push(item);
     const misbehaviour = proxy.misbehave(item);
     if (misbehaviour === 'hang') return;
@@ -59,6 +62,7 @@ export async function startApiProxy(kubeconfig: string): Promise<ApiProxy> {
     }
     const { host: _, ...headers } = request.headers;
     const upstream = httpsRequest(url, { method: request.method, headers, agent }, (answer) => {
+      item.isAnswered = true;
       answers.add(answer);
       answer.once('close', () => answers.delete(answer));
       response.writeHead(answer.statusCode ?? 502, answer.headers);
