@@ -48,6 +48,7 @@
         "src/native/mounts.cc",
         "src/native/opened.cc",
         "src/native/paths.cc",
+        "src/native/priority.cc",
         "src/native/proc_file.cc",
         "src/native/processes.cc",
         "src/native/report_json.cc",

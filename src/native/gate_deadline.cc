@@ -1,14 +1,11 @@
 // The part of the gate that sees to it that nobody waits longer than the deadline.
 
 #include <poll.h>
-#include <sched.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 
 #include "gate.h"
+#include "priority.h"
 
 namespace d4c {
 
@@ -17,16 +14,6 @@ namespace {
 /// How much later than the deadline an answer may come, as a part of it.
 constexpr int64_t kLooksPerDeadline = 8;
 constexpr int64_t kLongestPauseMs = 250;
-constexpr int kHighest = -20;
-
-/// Somebody waits whenever this thread has work, and the work is short. Needs SYS_NICE or a limit that lets it, and does
-/// without. The kernel leaves other tasks a twentieth of the time whatever happens.
-void goFirst() {
-  sched_param first{};
-  first.sched_priority = 1;
-  if (sched_setscheduler(0, SCHED_RR, &first) != 0) setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kHighest);
-  prctl(PR_SET_TIMERSLACK, 1);
-}
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 
 #include "creations.h"
 #include "judge.h"
+#include "priority.h"
 #include "proc_file.h"
 
 namespace d4c {
@@ -179,6 +180,8 @@ Judge::Created Judge::createdLately(int file) {
 }
 
 void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back) {
+  // Facts for the document take many times as long as a verdict.
+  const TakesTurns ordinary;
   Envelope& envelope = one->envelope;
   KernelEvent event;
   event.key = one->container.key;

@@ -1,0 +1,24 @@
+// Which of the gate's work comes before everything else on the machine.
+//
+// Answering an open is short, and somebody sleeps until it is done: that goes first. What takes longer does not, since a
+// container could otherwise have the gate do, ahead of all others, many times the work that it does itself.
+#pragma once
+
+namespace d4c {
+
+/// This thread goes before others from now on, where that is allowed (SYS_NICE, or RLIMIT_RTPRIO of at least 1).
+void goFirst();
+
+/// As long as it lives, this thread takes its turn like any other. May be nested.
+class TakesTurns {
+ public:
+  TakesTurns();
+  ~TakesTurns();
+  TakesTurns(const TakesTurns&) = delete;
+  TakesTurns& operator=(const TakesTurns&) = delete;
+
+ private:
+  const bool went_first_;
+};
+
+}  // namespace d4c
