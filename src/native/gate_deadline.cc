@@ -42,11 +42,14 @@ void Gate::watchDeadlines() {
       const bool is_last = reader == end;
       // As many threads may be kept by one root filesystem as there were readers when it began: from then on nobody reads
       // the memory of its tasks.
-      const auto missed = reader->desk.turn.expire(std::chrono::milliseconds(deadline_ms), [&](std::shared_ptr<Root> root) {
-        ++root->keeps;
-        reader->kept_by = std::move(root);
-        reader->is_kept = true;
-      });
+      const auto missed = reader->desk.turn.expire(
+          std::chrono::milliseconds(deadline_ms),
+          [&](std::shared_ptr<Root> root) {
+            ++root->keeps;
+            reader->kept_by = std::move(root);
+            reader->is_kept = true;
+          },
+          [this](const Root& root, bool is_exec) { return judge_.strictestOn(root, is_exec); });
       if (missed) {
         judge_.countMissed(*missed);
         startReader(reader->at);

@@ -103,7 +103,7 @@ Envelope::Answered Envelope::answer(Verdict* verdict) {
 
 void Envelope::take(Turn* turn, Root& root) {
   turn_.turn = turn;
-  turn->begin(root.shared_from_this(), file_.get());
+  turn->begin(root.shared_from_this(), file_.get(), isExec());
 }
 
 bool Envelope::letGo() {

@@ -80,6 +80,9 @@ class Judge {
   void answerUnknown(Container& container, Envelope envelope);
   /// Counts what the deadline answered.
   void countMissed(Verdict verdict);
+  /// What answers an event past its deadline of which nobody knows yet whose it is: deny where that holds for any container
+  /// on the root filesystem.
+  Verdict strictestOn(const Root& root, bool is_exec) const;
 
   /// The cgroup by which a task's container is known; an empty path when it has none of its own.
   Cgroup cgroupOf(const std::string& cgroups) const { return cgroupOfContainer(cgroups, own_cgroups_); }
@@ -114,6 +117,7 @@ class Judge {
   /// What was answered: `verdict`, or before it another one by the deadline.
   Verdict answer(Envelope* envelope, Verdict verdict, bool* is_late = nullptr);
   Verdict onDeadline(const Table& table, Section section) const;
+  Verdict onDeadlineOfExec(const Table& table) const;
 
   // By no rule (judge_default.cc).
   bool isDecidedByLoss(Case* one, Section section);

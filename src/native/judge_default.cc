@@ -44,6 +44,21 @@ Verdict Judge::onDeadline(const Table& table, Section section) const {
   return settings_.on_deadline == OnDeadline::kDeny || table.blocks(section) ? Verdict::kDeny : Verdict::kAllow;
 }
 
+Verdict Judge::onDeadlineOfExec(const Table& table) const {
+  return onDeadline(table, table.blocks(Section::kProcess) ? Section::kProcess : Section::kFile);
+}
+
+Verdict Judge::strictestOn(const Root& root, bool is_exec) const {
+  for (const auto& container : *root.containers()) {
+    const auto binding = container->binding();
+    if (binding->table == nullptr) continue;
+    const Table& table = *binding->table;
+    const Verdict verdict = is_exec ? onDeadlineOfExec(table) : onDeadline(table, Section::kFile);
+    if (verdict == Verdict::kDeny) return verdict;
+  }
+  return Verdict::kAllow;
+}
+
 void Judge::countMissed(Verdict verdict) {
   tallies_.verdicts.fetch_add(1, std::memory_order_relaxed);
   tallies_.late.fetch_add(1, std::memory_order_relaxed);

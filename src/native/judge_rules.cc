@@ -45,7 +45,7 @@ void Judge::look(Case* one, Section section) {
 void Judge::judgeExec(Case* one) {
   const Table& table = one->table;
   const pid_t tid = one->envelope.tid();
-  one->envelope.fallBackTo(onDeadline(table, table.blocks(Section::kProcess) ? Section::kProcess : Section::kFile));
+  one->envelope.fallBackTo(onDeadlineOfExec(table));
   parents_.forget(tid);
   const bool opens_follow = (table.operations() & kOpenOperations) != 0;
   const int file = one->envelope.file();

@@ -6,12 +6,13 @@
 
 namespace d4c {
 
-void Turn::begin(std::shared_ptr<Root> root, int file) {
+void Turn::begin(std::shared_ptr<Root> root, int file, bool is_exec) {
   const std::lock_guard<std::mutex> lock(mutex_);
   state_ = State::kBusy;
   root_ = std::move(root);
   file_ = file;
-  fallback_ = Verdict::kAllow;
+  is_exec_ = is_exec;
+  fallback_.reset();
   since_ = Clock::now();
 }
 
@@ -35,13 +36,15 @@ void Turn::end() {
   root = std::move(root_);
 }
 
-std::optional<Verdict> Turn::expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept) {
+std::optional<Verdict> Turn::expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept,
+                                    const std::function<Verdict(const Root&, bool)>& strictest) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (state_ != State::kBusy || Clock::now() - since_ < limit) return std::nullopt;
   state_ = State::kMissed;
   kept(root_);
+  if (!fallback_) fallback_ = strictest(*root_, is_exec_);
   // SAFETY: the descriptor, by whose number the kernel knows the event, is closed only after `claim`.
-  root_->group->answer(file_, fallback_);
+  root_->group->answer(file_, *fallback_);
   return fallback_;
 }
 

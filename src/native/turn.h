@@ -24,8 +24,8 @@ class Turn {
   // The thread that judges.
 
   /// An event of the root filesystem's group begins. `file` stays open until `end`.
-  void begin(std::shared_ptr<Root> root, int file);
-  /// What the watchdog would answer (at first: allow).
+  void begin(std::shared_ptr<Root> root, int file, bool is_exec);
+  /// What the watchdog would answer. Until this is called it asks for the strictest that the root filesystem knows.
   void fallBackTo(Verdict verdict);
   /// Before the answer is written. What the watchdog has answered already, or nothing: then nobody else will.
   std::optional<Verdict> claim();
@@ -35,8 +35,10 @@ class Turn {
   // The watchdog.
 
   /// Answers when the turn has taken longer than `limit`, once for each turn, and gives the answer. Before that `kept` is
-  /// called: when the thread goes on, it has happened.
-  std::optional<Verdict> expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept);
+  /// called: when the thread goes on, it has happened. `strictest` tells what to answer for an event, an exec or not, of which
+  /// the thread has not found out yet whose it is.
+  std::optional<Verdict> expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept,
+                                const std::function<Verdict(const Root&, bool)>& strictest);
 
  private:
   enum class State : uint8_t { kIdle, kBusy, kClaimed, kMissed };
@@ -44,7 +46,9 @@ class Turn {
   State state_ = State::kIdle;
   std::shared_ptr<Root> root_;
   int file_ = -1;
-  Verdict fallback_ = Verdict::kAllow;
+  bool is_exec_ = false;
+  /// Once missed, what was answered.
+  std::optional<Verdict> fallback_;
   Clock::time_point since_{};
 };
 
