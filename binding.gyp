@@ -11,6 +11,7 @@
       "type": "executable",
       "sources": [
         "src/native/arguments.cc",
+        "src/native/bundle.cc",
         "src/native/cgroup.cc",
         "src/native/changes.cc",
         "src/native/changes_take.cc",

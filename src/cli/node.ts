@@ -100,6 +100,7 @@ async function runNode(flags: NodeFlags): Promise<ExitCode> {
       sink,
       mode,
       ...gateSettings,
+      spareNamespaces: cluster?.neverOptIn ?? [],
       containerdSockets: (flags.containerdSocket ?? defaultContainerdSockets).map((path) =>
         join(hostRoot, path),
       ),

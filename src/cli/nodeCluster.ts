@@ -19,6 +19,8 @@ import { clusterNode, type OpenPlace, type PodDifference } from '../node/place.t
 
 export interface NodeCluster {
   readonly nodeName: string;
+  /** Namespaces that are never gated, whatever their labels say. */
+  readonly neverOptIn: readonly string[];
   /** @throws FILE_UNREADABLE, POLICIES_INVALID from what it gives */
   readonly place: OpenPlace;
   /** `true` once everything has been read; `false` when it ended before. Never rejects. */
@@ -47,6 +49,7 @@ export async function openNodeCluster(options: NodeClusterOptions): Promise<Node
   const nodeName = environment.nodeName ?? hostname();
   const ownNamespace = (kubeconfig === undefined ? cluster.namespace : undefined) ?? defaultNamespace;
   const events = openEventWriter(cluster, { component: 'agent', instance: nodeName });
+  const neverOptIn = [...new Set([...neverTouched(ownNamespace), ...excludedNamespaces])];
   const { promise: ready, resolve: settleReady } = Promise.withResolvers<boolean>();
 
   const place: OpenPlace = async (changed) => {
@@ -57,7 +60,7 @@ export async function openNodeCluster(options: NodeClusterOptions): Promise<Node
     });
     const view = watchNode(cluster, {
       nodeName,
-      neverOptIn: new Set([...neverTouched(ownNamespace), ...excludedNamespaces]),
+      neverOptIn: new Set(neverOptIn),
       onChange: changed,
     });
     void Promise.all([source.ready, view.ready]).then((each) => each.every(Boolean) && settleReady(true));
@@ -79,6 +82,7 @@ export async function openNodeCluster(options: NodeClusterOptions): Promise<Node
 
   return {
     nodeName,
+    neverOptIn,
     place,
     ready,
     tellDifference: ({ pod: { name, namespace, uid }, found, expected }) =>

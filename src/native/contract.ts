@@ -38,6 +38,8 @@ export interface GateOptions {
   readonly hostRoot?: string;
   /** Directories whose filesystems are never marked, besides the host's own (default: none). */
   readonly neverMark?: readonly string[];
+  /** Namespaces whose pods do not wait for policies while no agent is there (default: none). */
+  readonly spareNamespaces?: readonly string[];
   /** A root filesystem was found and marked, or a second cgroup executes on a known one. Called before anything else with its key. */
   onContainer(container: FoundContainer): void;
   /**

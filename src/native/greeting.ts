@@ -5,11 +5,15 @@ import type { GateOptions } from './contract.ts';
 
 /** The agent's greeting (`hello.h`). */
 export function greetingOf(options: GateOptions): Buffer {
-  const { neverMark = [], ...settings } = options;
+  const { neverMark = [], spareNamespaces = [], ...settings } = options;
   const texts = Object.entries(settings)
     .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
     .map(([name, value]) => `${name}=${value}\0`);
-  return Buffer.from([...texts, ...neverMark.map((path) => `neverMark=${path}\0`)].join(''));
+  const lists = [
+    ...neverMark.map((path) => `neverMark=${path}\0`),
+    ...spareNamespaces.map((name) => `spareNamespace=${name}\0`),
+  ];
+  return Buffer.from([...texts, ...lists].join(''));
 }
 
 /** What a keeper that refuses says. */

@@ -47,6 +47,7 @@ bool readOne(std::string_view name, std::string_view value, GateOptions* options
   }
   if (name == "queueEvents") return readNumber(value, &options->max_events);
   if (name == "maxGroups") return readNumber(value, &options->max_groups);
+  if (name == "spareNamespace") settings.spare_namespaces.emplace_back(value);
   if (name == "hostRoot") options->host_root = value;
   if (name == "neverMark") options->never_mark.emplace_back(value);
   return true;

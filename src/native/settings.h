@@ -4,6 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "table.h"
 
@@ -34,6 +37,8 @@ struct Settings {
   OnAgentLoss on_agent_loss = OnAgentLoss::kKeep;
   std::chrono::milliseconds deadline{200};
   OnDeadline on_deadline = OnDeadline::kRules;
+  /// Whose pods do not wait while no agent is there: they may be what brings it back.
+  std::vector<std::string> spare_namespaces{};
 };
 
 /// Any thread reads them, each by itself.
@@ -47,7 +52,10 @@ struct LiveSettings {
     on_agent_loss = settings.on_agent_loss;
     deadline_ms = settings.deadline.count();
     on_deadline = settings.on_deadline;
+    std::atomic_store(&spare_namespaces_, std::make_shared<const std::vector<std::string>>(settings.spare_namespaces));
   }
+
+  std::shared_ptr<const std::vector<std::string>> spareNamespaces() const { return std::atomic_load(&spare_namespaces_); }
 
   std::atomic<bool> enforces{true};
   std::atomic<int64_t> hold_ms{0};
@@ -57,6 +65,9 @@ struct LiveSettings {
   std::atomic<OnDeadline> on_deadline{OnDeadline::kRules};
   /// Whether an agent is there. Not a setting, but it decides like one.
   std::atomic<bool> has_agent{true};
+
+ private:
+  std::shared_ptr<const std::vector<std::string>> spare_namespaces_;
 };
 
 }  // namespace d4c

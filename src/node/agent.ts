@@ -51,6 +51,8 @@ export interface AgentOptions {
   readonly deadlineMs: number;
   readonly onDeadline: OnDeadline;
   readonly keeper: KeeperPlace;
+  /** Whose pods do not wait while no agent is there, since they may be what brings it back. */
+  readonly spareNamespaces?: readonly string[];
   readonly containerdSockets: readonly string[];
   readonly clusterName?: string | undefined;
   /** Where the host's root filesystem is seen (default: `/`). */
@@ -89,6 +91,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     onAgentLoss,
     deadlineMs,
     onDeadline,
+    spareNamespaces = [],
     sink,
     clusterName,
     documents,
@@ -140,6 +143,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
         onAgentLoss,
         deadlineMs,
         onDeadline,
+        spareNamespaces,
         hostRoot,
         // INVARIANT: the gate calls back on later turns of the event loop, never while it opens.
         onContainer: (found) => followed.set(found.key, followContainer(found, surroundings)),

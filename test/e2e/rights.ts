@@ -11,6 +11,10 @@ const policy = {
   kind: 'ContainerPolicy',
   metadata: { name: 'rights' },
   spec: {
+    process: {
+      selectors: [{ name: 'forks', operation: ['fork'], kubernetesPodLabel: ['app:rights'] }],
+      responses: [{ match: ['forks'], actions: ['alert'] }],
+    },
     file: {
       selectors: [
         {
@@ -56,6 +60,7 @@ const ofRights = [
   'creation_unconfirmed',
   'drift_uncompared',
   'event_unread',
+  'forks_unseen',
   'intent_unread',
   'mark_failed',
   'path_unread',
@@ -119,6 +124,11 @@ export const rights: Chapter = (e2e) => {
         'unlink',
         ({ file, event }) => file?.path === '/tmp/own/renamed' && event.type.includes('deletion'),
       );
+    });
+
+    test('is seen to fork', async () => {
+      await sh('(/bin/true); /bin/true');
+      await told('fork', ({ event }) => event.action === 'fork');
     });
 
     test('has shown everything to a keeper with the rights of the chart', async () => {

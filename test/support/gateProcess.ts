@@ -5,6 +5,7 @@
 
 import { basename, dirname } from 'node:path';
 import { type Gate, type GateOptions, openGate } from '../../src/native/gate.ts';
+import type { KeeperPlace } from '../../src/native/keeperProgram.ts';
 
 export interface GateSetUp {
   readonly options: Partial<GateOptions>;
@@ -12,6 +13,8 @@ export interface GateSetUp {
   readonly tables: Readonly<Record<string, string | null>>;
   /** When to publish: at once, at the first exec, or not before a command says so (default: at the first exec). */
   readonly publish: 'found' | 'firstExec' | 'never';
+  /** Which keeper (default: one of its own, which ends with it). */
+  readonly place?: KeeperPlace;
 }
 
 export type Command =
@@ -39,14 +42,14 @@ const send = (type: string, value: unknown): void => {
 const bytesOf = (table: string | null): Uint8Array | null =>
   table === null ? null : new Uint8Array(Buffer.from(table, 'base64'));
 
-async function open({ options, tables, publish }: GateSetUp) {
+async function open({ options, tables, publish, place }: GateSetUp) {
   const ids = new Map<number, string>();
   let generation = 0;
   const publishTable = (key: number): void => {
     const table = tables[ids.get(key) ?? ''];
     gate.publish(key, bytesOf(table ?? null), ++generation);
   };
-  const gate = await openGate({
+  const callbacks: GateOptions = {
     mode: 'enforce',
     holdMs: 5_000,
     onUnknown: 'allow',
@@ -65,7 +68,8 @@ async function open({ options, tables, publish }: GateSetUp) {
       for (const event of events) send('event', event);
     },
     onFailure: (failure, count, detail) => send('failure', { failure, count, detail }),
-  });
+  };
+  const gate = await openGate(callbacks, place);
   return gate;
 }
 
