@@ -30,7 +30,6 @@
         "src/native/group.cc",
         "src/native/group_limit.cc",
         "src/native/hello.cc",
-        "src/native/home.cc",
         "src/native/in_container.cc",
         "src/native/json.cc",
         "src/native/judge.cc",

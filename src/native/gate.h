@@ -35,7 +35,6 @@
 #include "container.h"
 #include "creations.h"
 #include "forks.h"
-#include "home.h"
 #include "judge.h"
 #include "mounts.h"
 #include "reports.h"
@@ -77,6 +76,11 @@ struct GateStats {
 constexpr uint64_t kStopName = UINT64_MAX;
 constexpr uint64_t kTimerName = UINT64_MAX - 1;
 constexpr uint64_t kPutOffName = UINT64_MAX - 2;
+/// A reader's poll, and the processors on which its events are read.
+struct ReaderPoll {
+  int poll = -1;
+  cpu_set_t processors{};
+};
 bool addToPoll(int poll, int descriptor, uint64_t name);
 
 class Gate {
@@ -110,7 +114,6 @@ class Gate {
   struct Lane {
     std::shared_ptr<const Group> group;
     std::vector<std::shared_ptr<Root>> roots;
-    std::shared_ptr<Home> home = std::make_shared<Home>();
   };
   struct Known {
     std::shared_ptr<Root> root;
@@ -138,7 +141,6 @@ class Gate {
   void readEvents(Reader* reader);
   void serve(uint64_t lane, Desk* desk);
   std::shared_ptr<const Lane> laneOf(uint64_t name) const;
-  void passOn(uint64_t lane, size_t from);
   static std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid);
   std::shared_ptr<Container> makeContainer(Root& root);
   void announce(const Root& root, const Container& container, bool is_first);

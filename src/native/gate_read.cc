@@ -33,8 +33,6 @@ void Gate::readEvents(Reader* reader) {
   epoll_event ready[16];
   for (;;) {
     const int count = epoll_wait(polls_[reader->at].poll, ready, 16, -1);
-    // Nobody else was woken for what stands behind the first, and that may keep this thread.
-    for (int i = 1; i < count; ++i) passOn(ready[i].data.u64, reader->at);
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
       if (name == kStopName) return;
@@ -60,10 +58,6 @@ std::shared_ptr<const Gate::Lane> Gate::laneOf(uint64_t name) const {
   return found == lanes_.end() ? nullptr : found->second;
 }
 
-void Gate::passOn(uint64_t name, size_t from) {
-  if (const auto lane = laneOf(name)) Home::passOn(polls_, lane->group->descriptor(), name, from);
-}
-
 void Gate::serve(uint64_t lane_name, Desk* desk) {
   const std::shared_ptr<const Lane> lane = laneOf(lane_name);
   if (lane == nullptr) return;
@@ -79,9 +73,7 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
   }
   Envelope envelope(lane->group, event);
   const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid());
-  const pid_t tid = envelope.tid();
   if (root != nullptr) judge_.judge(*root, std::move(envelope), desk);
-  if (std::exchange(desk->calls.found_running, false)) lane->home->follow(polls_, lane->group->descriptor(), lane_name, tid);
 }
 
 std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) {

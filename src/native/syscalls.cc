@@ -135,7 +135,6 @@ BlockedCall blockedCall(pid_t tid, CallFiles* files) {
   for (int tries = 0;; ++tries) {
     if (files->read(tid, text, sizeof text) == 0) return call;
     if (text[0] != 'r') break;
-    files->found_running = true;
     if (tries == kLooks + kShortNaps + kNaps) {
       call.rest = BlockedCall::Rest::kRunning;
       return call;

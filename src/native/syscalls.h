@@ -36,9 +36,6 @@ class CallFiles {
   /// Gives the descriptors back.
   void clear() { entries_ = {}; }
 
-  /// Set when a task had not come to rest: then it is on another processor than this thread.
-  bool found_running = false;
-
  private:
   struct Entry {
     pid_t tid = 0;
