@@ -211,7 +211,8 @@ GateStats Gate::stats() const {
   stats.late = judge_.tallies().late.load();
   for (const Known& known : allKnown()) stats.held += known.container->waiting();
   const std::shared_lock<std::shared_mutex> lock(mutex_);
-  stats.groups = lanes_.size();
+  stats.groups = static_cast<uint64_t>(
+      std::count_if(lanes_.begin(), lanes_.end(), [](const auto& lane) { return !lane.second->roots.empty(); }));
   stats.roots = roots_.size();
   return stats;
 }

@@ -110,7 +110,8 @@ class Gate {
   bool isKept() const { return is_kept_; }
 
  private:
-  /// A group and the roots whose events come to it: one, unless groups are short.
+  /// A group and the roots whose events come to it: one, unless groups are short, and none once it is gone while somebody
+  /// still holds the group.
   struct Lane {
     std::shared_ptr<const Group> group;
     std::vector<std::shared_ptr<Root>> roots;
@@ -129,6 +130,7 @@ class Gate {
   void addRoot(const OverlayMount& mount, bool may_run);
   void retire(const std::shared_ptr<Root>& root);
   std::optional<uint64_t> openLane();
+  bool closeIdleLanes();
   void watchCreations(Root& root);
 
   struct Reader;
@@ -170,7 +172,7 @@ class Gate {
   std::set<dev_t> never_marked_;
   /// Devices that could not be marked, as long as they are mounted.
   std::set<dev_t> failed_;
-  /// Whether some superblock lives on though it is mounted nowhere here. Of the watcher thread.
+  /// Whether some superblock lives on though it is mounted nowhere here, or a group without one. Of the watcher thread.
   bool has_detached_ = false;
   MountTable mounts_;
   Descriptor stop_;

@@ -52,7 +52,9 @@ void Gate::watchMounts() {
     }
     if (polled[1].revents != 0) look_ms = kFirstLookMs;
     if (ready == 0) look_ms = std::min(2 * look_ms, kLongestLookMs);
-    if (polled[1].revents != 0 || ready == 0) scan(false);
+    if (polled[1].revents == 0 && ready != 0) continue;
+    scan(false);
+    if (!closeIdleLanes()) has_detached_ = true;
   }
 }
 
@@ -196,11 +198,9 @@ void Gate::retire(const std::shared_ptr<Root>& root) {
     --root->group->roots;
     auto rest = std::make_shared<Lane>(*lane->second);
     rest->roots.erase(std::remove(rest->roots.begin(), rest->roots.end(), root), rest->roots.end());
-    if (rest->roots.empty()) {
-      lanes_.erase(lane);
-    } else {
-      lane->second = std::move(rest);
-    }
+    // Whoever still holds the group keeps it open, and what comes to it must be read: its openers wait.
+    if (rest->roots.empty()) root->group->forgetMarks();
+    lane->second = std::move(rest);
     break;
   }
   for (const auto& container : *containers) {
@@ -208,6 +208,20 @@ void Gate::retire(const std::shared_ptr<Root>& root) {
     forks_.forget(container->key);
     reports_.add(Report(ContainerGone{container->key}));
   }
+}
+
+/// Closes the groups to which nothing comes any more and that nobody else holds. With the last holder gone the kernel allows
+/// what is pending. False when some are still held.
+bool Gate::closeIdleLanes() {
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  bool is_done = true;
+  for (auto lane = lanes_.begin(); lane != lanes_.end();) {
+    const bool is_idle = lane->second->roots.empty();
+    const bool is_free = is_idle && lane->second->group.use_count() == 1;
+    if (is_idle && !is_free) is_done = false;
+    lane = is_free ? lanes_.erase(lane) : std::next(lane);
+  }
+  return is_done;
 }
 
 void Gate::watchCreations(Root& root) {

@@ -71,6 +71,12 @@ void Group::ignoreDevice(int directory, const char* name) const {
   fanotify_mark(group_.get(), FAN_MARK_ADD | FAN_MARK_DONT_FOLLOW | kIgnore, FAN_OPEN_PERM, directory, name);
 }
 
+void Group::forgetMarks() const {
+  for (const unsigned kind : {unsigned{0}, unsigned{FAN_MARK_MOUNT}, unsigned{FAN_MARK_FILESYSTEM}}) {
+    fanotify_mark(group_.get(), FAN_MARK_FLUSH | kind, 0, AT_FDCWD, nullptr);
+  }
+}
+
 bool Group::marks(dev_t device) const {
   char name[48];
   std::snprintf(name, sizeof name, "/proc/self/fdinfo/%d", group_.get());

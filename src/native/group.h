@@ -49,6 +49,9 @@ class Group {
   /// Opens of this device cost nothing from now on.
   void ignoreDevice(int directory, const char* name) const;
 
+  /// Nothing more comes to it. What is pending still wants its answer.
+  void forgetMarks() const;
+
   /// How many root filesystems come to it.
   mutable std::atomic<int> roots{0};
 
