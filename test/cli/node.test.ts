@@ -58,13 +58,14 @@ test('refuses to start with a faulty policy, and says where the fault is', async
 
 const rootOnLinux = process.platform === 'linux' && process.getuid?.() === 0;
 
+// Without capabilities instead of as somebody else, who may not be able to read the folder that this repository is in.
 test('says that it needs root', {
-  skip: !rootOnLinux && 'needs root on Linux, to become somebody else',
+  skip: !rootOnLinux && 'needs root on Linux, to give up its capabilities',
 }, async () => {
-  const args = ['--reuid', '65534', '--regid', '65534', '--clear-groups', process.execPath, main, 'node'];
-  const { exitCode, stderr } = await run('setpriv', [...args, '--policies', folder, '--output', 'stdout']);
+  const without = ['--bounding-set=-all', '--inh-caps=-all', process.execPath, main, 'node'];
+  const { exitCode, stderr } = await run('setpriv', [...without, '--policies', folder, '--output', 'stdout']);
   assert.equal(exitCode, 2);
-  assert.match(stderr, /root.*\(GATE_NOT_PERMITTED\)|GATE_NOT_PERMITTED/);
+  assert.match(stderr, /root.*\(GATE_NOT_PERMITTED\)/);
 });
 
 test('says that it needs Linux', { skip: process.platform === 'linux' && 'this is Linux' }, async () => {
