@@ -383,7 +383,6 @@ export const rows: readonly ValueRow[] = [
     at: 'spec.updateStrategy.rollingUpdate.maxSurge',
     is: '10%',
   },
-  { path: 'agent.minReadySeconds', value: 30, object: daemonSet, at: 'spec.minReadySeconds', is: 30 },
   {
     path: 'agent.terminationGracePeriodSeconds',
     value: 60,
