@@ -5,29 +5,13 @@
  * not the same as not opted in.
  */
 
+import type { NodePod } from '../nodePod.ts';
 import type { Cluster } from './client.ts';
 import type { Pod } from './kinds.ts';
 import { policiesKey, undecidedKey } from './names.ts';
 import { type NamespaceMode, watchNamespaceModes } from './namespaceModes.ts';
 import type { Change } from './store.ts';
 import { type WatchTimes, watch } from './watches.ts';
-
-/** What is kept of a pod. */
-export interface NodePod {
-  readonly name: string;
-  readonly namespace: string;
-  readonly uid: string;
-  /** For a pod that the kubelet has from a file: the UID by which its runtime knows it. */
-  readonly fileUid: string | undefined;
-  readonly labels: ReadonlyMap<string, string>;
-  readonly annotations: ReadonlyMap<string, string>;
-  readonly ips: readonly string[];
-  readonly ownerKind: string | undefined;
-  readonly images: readonly string[];
-  readonly isFinished: boolean;
-  readonly claimedPolicies: string | undefined;
-  readonly claimedUndecided: string | undefined;
-}
 
 export interface NodeViewOptions {
   readonly nodeName: string;

@@ -4,6 +4,7 @@
  */
 
 import type { GateMode } from '../native/contract.ts';
+import type { NodePod } from '../nodePod.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import { bindPod } from '../policy/policyIndex.ts';
 import type { Generation } from '../sources/directory.ts';
@@ -43,30 +44,10 @@ export interface Concerned {
 
 /** A pod whose annotations say something else than the node's own binding. */
 export interface PodDifference {
-  readonly pod: PodNow;
+  readonly pod: NodePod;
   /** IDs with commas between, as annotations have them. */
   readonly found: string;
   readonly expected: string;
-}
-
-/** A pod as the API server has it now. */
-export interface PodNow {
-  readonly name: string;
-  readonly namespace: string;
-  readonly uid: string;
-  /** For a pod that the kubelet has from a file: the UID by which its runtime knows it. */
-  readonly fileUid: string | undefined;
-  readonly labels: ReadonlyMap<string, string>;
-  readonly annotations: ReadonlyMap<string, string>;
-  readonly ips: readonly string[];
-  /** For example `ReplicaSet`. */
-  readonly ownerKind: string | undefined;
-  /** As written in the pod, of every container. */
-  readonly images: readonly string[];
-  readonly isFinished: boolean;
-  /** What the webhook wrote; `undefined`: the pod says nothing. */
-  readonly claimedPolicies: string | undefined;
-  readonly claimedUndecided: string | undefined;
 }
 
 /** What is known of the cluster. All of it may be old while the API server is away, and nothing is forgotten then. */
@@ -79,8 +60,8 @@ export interface ClusterView {
   /** `null`: not opted in, or may never be. `undefined`: not known yet. */
   modeOf(namespace: string): GateMode | null | undefined;
   /** The pod of this node, unless its name was used again for another one. */
-  podOf(pod: PodIdentity): PodNow | undefined;
-  pods(): readonly PodNow[];
+  podOf(pod: PodIdentity): NodePod | undefined;
+  pods(): readonly NodePod[];
   /** UID of the namespace kube-system; `undefined` until namespaces have been read. */
   clusterId(): string | undefined;
   close(): Promise<void>;
@@ -117,9 +98,9 @@ export function clusterNode(view: ClusterView, mode: GateMode, clusterName: stri
     return { policies, mode: boundBy(wanted), generation: number };
   };
   /** What was found for a version of a pod and a generation, so that a look at all pods costs nothing. */
-  const seen = new WeakMap<PodNow, { generation: number; difference: PodDifference | undefined }>();
+  const seen = new WeakMap<NodePod, { generation: number; difference: PodDifference | undefined }>();
 
-  const differenceOf = (pod: PodNow): PodDifference | undefined => {
+  const differenceOf = (pod: NodePod): PodDifference | undefined => {
     if (pod.isFinished || pod.fileUid !== undefined) return undefined;
     const basis = podBasis(pod.namespace);
     if (basis === null || basis === undefined) return undefined;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ContainerIdentity } from '../../src/node/identity.ts';
-import { type ClusterView, clusterNode, type PodNow, plainHost } from '../../src/node/place.ts';
+import { type ClusterView, clusterNode, plainHost } from '../../src/node/place.ts';
+import type { NodePod } from '../../src/nodePod.ts';
 import type { CompiledPolicy } from '../../src/policy/compile.ts';
 import { indexPolicies } from '../../src/policy/policyIndex.ts';
 import type { Generation } from '../../src/sources/directory.ts';
@@ -35,7 +36,7 @@ function inPod(namespace = 'shop'): ContainerIdentity {
   return { ...identityWith(facts), pod: { ...pod, namespace } };
 }
 
-const podNow = (facts: Partial<PodNow> = {}): PodNow => ({
+const podNow = (facts: Partial<NodePod> = {}): NodePod => ({
   name: 'web-0',
   namespace: 'shop',
   uid: 'u1',
@@ -144,7 +145,7 @@ test('what the runtime told stays where the API server has no such pod', () => {
 });
 
 test('a pod whose annotation is not what the node binds differs', () => {
-  const differencesOf = (...pods: PodNow[]) =>
+  const differencesOf = (...pods: NodePod[]) =>
     clusterNode(view({ pods: () => pods }), 'enforce', undefined)
       .differences()
       .map(({ found, expected }) => ({ found, expected }));
