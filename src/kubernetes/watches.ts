@@ -11,8 +11,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GateError } from '../errors.ts';
 import { reportFailure } from '../failures.ts';
-import { type Cluster, hasStatus, KubernetesError } from './client.ts';
+import { type Cluster, KubernetesError } from './client.ts';
 import type { Kind, KubernetesObject, ObjectOf } from './kinds.ts';
+import { makeRecovery, type RecoveryTimes } from './recovery.ts';
 import { trackStaleness } from './staleness.ts';
 import { type Change, Store } from './store.ts';
 
@@ -28,7 +29,7 @@ export interface WatchOptions<K extends Kind, T> {
   readonly times?: Partial<WatchTimes>;
 }
 
-export interface WatchTimes {
+export interface WatchTimes extends RecoveryTimes {
   /** For how long one watch request lasts before the server ends it (default: 20000). */
   readonly pieceMs: number;
   /** How much later than that it counts as hanging (default: 3000). */
@@ -37,10 +38,8 @@ export interface WatchTimes {
   readonly deadlineMs: number;
   /** Between two lists that nothing forced (default: 600000, less up to 20 % jitter). */
   readonly relistMs: number;
-  /** The first pause after a failure; doubles with each further one (default: 250). */
-  readonly firstPauseMs: number;
-  /** The longest pause, also when `Retry-After` asks for more (default: 10000). */
-  readonly longestPauseMs: number;
+  /** Within this time after an outage, or after a list failed that was not needed to go on (default: 60000). */
+  readonly unhurriedListMs: number;
 }
 
 export interface Watched<T> {
@@ -61,12 +60,10 @@ const defaultTimes: WatchTimes = {
   graceMs: 3_000,
   deadlineMs: 10_000,
   relistMs: 600_000,
+  unhurriedListMs: 60_000,
   firstPauseMs: 250,
   longestPauseMs: 10_000,
 };
-
-/** After so many failures in a row the history may be another one (etcd restored from a backup): list again. */
-const failuresUntilRelist = 3;
 
 interface WatchLine<O> {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
@@ -84,10 +81,11 @@ export function watch<K extends Kind, T = ObjectOf[K]>(
   const store = new Store<O, T>(options.project ?? ((object) => object as unknown as T));
   const closing = new AbortController();
   const staleness = trackStaleness(kind);
+  const recovery = makeRecovery(times);
   const { promise: ready, resolve: settleReady } = Promise.withResolvers<boolean>();
   let synced = false;
+  /** Where to watch from; `undefined`: only a list can tell. */
   let resourceVersion: string | undefined;
-  let failuresInRow = 0;
   let listAgainAt = 0;
 
   const tell = (changes: readonly (Change<T> | undefined)[]) => {
@@ -115,6 +113,7 @@ export function watch<K extends Kind, T = ObjectOf[K]>(
     tell(replacement.finish());
     resourceVersion = version;
     listAgainAt = performance.now() + times.relistMs * (1 - 0.2 * Math.random());
+    recovery.listed();
     synced = true;
     settleReady(true);
   }
@@ -139,11 +138,18 @@ export function watch<K extends Kind, T = ObjectOf[K]>(
     for await (const line of lines) {
       staleness.heard();
       take(JSON.parse(line));
-      failuresInRow = 0;
+      watches();
     }
     if (performance.now() - started < 1_000) throw new Error('the watch ended as soon as it began');
     staleness.heard();
-    failuresInRow = 0;
+    watches();
+  }
+
+  /** Counts what went wrong before as over. The list after an outage has time: everybody comes back at the same moment. */
+  function watches(): void {
+    if (!recovery.watched()) return;
+    const dueAt = performance.now() + times.unhurriedListMs * (1 - Math.random() / 2);
+    listAgainAt = Math.min(listAgainAt, dueAt);
   }
 
   function take({ type, object }: WatchLine<O>): void {
@@ -160,26 +166,23 @@ export function watch<K extends Kind, T = ObjectOf[K]>(
     resourceVersion = object.metadata.resourceVersion;
   }
 
-  async function pauseAfter(error: unknown): Promise<void> {
-    failuresInRow += 1;
-    // Without history, or after an error that says nothing about it, only a list tells what was missed.
-    const keepsHistory = error instanceof KubernetesError ? [0, 429].includes(error.status) : true;
-    if (!keepsHistory || failuresInRow >= failuresUntilRelist) resourceVersion = undefined;
+  async function pauseAfter(error: unknown, during: 'list' | 'watch'): Promise<void> {
+    const { pauseMs, next } = recovery.failed(error, during);
+    if (next === 'list') resourceVersion = undefined;
+    else if (next === 'listOnce') listAgainAt = 0;
+    else if (during === 'list') listAgainAt = performance.now() + times.unhurriedListMs;
     const reason = error instanceof GateError ? error.message : String(error);
-    reportFailure('watch_interrupted', { kind, reason, failuresInRow });
-    const doubled = Math.min(times.firstPauseMs * 2 ** (failuresInRow - 1), times.longestPauseMs);
-    const asked = hasStatus(error, 429) ? (error.retryAfterMs ?? 1_000) : 0;
-    const pauseMs = Math.min(Math.max(doubled * (0.5 + Math.random() / 2), asked), times.longestPauseMs);
+    reportFailure('watch_interrupted', { kind, reason, failuresInRow: recovery.failuresInRow });
     await sleep(pauseMs, undefined, { signal: closing.signal }).catch(() => undefined);
   }
 
   async function keepGoing(): Promise<void> {
     while (!closing.signal.aborted) {
+      const isListing = resourceVersion === undefined || performance.now() > listAgainAt;
       try {
-        if (resourceVersion === undefined || performance.now() > listAgainAt) await list();
-        else await watchPiece();
+        await (isListing ? list() : watchPiece());
       } catch (error) {
-        if (!closing.signal.aborted) await pauseAfter(error);
+        if (!closing.signal.aborted) await pauseAfter(error, isListing ? 'list' : 'watch');
       }
     }
     staleness.forget();

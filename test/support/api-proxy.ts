@@ -8,10 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 
-/** What to do with a request: pass it on (`undefined`), never answer, or answer with this status. */
+/** What to do with a request: pass it on (`undefined`), never answer, end the connection, or answer with this status. */
 export type Misbehaviour =
   | undefined
   | 'hang'
+  | 'reset'
   | { readonly status: number; readonly retryAfter?: string; readonly body?: string };
 
 export interface SeenRequest {
@@ -31,6 +32,8 @@ export interface ApiProxy {
   misbehave: (request: SeenRequest) => Misbehaviour;
   /** From now on no byte of any answer that has begun is passed on, and none of them ends. */
   freezeAnswers(): void;
+  /** Ends the connections of all answers that have begun. */
+  endAnswers(): void;
   close(): Promise<void>;
 }
 
@@ -55,6 +58,10 @@ export async function startApiProxy(kubeconfig: string): Promise<ApiProxy> {
     seen.push(item);
     const misbehaviour = proxy.misbehave(item);
     if (misbehaviour === 'hang') return;
+    if (misbehaviour === 'reset') {
+      request.socket.destroy();
+      return;
+    }
     if (misbehaviour !== undefined) {
       const { status, retryAfter, body = 'as told by the test' } = misbehaviour;
       response.writeHead(status, retryAfter === undefined ? {} : { 'retry-after': retryAfter }).end(body);
@@ -96,6 +103,9 @@ export async function startApiProxy(kubeconfig: string): Promise<ApiProxy> {
     misbehave: () => undefined,
     freezeAnswers() {
       for (const answer of answers) answer.unpipe().pause();
+    },
+    endAnswers() {
+      for (const answer of answers) answer.destroy();
     },
     async close() {
       server.closeAllConnections();
