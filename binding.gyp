@@ -40,6 +40,7 @@
         "src/native/judge_rules.cc",
         "src/native/keeper.cc",
         "src/native/keeper_agents.cc",
+        "src/native/keeper_beats.cc",
         "src/native/keeper_log.cc",
         "src/native/keeper_main.cc",
         "src/native/lineage.cc",

@@ -79,6 +79,7 @@ export const errorCodes = {
   KEEPER_FAILED: 'the keeper could not start, or ended before it had a gate',
   KEEPER_TAKEN: 'another agent has taken the keeper over',
   KEEPER_UNREACHABLE: 'no keeper answers at the socket',
+  KEEPER_VERSION: 'agent and keeper are of versions that do not understand each other',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

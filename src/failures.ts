@@ -16,6 +16,8 @@ export const failures = {
   watch_handler_failed: 'the objects are kept, and the watch goes on',
   changes_lost: 'what exec decides by drift is not touched; modes of files are looked up anew',
   changes_unseen: 'links, renames, deletions and modes are not reported there; exec decides by drift',
+  agent_silent:
+    'as if no agent were there, until it answers: `--on-agent-loss` decides, and events are kept for it',
   agent_lost: 'refused by `--on-agent-loss deny`',
   deadline_missed: '`--on-deadline` decided; meanwhile the memory of that container is not read',
   container_unknown: 'nothing was published in time, so `onUnknown` decided',

@@ -97,7 +97,7 @@ export async function openNodeCluster(options: NodeClusterOptions): Promise<Node
         regarding: { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName },
         reason: 'NotEnforceable',
         action: 'OpenGate',
-        note: `no container of this node is gated: ${message} (${code})`,
+        note: `${code === 'KEEPER_VERSION' ? 'an agent of this node binds nothing' : 'no container of this node is gated'}: ${message} (${code})`,
       }),
     async close() {
       settleReady(false);

@@ -38,12 +38,16 @@ export async function openPatiently(
       return await openAgent(options);
     } catch (error) {
       if (cluster === undefined || !(error instanceof GateError) || !isOfKernel(error)) throw error;
-      const isComing = options.keeper.how === 'join' && error.code === 'KEEPER_UNREACHABLE';
+      const isOtherVersion = error.code === 'KEEPER_VERSION';
+      const isComing =
+        options.keeper.how === 'join' && (isOtherVersion || error.code === 'KEEPER_UNREACHABLE');
+      // A keeper of another version goes on with what it has, and so does an older agent that it understands.
+      const what = isOtherVersion ? 'this agent binds nothing on this node' : 'nothing is gated on this node';
       if (error.message !== lastSaid || !isComing) {
-        log.error({ code: error.code, reason: error.message }, 'nothing is gated on this node');
+        log.error({ code: error.code, reason: error.message }, what);
       }
       lastSaid = error.message;
-      health.set({ isReady: false, reason: `nothing is gated on this node: ${error.message}` });
+      health.set({ isReady: false, reason: `${what}: ${error.message}` });
       const isLate = !isComing || performance.now() - startedAt > keeperIsLateMs;
       if (!isTold && isLate) cluster.tellUngated(error);
       isTold ||= isLate;

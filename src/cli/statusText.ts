@@ -1,5 +1,6 @@
 /** The status of a gate for people, and in the words of policies. */
 
+import { speech } from '../native/greeting.ts';
 import type { ContainerStatus, KeeperStatus, Probe } from '../native/keeperStatus.ts';
 import { type RuleOutcome, readPublication } from '../node/publication.ts';
 
@@ -37,8 +38,14 @@ function nameContainer({ context, ...container }: ContainerStatus): NamedContain
   };
 }
 
-export function statusText({ pid, hasAgent, unconfirmed, settings, stats, gate }: Status): string {
-  const lines = [`keeper   process ${pid}, ${hasAgent ? 'an agent is there' : 'NO AGENT is there'}`];
+export function statusText(status: Status): string {
+  const { pid, unconfirmed, settings, stats, gate } = status;
+  const lines = [`keeper   process ${pid}, ${agentText(status)}`];
+  if (status.speech !== speech) {
+    lines.push(
+      `version  THE KEEPER speaks ${status.speech ?? 'an older version'}, agents of this version ${speech}: replace the older one`,
+    );
+  }
   if (settings === undefined || stats === undefined || gate === undefined) {
     return `${[...lines, 'gate     not open: no agent has come yet'].join('\n')}\n`;
   }
@@ -59,6 +66,12 @@ export function statusText({ pid, hasAgent, unconfirmed, settings, stats, gate }
     ...gate.containers.flatMap(containerLines),
   );
   return `${lines.join('\n').trimEnd()}\n`;
+}
+
+function agentText({ hasAgent, silentMs }: Status): string {
+  if (hasAgent) return 'an agent is there';
+  if (silentMs === undefined) return 'NO AGENT is there';
+  return `THE AGENT has been SILENT for ${Math.round(silentMs / 1000)} s`;
 }
 
 function containerLines(container: NamedContainer): string[] {

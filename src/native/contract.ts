@@ -30,6 +30,8 @@ export interface GateOptions {
   readonly deadlineMs?: number;
   /** What decides an event that takes longer (default: `rules`). */
   readonly onDeadline?: OnDeadline;
+  /** Milliseconds, at least 500, without a sign of life before an agent that is connected counts as absent (default: 10000). */
+  readonly silenceMs?: number;
   /** Events kept until they are handed over, 1 to 1000000; later ones are dropped and counted (default: 16384). */
   readonly queueEvents?: number;
   /** Permission groups to take, 1 to 1000000, at most what the kernel grants; beyond, containers share them (default: 1000000). */
@@ -61,6 +63,7 @@ export interface GateOptions {
 export type GateFailure = Extract<
   Failure,
   | 'agent_lost'
+  | 'agent_silent'
   | 'changes_lost'
   | 'changes_unseen'
   | 'container_unknown'

@@ -100,6 +100,8 @@ class Gate {
   const LiveSettings& settings() const { return settings_; }
   /// Whether somebody publishes and takes reports. While nobody does, tables decide as `on_agent_loss` says.
   void attend(bool has_agent);
+  /// The one that attends does not answer, or answers again. Reports are kept for it meanwhile.
+  void miss(bool is_silent) { settings_.has_agent = !is_silent; }
   /// Every container that is known, as for somebody who has never been told.
   std::vector<FoundContainer> found() const;
   /// Ends the threads, answers what waits and closes every group. Twice is fine. One thread at a time.

@@ -3,13 +3,13 @@
  *
  * Owns the connection, and what was said of containers on it. When the keeper is gone, everything it knew is gone, too:
  * each container is told as gone, and the next keeper tells of them anew. When another agent takes the keeper over,
- * this one is told nothing any more.
+ * this one is told nothing any more. An event loop that hangs answers no `ping`, and the keeper then counts it as absent.
  */
 
 import { GateError } from '../errors.ts';
 import type { ContainerKey, Gate, GateOptions, GateStats, KernelEvent } from './contract.ts';
 import { counted, frameOf, frameReader, number } from './frames.ts';
-import { greetingOf, lastLine, refusalOf } from './greeting.ts';
+import { greetingOf, lastLine, otherVersion, refusalOf, speech } from './greeting.ts';
 import { connectKeeper, type KeeperConnection, type KeeperPlace } from './keeperProgram.ts';
 import type { Said } from './said.ts';
 
@@ -32,7 +32,7 @@ const noStats: GateStats = {
  * Opens the gate, or takes over the one that the keeper has open: every container root filesystem there is and that
  * appears later is marked and answered for. Keeps the process alive until it ends. Callbacks come on later turns of
  * the event loop.
- * @throws GATE_NOT_PERMITTED, GATE_UNSUPPORTED, GATE_NOT_BUILT, KEEPER_UNREACHABLE, KEEPER_FAILED
+ * @throws GATE_NOT_PERMITTED, GATE_UNSUPPORTED, GATE_NOT_BUILT, KEEPER_UNREACHABLE, KEEPER_FAILED, KEEPER_VERSION
  */
 export async function openGate(options: GateOptions, place: KeeperPlace = { how: 'off' }): Promise<Gate> {
   const known = new Set<ContainerKey>();
@@ -104,6 +104,9 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
         if (events.length === 1) tellEvents();
         return;
       }
+      case 'ping':
+        write(frameOf('B'));
+        return;
       case 'answer':
         answers.get(said.request)?.(said.value);
         answers.delete(said.request);
@@ -169,7 +172,10 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
         if (isWelcome && early === undefined) hear(said);
         else if (isWelcome) early?.push(said);
         else if (said.type === 'refused') welcome.reject(refusalOf(said));
-        else if (said.type === 'welcome') {
+        else if (said.type === 'welcome' && said.speech !== speech) {
+          // One that is older than this check has let the agent in.
+          welcome.reject(otherVersion(`the keeper speaks ${said.speech ?? '1.1'}, and the agent ${speech}`));
+        } else if (said.type === 'welcome') {
           isWelcome = true;
           connection = opened;
           welcome.resolve();

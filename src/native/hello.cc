@@ -31,7 +31,8 @@ bool readMilliseconds(std::string_view text, std::chrono::milliseconds* into) {
   return true;
 }
 
-bool readOne(std::string_view name, std::string_view value, GateOptions* options) {
+bool readOne(std::string_view name, std::string_view value, Hello* hello) {
+  GateOptions* const options = &hello->gate;
   Settings& settings = options->settings;
   if (name == "mode") return readChoice(value, {{"observe", false}, {"enforce", true}}, &settings.enforces);
   if (name == "holdMs") return readMilliseconds(value, &settings.hold);
@@ -47,6 +48,8 @@ bool readOne(std::string_view name, std::string_view value, GateOptions* options
   }
   if (name == "queueEvents") return readNumber(value, &options->max_events);
   if (name == "maxGroups") return readNumber(value, &options->max_groups);
+  if (name == "silenceMs") return readMilliseconds(value, &hello->silence);
+  if (name == "speech") hello->speech = value;
   if (name == "spareNamespace") settings.spare_namespaces.emplace_back(value);
   if (name == "hostRoot") options->host_root = value;
   if (name == "neverMark") options->never_mark.emplace_back(value);
@@ -55,17 +58,17 @@ bool readOne(std::string_view name, std::string_view value, GateOptions* options
 
 }  // namespace
 
-std::optional<GateOptions> readHello(std::string_view texts, std::string* fault) {
-  GateOptions options;
+std::optional<Hello> readHello(std::string_view texts, std::string* fault) {
+  Hello hello;
   while (!texts.empty()) {
     const std::string_view text = texts.substr(0, texts.find('\0'));
     texts.remove_prefix(std::min(text.size() + 1, texts.size()));
     const size_t equals = text.find('=');
-    if (equals != std::string_view::npos && readOne(text.substr(0, equals), text.substr(equals + 1), &options)) continue;
+    if (equals != std::string_view::npos && readOne(text.substr(0, equals), text.substr(equals + 1), &hello)) continue;
     *fault = "`" + std::string(text) + "` means nothing";
     return std::nullopt;
   }
-  return options;
+  return hello;
 }
 
 }  // namespace d4c

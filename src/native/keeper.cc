@@ -96,7 +96,7 @@ int Keeper::run() {
       const int unsent = client.connection.unsent() > 0 ? POLLOUT : 0;
       polled.push_back({client.connection.descriptor(), static_cast<short>(POLLIN | unsent), 0});
     }
-    if (poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) break;
+    if (poll(polled.data(), polled.size(), untilBeat()) < 0 && errno != EINTR) break;
     if (polled[0].revents != 0) break;
     uint64_t ignored = 0;
     [[maybe_unused]] const ssize_t woken = read(wake_.get(), &ignored, sizeof ignored);
@@ -104,13 +104,15 @@ int Keeper::run() {
     for (auto client = clients_.begin(); client != clients_.end();) {
       const auto one = client++;
       const short ready = polled[at++].revents;
+      if ((ready & POLLIN) != 0) hear(&*one);
       if (ready != 0 && !serve(&*one)) part(one);
     }
     if (polled[2].revents != 0) accept();
+    const bool is_agent_alive = beat();
     tell();
     for (auto client = clients_.begin(); client != clients_.end();) {
       const auto one = client++;
-      const bool stays = one->connection.flush() && !(one->is_leaving && one->connection.unsent() == 0);
+      const bool stays = one->connection.flush() && (is_agent_alive || !one->is_agent) && !(one->is_leaving && one->connection.unsent() == 0);
       if (!stays) part(one);
     }
   }

@@ -6,6 +6,9 @@
 //   agent ─ hello, publish, adopt ─▶ keeper ─▶ gate          one agent at a time: a newer one takes over
 //   agent ◀─ welcome, containers, events, failures ─ keeper ◀─ reports of the gate
 //
+// An agent that hangs or is stopped stays connected: it does not answer `ping`, and then it counts as absent until it does
+// (keeper_beats.cc).
+//
 // An agent that ends without `close` leaves the gate as it is: tables go on deciding (`on_agent_loss`), containers that
 // start wait for `hold`, events wait in their bounded queue. Who comes next is told of every container with what was
 // published for it, and then of every event that no agent has confirmed.
@@ -19,6 +22,7 @@
 
 #include "frames.h"
 #include "gate.h"
+#include "hello.h"
 
 namespace d4c {
 
@@ -44,6 +48,11 @@ class Keeper {
     bool is_agent = false;
     /// To be cut off once everything was sent.
     bool is_leaving = false;
+    /// Whether it answers `ping`.
+    bool answers_pings = false;
+    /// When anything came from it last, and how many beats there have been since.
+    Clock::time_point heard_at = Clock::now();
+    int unheard_beats = 0;
     /// For each container, what was sent last of what its events need.
     std::unordered_map<uint64_t, std::shared_ptr<const std::string>> contexts;
   };
@@ -61,6 +70,12 @@ class Keeper {
   void welcome(Client* client);
   std::string status();
   void part(Clients::iterator client);
+  /// Milliseconds until the next beat; -1 while there is nobody to listen for.
+  int untilBeat();
+  /// Asks the agent for a sign of life, when it is time. False when the agent must be cut off.
+  bool beat();
+  void hear(Client* client);
+  bool isSilent(const Client& client) const;
   /// Hands reports to the agent, as far as it takes them.
   void tell();
   void tell(Client* client, Report report);
@@ -81,6 +96,9 @@ class Keeper {
   std::deque<KernelEvent> unconfirmed_;
   /// By the bytes of which they were made.
   std::unordered_map<std::string, std::weak_ptr<const Table>> tables_;
+  /// How long the agent may say nothing.
+  std::chrono::milliseconds silence_{0};
+  Clock::time_point next_beat_{};
   bool is_ended_ = false;
   int exit_code_ = 0;
 };

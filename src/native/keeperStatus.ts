@@ -8,7 +8,12 @@ import { connectKeeper, keeperProgram } from './keeperProgram.ts';
 
 export interface KeeperStatus {
   readonly pid: number;
+  /** What it speaks (`greeting.ts`); absent in keepers that are older than this. */
+  readonly speech?: string;
+  /** Whether an agent is connected and answers. */
   readonly hasAgent: boolean;
+  /** For how long an agent that is connected has said nothing, when that is too long. */
+  readonly silentMs?: number;
   /** Events that were sent to the agent and are not written yet. */
   readonly unconfirmed: number;
   /** Absent until an agent has opened the gate. */

@@ -18,6 +18,7 @@ namespace {
 constexpr size_t kMaxUnsent = size_t{256} << 10;
 constexpr size_t kMaxUnconfirmed = 1024;
 constexpr size_t kEventsPerTurn = 64;
+constexpr std::chrono::milliseconds kShortestSilence(500);
 
 std::string refusal(const char* code, const std::string& message) {
   return Json().text("type", "refused").text("code", code).text("message", message).done();
@@ -25,7 +26,7 @@ std::string refusal(const char* code, const std::string& message) {
 
 }  // namespace
 
-/// Its first byte says what a frame is: `H`ello, `P`ublish, `A`dopt, `S`tats, s`T`atus, `K` for confirm, `C`lose.
+/// Its first byte says what a frame is: `H`ello, `P`ublish, `A`dopt, `S`tats, s`T`atus, `K` for confirm, `B`eat, `C`lose.
 bool Keeper::handle(Client* client, std::string_view frame) {
   const char kind = frame.empty() ? '\0' : frame.front();
   if (!frame.empty()) frame.remove_prefix(1);
@@ -37,14 +38,26 @@ bool Keeper::handle(Client* client, std::string_view frame) {
   if (!client->is_agent || gate_ == nullptr) return false;
   if (kind == 'P') return publish(frame);
   if (kind == 'K') return confirm(frame);
+  // To have been heard is all that it is for.
+  if (kind == 'B') return true;
   if (kind == 'C') is_ended_ = true;
   return kind == 'C';
 }
 
 bool Keeper::hello(Client* client, std::string_view texts) {
   std::string wrong;
-  auto options = readHello(texts, &wrong);
-  if (!options) return sayError("an agent's greeting is not understood: " + wrong);
+  auto hello = readHello(texts, &wrong);
+  if (!hello) return sayError("an agent's greeting is not understood: " + wrong);
+  if (!hello->speech.empty() && hello->speech != kSpeech) {
+    // Before it takes the place of an agent that is understood.
+    client->connection.send(refusal("KEEPER_VERSION", "the keeper speaks " + std::string(kSpeech) + ", and the agent " + hello->speech));
+    client->is_leaving = true;
+    return true;
+  }
+  client->answers_pings = !hello->speech.empty();
+  silence_ = std::max(hello->silence, kShortestSilence);
+  next_beat_ = {};
+  GateOptions* const options = &hello->gate;
   if (gate_ != nullptr) {
     gate_->configure(options->settings);
     welcome(client);
@@ -76,7 +89,7 @@ void Keeper::welcome(Client* client) {
     say("agent replaced", "");
   }
   client->is_agent = true;
-  client->connection.send(Json().text("type", "welcome").number("pid", getpid()).done());
+  client->connection.send(Json().text("type", "welcome").number("pid", getpid()).text("speech", kSpeech).done());
   // Notices may repeat what `found` tells, and miss nothing.
   gate_->attend(true);
   for (FoundContainer& found : gate_->found()) tell(client, Report(std::move(found)));
@@ -145,7 +158,12 @@ bool Keeper::confirm(std::string_view frame) {
 
 std::string Keeper::status() {
   Json object;
-  object.number("pid", getpid()).flag("hasAgent", agent() != nullptr).number("unconfirmed", uint64_t{unconfirmed_.size()});
+  const Client* const client = agent();
+  object.number("pid", getpid()).text("speech", kSpeech).flag("hasAgent", client != nullptr && !isSilent(*client));
+  if (client != nullptr && isSilent(*client)) {
+    object.number("silentMs", std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - client->heard_at).count());
+  }
+  object.number("unconfirmed", uint64_t{unconfirmed_.size()});
   if (gate_ != nullptr) {
     object.raw("settings", jsonOf(gate_->settings())).raw("stats", jsonOf(gate_->stats()));
     object.raw("gate", jsonOf(gate_->status()));

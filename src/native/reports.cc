@@ -16,6 +16,8 @@ const char* nameOf(Failure failure) {
   switch (failure) {
     case Failure::kAgentLost:
       return "agent_lost";
+    case Failure::kAgentSilent:
+      return "agent_silent";
     case Failure::kChangesLost:
       return "changes_lost";
     case Failure::kChangesUnseen:

@@ -93,6 +93,7 @@ struct KernelEvent {
 /// Things lost or late, by the names of src/failures.ts.
 enum class Failure : uint8_t {
   kAgentLost,
+  kAgentSilent,
   kChangesLost,
   kChangesUnseen,
   kContainerUnknown,

@@ -10,7 +10,9 @@ import type {
 } from './contract.ts';
 
 export type Said =
-  | { readonly type: 'welcome'; readonly pid: number }
+  | { readonly type: 'welcome'; readonly pid: number; readonly speech?: string }
+  /** To be answered at once: a sign of life. */
+  | { readonly type: 'ping' }
   | { readonly type: 'refused'; readonly code: string; readonly message: string }
   | { readonly type: 'answer'; readonly request: number; readonly value: unknown }
   /** The gate is closed: the last that is said. */

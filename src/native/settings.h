@@ -63,7 +63,7 @@ struct LiveSettings {
   std::atomic<OnAgentLoss> on_agent_loss{OnAgentLoss::kKeep};
   std::atomic<int64_t> deadline_ms{0};
   std::atomic<OnDeadline> on_deadline{OnDeadline::kRules};
-  /// Whether an agent is there. Not a setting, but it decides like one.
+  /// Whether an agent is there and answers. Not a setting, but it decides like one.
   std::atomic<bool> has_agent{true};
 
  private:

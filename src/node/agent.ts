@@ -81,7 +81,7 @@ const eventsPerTurn = 500;
  * Opens the gate. When it resolves, no container that starts from then on runs anything unseen; those that ran
  * before are identified in the next moments.
  * @throws FILE_UNREADABLE, POLICIES_INVALID, HOST_ROOT_UNUSABLE, GATE_NOT_BUILT, GATE_NOT_PERMITTED, GATE_UNSUPPORTED,
- * KEEPER_FAILED, KEEPER_UNREACHABLE
+ * KEEPER_FAILED, KEEPER_UNREACHABLE, KEEPER_VERSION
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
   const {

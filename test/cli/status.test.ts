@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { statusOf, statusText } from '../../src/cli/statusText.ts';
+import { speech } from '../../src/native/greeting.ts';
 import type { KeeperStatus } from '../../src/native/keeperStatus.ts';
 import { namesOf, writePublication } from '../../src/node/publication.ts';
 import { bind } from '../../src/policy/bind.ts';
@@ -71,6 +72,7 @@ const context = writePublication({
 
 const told: KeeperStatus = {
   pid: 7,
+  speech,
   hasAgent: false,
   unconfirmed: 2,
   settings: {
@@ -114,5 +116,27 @@ test('names containers and policies, and says what each rule comes to', () => {
 });
 
 test('a keeper to which no agent has come has no gate', () => {
-  assert.match(statusText({ pid: 7, hasAgent: false, unconfirmed: 0 }), /not open: no agent has come yet/);
+  assert.match(
+    statusText({ pid: 7, speech, hasAgent: false, unconfirmed: 0 }),
+    /not open: no agent has come yet/,
+  );
+});
+
+test('says that the agent hangs, and that the keeper is of a version that does not go with this one', () => {
+  const silent = statusText(statusOf({ ...told, silentMs: 12_345 }));
+  assert.match(silent, /^keeper {3}process 7, THE AGENT has been SILENT for 12 s\n/);
+  assert.doesNotMatch(silent, /^version/m);
+  const { speech: _, ...older } = told;
+  for (const [keeper, said] of [
+    [older, 'an older version'],
+    [{ ...told, speech: '7.7' }, '7.7'],
+  ] as const) {
+    assert.match(
+      statusText(statusOf(keeper)),
+      new RegExp(
+        `^version {2}THE KEEPER speaks ${said}, agents of this version ${speech}: replace the older`,
+        'm',
+      ),
+    );
+  }
 });
