@@ -1,7 +1,6 @@
 /** Tells whoever writes a workload which policies its pods will have. Only warnings; quiet where nothing new is to be said. */
 
 import type { PodBinding } from '../policy/bind.ts';
-import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Generation } from '../sources/directory.ts';
 import { bindSubject, type Cluster } from './annotations.ts';
 import type { Generations } from './generations.ts';
@@ -49,34 +48,16 @@ export function advise(review: Review, { generations, cluster, live }: AdvicePla
   return { allowed: true, warnings: boundedWarnings(lines), audit };
 }
 
-/** As the pods will be bound, of which a label may not be known yet. */
+/** As the pods will be bound, of which some labels are not known yet. */
 function bindTemplate(
   generation: Generation,
   { pod, podName, laterLabels }: Template,
   namespace: string,
   cluster: Cluster,
 ): PodBinding {
-  const subject = { ...cluster, pod, podName, namespace };
-  const known = bindSubject(generation, subject);
-  const asking = asksForLabels(generation.policies, laterLabels);
-  if (asking.size === 0) return known;
-  // Of policies that ask for such a label, what holds whatever labels the pods have.
-  const open = bindSubject(generation, { ...subject, pod: { ...pod, labels: undefined } });
-  const pick = (ids: keyof PodBinding) =>
-    [...known[ids].filter((id) => !asking.has(id)), ...open[ids].filter((id) => asking.has(id))].sort();
-  return { applies: pick('applies'), undecided: pick('undecided') };
-}
-
-/** The IDs of policies with a condition on one of these labels. */
-function asksForLabels(policies: readonly CompiledPolicy[], keys: readonly string[]): ReadonlySet<string> {
-  const asks = ({ file, process }: CompiledPolicy): boolean =>
-    [...file.selectors, ...process.selectors].some(({ workload }) =>
-      workload.some(
-        (test) =>
-          test.condition === 'kubernetesPodLabel' && test.patterns.some(({ key }) => keys.includes(key)),
-      ),
-    );
-  return new Set(policies.filter(asks).map(({ id }) => id));
+  const labels = new Map<string, string | undefined>(pod.labels);
+  for (const key of laterLabels) labels.set(key, undefined);
+  return bindSubject(generation, { ...cluster, pod: { ...pod, labels }, podName, namespace });
 }
 
 /** What is not known before a pod is there. */

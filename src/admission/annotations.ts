@@ -24,8 +24,8 @@ export interface Cluster {
 
 /** What is bound to policies: a pod, under one of its names (`undefined`: nothing is known of it), in its place. */
 export interface Subject extends Cluster {
-  /** Labels are `undefined` where they are not known. */
-  readonly pod: Pick<Pod, 'images'> & { readonly labels: Pod['labels'] | undefined };
+  /** A label may have a value that is not known yet. */
+  readonly pod: Pick<Pod, 'images'> & { readonly labels: ReadonlyMap<string, string | undefined> };
   readonly podName: PodName | undefined;
   readonly namespace: string;
 }

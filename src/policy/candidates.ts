@@ -66,6 +66,10 @@ export function candidateTable(): Candidates {
     for (const [key, value] of podLabels ?? []) {
       const values = labels.get(key);
       if (values === undefined) continue;
+      if (value === undefined) {
+        for (const slots of [...values.byValue.values(), ...values.byPrefix.values()]) take(slots);
+        continue;
+      }
       take(values.byValue.get(value));
       values.prefixes?.visit(value, take);
     }

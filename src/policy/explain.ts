@@ -160,7 +160,9 @@ function foundOf(
       if (!podLabels) return podLabels;
       const keys = new Set(values.map((value) => parseLabelPattern(value).key));
       const labels = [...podLabels].filter(([key]) => keys.has(key));
-      return labels.length > 0 ? labels.map(([key, value]) => `${key}:${value}`).join(', ') : null;
+      return labels.length > 0
+        ? labels.map(([key, value = '(not known)']) => `${key}:${value}`).join(', ')
+        : null;
     }
     default:
       return factOf(condition, workload);

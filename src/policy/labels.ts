@@ -1,6 +1,7 @@
 /** The condition `kubernetesPodLabel`. Source: policy-language.md section 4. */
 
-import type { Truth } from './types.ts';
+import { or, truthOf } from './truth.ts';
+import type { Truth, Workload } from './types.ts';
 
 /** One value of the condition, split at its first `:`. */
 export interface LabelPattern {
@@ -21,16 +22,19 @@ export function parseLabelPattern(text: string): LabelPattern {
 }
 
 /** Whether a pod with these labels has one that fits any pattern. `null`: not a pod; `undefined`: not known. */
-export function labelsHold(
-  patterns: readonly LabelPattern[],
-  labels: ReadonlyMap<string, string> | null | undefined,
-): Truth {
+export function labelsHold(patterns: readonly LabelPattern[], labels: Workload['podLabels']): Truth {
   if (labels === undefined) return 'unknown';
-  if (labels === null) return 'no';
-  return patterns.some((pattern) => fits(pattern, labels.get(pattern.key))) ? 'yes' : 'no';
+  let holds: Truth = 'no';
+  if (labels === null) return holds;
+  for (const pattern of patterns) {
+    holds = or(holds, fits(pattern, labels));
+    if (holds === 'yes') break;
+  }
+  return holds;
 }
 
-function fits(pattern: LabelPattern, value: string | undefined): boolean {
-  if (value === undefined) return false;
-  return pattern.prefix ? value.startsWith(pattern.value) : value === pattern.value;
+function fits({ key, value, prefix }: LabelPattern, labels: NonNullable<Workload['podLabels']>): Truth {
+  const found = labels.get(key);
+  if (found === undefined) return labels.has(key) ? 'unknown' : 'no';
+  return truthOf(prefix ? found.startsWith(value) : found === value);
 }

@@ -112,7 +112,8 @@ export interface Workload {
   readonly image: ImageReference | null | undefined;
   readonly namespace: string | null | undefined;
   readonly podName: PodName | null | undefined;
-  readonly podLabels: ReadonlyMap<string, string> | null | undefined;
+  /** A label whose value is `undefined` may be there or not, with any value. */
+  readonly podLabels: ReadonlyMap<string, string | undefined> | null | undefined;
   /** UID of the namespace `kube-system`. */
   readonly clusterId: string | null | undefined;
   readonly clusterName: string | null | undefined;

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { advise } from '../../src/admission/advise.ts';
 import type { Review, ReviewAnswer } from '../../src/admission/review.ts';
 import type { Mode } from '../../src/kubernetes/names.ts';
+import { countLooks } from '../support/looks.ts';
 import { cluster, generationFor, generationsOf, processGeneration, recorded, reviewOf } from './support.ts';
 
 const log = { match: ['m'], actions: ['log'] };
@@ -110,7 +111,20 @@ test('a label that only the controller knows makes a policy undecided, another o
     'by-label': { kubernetesPodLabel: ['a:sts'] },
   });
   const { audit } = judge(created('validate CREATE statefulsets sts'), of);
-  assert.deepEqual(audit, { policies: 'by-label', undecided: 'by-either,by-pod' });
+  assert.deepEqual(audit, { policies: 'by-either,by-label', undecided: 'by-pod' });
+});
+
+test('of 10,000 policies, those are looked at whose label the template has or may get', () => {
+  const policies: Record<string, object> = {};
+  for (let number = 0; number < 10_000; number++) {
+    const key = number % 1_000 === 0 ? 'controller-revision-hash' : 'a';
+    policies[`p${number}`] = { kubernetesPodLabel: [`${key}:x${number}`] };
+  }
+  const of = policiesBy(policies);
+  const looks = countLooks(of.policies);
+  const { audit } = judge(created('validate CREATE statefulsets sts'), of);
+  assert.equal(looks(), 10);
+  assert.equal(audit?.undecided?.split(',').length, 10);
 });
 
 test('before policies have been read, nothing is said', () => {

@@ -50,6 +50,16 @@ test('unknown labels leave every pattern unknown, and what is no pod has none', 
   assert.equal(labelsHold([parseLabelPattern('app:*')], null), 'no');
 });
 
+test('a label whose value is not known leaves patterns of its key unknown, and no others', () => {
+  const later = new Map<string, string | undefined>([...labels, ['hash', undefined]]);
+  const holds = (...patterns: string[]) => labelsHold(patterns.map(parseLabelPattern), later);
+  assert.equal(holds('hash:*'), 'unknown');
+  assert.equal(holds('hash:4f'), 'unknown');
+  assert.equal(holds('app:db', 'hash:4f'), 'unknown');
+  assert.equal(holds('hash:4f', 'app:web'), 'yes');
+  assert.equal(holds('app:db'), 'no');
+});
+
 test('takes time linear in the value', () => {
   assertLinear('label value', (bytes) => {
     const patterns = ['k:a*', `k:${'a'.repeat(250)}b*`, `k:${'a'.repeat(bytes)}b`].map(parseLabelPattern);

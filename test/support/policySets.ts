@@ -145,10 +145,11 @@ function podNameOf(draw: Draw): PodName {
   }
 }
 
-function labelsOf(draw: Draw): Map<string, string> {
-  const labels = new Map<string, string>();
+function labelsOf(draw: Draw): Map<string, string | undefined> {
+  const labels = new Map<string, string | undefined>();
   for (let count = draw(3); count > 0; count--) {
-    labels.set(pick(draw, ['a', 'b', '', '__proto__']), pick(draw, ['', 'w', 'we', 'web', 'w*b', 'x']));
+    const value = pick(draw, ['', 'w', 'we', 'web', 'w*b', 'x']);
+    labels.set(pick(draw, ['a', 'b', '', '__proto__']), draw(6) === 0 ? undefined : value);
   }
   return labels;
 }
