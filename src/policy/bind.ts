@@ -97,9 +97,10 @@ export function factOf(condition: SimpleCondition, workload: Workload): string |
   }
 }
 
-function isOneOf(values: ReadonlySet<string>, value: string | null | undefined): Truth {
+function isOneOf(values: ReadonlySet<string> | readonly string[], value: string | null | undefined): Truth {
   if (value === undefined) return 'unknown';
-  return value !== null && values.has(value) ? 'yes' : 'no';
+  if (value === null) return 'no';
+  return ('has' in values ? values.has(value) : values.includes(value)) ? 'yes' : 'no';
 }
 
 function bindSection<S>(section: CompiledSection<S>, workload: Workload): BoundSection<S> {

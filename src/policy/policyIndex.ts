@@ -12,7 +12,7 @@
 
 import { appliesTo, type PodBinding, type PodFacts } from './bind.ts';
 import { type Candidates, candidateTable } from './candidates.ts';
-import type { CompiledPolicy } from './compile.ts';
+import type { CompiledPolicy, WorkloadTest } from './compile.ts';
 import { parseImage } from './image.ts';
 import { type ImageNames, imageNames } from './imageNames.ts';
 import { firingSelectors, valueCounts } from './indexKeys.ts';
@@ -89,18 +89,39 @@ function* layerOf(
     images.add(policy);
     if (slot % policiesPerStep === 0) yield;
   }
-  const tables: Candidates[] = [];
+  const tables: { keys: readonly Key[]; table: Candidates }[] = [];
   for (const conditions of leftOut) {
-    const table = candidateTable();
+    const keys: Key[] = [];
     for (const [slot, selectors] of firing.entries()) {
-      for (const tests of selectors) table.add(slot, counts.rarest(tests, conditions));
+      for (const tests of selectors) keys.push({ slot, test: counts.rarest(tests, conditions) });
       if (slot % policiesPerStep === 0) yield;
     }
-    table.seal();
-    tables.push(table);
+    // Where no policy is found by an image or a name, one table serves for all.
+    const same = tables.find((other) => areSame(other.keys, keys));
+    tables.push({ keys, table: same?.table ?? (yield* tableOf(keys)) });
     yield;
   }
-  return { policies, members, tables, images };
+  return { policies, members, tables: tables.map(({ table }) => table), images };
+}
+
+/** By which condition a selector of the policy in this slot is found; without one it is found for every workload. */
+interface Key {
+  readonly slot: number;
+  readonly test: WorkloadTest | undefined;
+}
+
+function areSame(some: readonly Key[], others: readonly Key[]): boolean {
+  return some.every(({ test }, index) => test === others[index]?.test);
+}
+
+function* tableOf(keys: readonly Key[]): Generator<undefined, Candidates, undefined> {
+  const table = candidateTable();
+  for (const [index, { slot, test }] of keys.entries()) {
+    table.add(slot, test);
+    if (index % policiesPerStep === 0) yield;
+  }
+  table.seal();
+  return table;
 }
 
 /**

@@ -1,22 +1,45 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testWorkload } from '../../src/policy/bind.ts';
 import { compile, compileWorkload } from '../../src/policy/compile.ts';
 import type { Policy } from '../../src/policy/types.ts';
 
 /** A policy as `validate` makes it. */
 const policyOf = (policy: object): Policy => policy as Policy;
 
+const nobody = {
+  image: null,
+  namespace: null,
+  podName: null,
+  podLabels: null,
+  clusterId: undefined,
+  clusterName: undefined,
+};
+
 test('image names are prepared in normal form', () => {
   const values = ['docker.io/nginx', 'index.docker.io/library/nginx', 'quay.io/a/b'];
   assert.deepEqual(compileWorkload({ containerImageFullName: values }), [
-    { condition: 'containerImageFullName', values: new Set(['docker.io/library/nginx', 'quay.io/a/b']) },
+    { condition: 'containerImageFullName', values: ['docker.io/library/nginx', 'quay.io/a/b'] },
   ]);
 });
 
 test('an image name that no runtime could pull stays as it is, and equals none', () => {
   assert.deepEqual(compileWorkload({ containerImageFullName: ['A/B'] }), [
-    { condition: 'containerImageFullName', values: new Set(['A/B']) },
+    { condition: 'containerImageFullName', values: ['A/B'] },
   ]);
+});
+
+test('many values are found as few are', () => {
+  const values = Array.from({ length: 100 }, (_, index) => `team-${index}`);
+  const binds = (some: readonly string[], namespace: string | null) =>
+    compileWorkload({ kubernetesNamespace: some }).map((test) =>
+      testWorkload(test, { ...nobody, namespace }),
+    );
+  for (const some of [values, values.slice(-3)]) {
+    assert.deepEqual(binds(some, 'team-99'), ['yes']);
+    assert.deepEqual(binds(some, 'team-100'), ['no']);
+    assert.deepEqual(binds(some, null), ['no']);
+  }
 });
 
 test('pod names and labels are split once', () => {
