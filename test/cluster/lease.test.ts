@@ -13,7 +13,7 @@ const suffix = Date.now().toString(36);
 let cluster: TestCluster;
 
 before(async () => {
-  if (skip === undefined) cluster = await startCluster();
+  if (skip === undefined) cluster = await startCluster({ shared: true });
 });
 after(() => cluster?.close());
 

@@ -33,7 +33,7 @@ describe('a node’s view of its cluster', { skip }, () => {
   });
 
   before(async () => {
-    cluster = await startCluster();
+    cluster = await startCluster({ shared: true });
     await cluster.client.create('namespaces', namespace('shop', { 'd4c-gate.io/mode': 'enforce' }));
     await cluster.client.create('namespaces', namespace('plain', { 'd4c-gate.io/mode': 'nonsense' }));
     await eventually(

@@ -22,7 +22,7 @@ let cluster: TestCluster;
 
 before(async () => {
   if (skip !== undefined) return;
-  cluster = await startCluster();
+  cluster = await startCluster({ shared: true });
   await installDefinition(cluster.client);
 });
 after(() => cluster?.close());

@@ -28,7 +28,7 @@ before(
   async () => {
     if (skip !== undefined) return;
     cluster = await startCluster();
-    replicas = await startReplicas(cluster.kubeconfig, ownNamespace, 3);
+    replicas = await startReplicas(cluster, ownNamespace, 3);
     for (const name of [edited, flapping]) {
       await cluster.client.create('namespaces', { metadata: { name, labels: { [modeLabel]: 'enforce' } } });
     }

@@ -48,7 +48,7 @@ before(
     const authority = join(folder.path, 'ca.crt');
     await writeFile(authority, decode(config.clusters[0].cluster['certificate-authority-data']));
     const flags = ['--client-ca', authority, '--client-name', 'kube-apiserver-webhook-client'];
-    replicas = await startReplicas(cluster.kubeconfig, ownNamespace, 1, { flags, logLevel: 'debug' });
+    replicas = await startReplicas(cluster, ownNamespace, 1, { flags, logLevel: 'debug' });
     for (const name of [enforced, untouched]) {
       const labels: Record<string, string> = name === enforced ? { 'd4c-gate.io/mode': 'enforce' } : {};
       await cluster.client.create('namespaces', { metadata: { name, labels } });

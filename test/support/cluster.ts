@@ -2,20 +2,25 @@
  * A real API server for tests: the cluster that `KUBECONFIG` names, or a control plane of its own (etcd, API server,
  * controllers, scheduler) from the kit beside this repository, if there is one.
  *
- * Owns the processes and the folder of the control plane it started; `close` gives both back, also when the test
+ * Owns the processes and the folder of the control plane it started or took; `close` gives both back, also when the test
  * process ends without calling it. Every program has a time limit.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, openSync, readFileSync } from 'node:fs';
-import { appendFile, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cluster, openCluster } from '../../src/kubernetes/client.ts';
-import { eventually, must, type Ran, type RunOptions, run } from './programs.ts';
+import {
+  endControlPlane,
+  kit,
+  poolVariable,
+  startControlPlane,
+  type TakenControlPlane,
+  takeControlPlane,
+} from './controlPlane.ts';
+import { eventually, type Ran, type RunOptions, run } from './programs.ts';
 
-const kit = join(import.meta.dirname, '../../../shared/kube');
 const given = process.env.KUBECONFIG;
 
 type Component = 'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler';
@@ -56,19 +61,19 @@ export function clusterRequirements(options: { readonly breakable?: boolean } = 
     : undefined;
 }
 
-/** Takes about 10 seconds when it starts a control plane. */
-export async function startCluster(): Promise<TestCluster> {
+/**
+ * Takes about 10 seconds when it starts a control plane, and none when `npm test` has one ready.
+ * @param options `shared`: leaves the cluster as it was, but for objects of names that no other file has, and can live with
+ * such ones of others, so that the next file of this sort may have the same control plane
+ */
+export async function startCluster(options: { readonly shared?: boolean } = {}): Promise<TestCluster> {
   const unable = clusterRequirements();
   if (unable !== undefined) throw new Error(unable);
   if (given !== undefined && given !== '') return useCluster(given);
 
-  const folder = await mkdtemp(join(tmpdir(), 'd4c-cluster-'));
-  const env = { KUBE_PORT: String(await freePort()), ETCD_PORT: String(await freePort()) };
-  const down = () => spawnSync('timeout', ['60', join(kit, 'down'), folder], { stdio: 'ignore' });
+  const { folder, giveBack } = await controlPlane(options.shared === true);
   const ended = () => process.exit(1);
-  process.once('exit', down).once('SIGTERM', ended).once('SIGINT', ended);
-  const assignments = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  await must('env', [...assignments, join(kit, 'up'), '--control-plane', folder], { limitMs: 240_000 });
+  process.once('exit', giveBack).once('SIGTERM', ended).once('SIGINT', ended);
 
   const pidOf = (component: Component): number => {
     const lines = readFileSync(join(folder, 'pids'), 'utf8').trim().split('\n');
@@ -99,11 +104,19 @@ export async function startCluster(): Promise<TestCluster> {
     },
     async close() {
       await running.close();
-      process.off('exit', down).off('SIGTERM', ended).off('SIGINT', ended);
-      down();
-      await rm(folder, { recursive: true, force: true });
+      process.off('exit', giveBack).off('SIGTERM', ended).off('SIGINT', ended);
+      giveBack();
     },
   };
+}
+
+/** One of the pool, where `npm test` keeps one, or one of our own. */
+async function controlPlane(isShared: boolean): Promise<TakenControlPlane> {
+  const pool = process.env[poolVariable] ?? '';
+  const taken = pool === '' ? undefined : await takeControlPlane(pool, isShared);
+  if (taken !== undefined) return taken;
+  const folder = await startControlPlane();
+  return { folder, giveBack: () => endControlPlane(folder) };
 }
 
 async function useCluster(kubeconfig: string): Promise<TestCluster> {
@@ -121,15 +134,4 @@ async function useCluster(kubeconfig: string): Promise<TestCluster> {
     restart: notOurs,
     close: async () => client.close(),
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }

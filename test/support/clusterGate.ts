@@ -7,6 +7,7 @@ import { Agent, get } from 'node:https';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeCertificatesAhead, untilTrusted } from './certificatesAhead.ts';
 import type { TestCluster } from './cluster.ts';
 import { eventually } from './programs.ts';
 
@@ -34,11 +35,13 @@ export interface ClusterGateOptions {
   readonly args?: readonly string[];
 }
 
-/** Resolves when it listens, which takes about 12 seconds where there is no certificate yet. */
+/** Resolves when it listens and the API server trusts it. */
 export async function startClusterGate(
   cluster: TestCluster,
   options: ClusterGateOptions = {},
 ): Promise<ClusterGate> {
+  const namespace = options.namespace ?? 'd4c-gate';
+  await makeCertificatesAhead(cluster.client, namespace);
   const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-'));
   for (const [id, policy] of Object.entries(options.policies ?? {})) {
     await writeFile(join(folder, `${id}.yaml`), JSON.stringify(policy));
@@ -48,7 +51,7 @@ export async function startClusterGate(
     process.execPath,
     [
       ...[main, 'serve', '--kubeconfig', cluster.kubeconfig, '--webhook-url', `https://${address}`],
-      ...['--listen', address, '--install', '--namespace', options.namespace ?? 'd4c-gate'],
+      ...['--listen', address, '--install', '--namespace', namespace],
       ...['--policies', folder, '--drain-ms', '0', ...(options.args ?? [])],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
@@ -85,6 +88,7 @@ export async function startClusterGate(
     },
     40_000,
   );
+  await untilTrusted(cluster.client);
   return gate;
 }
 

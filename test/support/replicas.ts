@@ -11,6 +11,8 @@ import { once } from 'node:events';
 import { Agent, request } from 'node:https';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { makeCertificatesAhead, untilTrusted } from './certificatesAhead.ts';
+import type { TestCluster } from './cluster.ts';
 import { eventually } from './programs.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
@@ -42,13 +44,14 @@ export interface Replicas {
   close(): Promise<void>;
 }
 
-/** The first one installs; each is ready when this resolves. */
+/** The first one installs; each is ready, and the API server trusts them, when this resolves. */
 export async function startReplicas(
-  kubeconfig: string,
+  { kubeconfig, client }: TestCluster,
   namespace: string,
   count: number,
   { flags = [], logLevel = 'info' }: { flags?: readonly string[]; logLevel?: string } = {},
 ): Promise<Replicas> {
+  await makeCertificatesAhead(client, namespace);
   const all: Replica[] = [];
   const balancer = createServer({ pauseOnConnect: true });
   const open = new Set<Socket>();
@@ -85,6 +88,7 @@ export async function startReplicas(
     if (index === 0) await replica.untilReady();
   }
   await Promise.all(all.map((replica) => replica.untilReady()));
+  await untilTrusted(client);
   return {
     url,
     all,

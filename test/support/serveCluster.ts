@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { makeCertificatesAhead, untilTrusted } from './certificatesAhead.ts';
 import type { TestCluster } from './cluster.ts';
 import { eventually, must } from './programs.ts';
 
@@ -21,8 +22,9 @@ export interface Served {
   close(): Promise<void>;
 }
 
-/** Takes about 15 seconds, since the API server has to trust a new authority first. */
+/** Resolves when it listens and the API server trusts it. */
 export async function serveCluster(cluster: TestCluster, ownNamespace: string): Promise<Served> {
+  await makeCertificatesAhead(cluster.client, ownNamespace);
   const address = `127.0.0.1:${await freePort()}`;
   const child = spawn(
     process.execPath,
@@ -56,6 +58,7 @@ export async function serveCluster(cluster: TestCluster, ownNamespace: string): 
       },
       40_000,
     );
+    await untilTrusted(cluster.client);
     await failClosed(cluster);
   } catch (error) {
     child.kill('SIGKILL');
