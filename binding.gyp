@@ -51,6 +51,7 @@
         "src/native/paths.cc",
         "src/native/priority.cc",
         "src/native/proc_file.cc",
+        "src/native/proc_stat.cc",
         "src/native/processes.cc",
         "src/native/report_json.cc",
         "src/native/reports.cc",

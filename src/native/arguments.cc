@@ -86,10 +86,10 @@ std::vector<std::string> runningArguments(pid_t pid, bool* truncated) {
   return args;
 }
 
-std::vector<std::string> newArguments(pid_t tid, CallFiles* files, bool* truncated) {
+std::vector<std::string> newArguments(pid_t tid, const BlockedCall& call, bool* truncated) {
   std::vector<std::string> args;
   std::vector<uint64_t> pointers;
-  const auto where = mayReadMemory() ? execArguments(tid, files) : std::nullopt;
+  const auto where = mayReadMemory() ? execArguments(call) : std::nullopt;
   *truncated = !where || !readPointers(tid, *where, &pointers);
   pointers.resize(std::min(pointers.size(), kMaxArguments));
   size_t budget = kMaxBytes;

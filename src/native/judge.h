@@ -101,6 +101,9 @@ class Judge {
     std::string path{};
     struct stat file {};
     MountKind mount = MountKind::kRoot;
+    /// Of an exec: the file, and once a rule has fired the call by which it is executed.
+    Opened opened{};
+    BlockedCall call{};
     /// Of an exec that file rules bar: why, by what they said, and by what operation the file came to be.
     Reason reason = Reason::kNone;
     std::vector<Fired> barring{};

@@ -10,6 +10,7 @@
 #include "judge.h"
 #include "priority.h"
 #include "proc_file.h"
+#include "proc_stat.h"
 
 namespace d4c {
 
@@ -50,7 +51,7 @@ void Judge::judgeExec(Case* one) {
   const bool opens_follow = (table.operations() & kOpenOperations) != 0;
   const int file = one->envelope.file();
   std::optional<bool>& is_loader = one->envelope.notes.is_loader;
-  const Opened found = opened(file);
+  const Opened& found = one->opened = opened(file);
   if (!is_loader) is_loader = one->container.execs.begin(tid, file, found, opens_follow, one->root.place);
   if (isDecidedByLoss(one, Section::kProcess)) return;
   const Barred is_barred = barred(one, found);
@@ -71,7 +72,8 @@ void Judge::judgeExec(Case* one) {
   }
   if (!fired.empty() || is_barred == Barred::kYes) {
     // Its arguments are where its registers point.
-    if (isPutOff(one, blockedCall(tid, &one->desk->calls).rest)) return;
+    one->call = blockedCall(tid, &one->desk->calls);
+    if (isPutOff(one, one->call.rest)) return;
     if (!isOfOther(one)) conclude(one, is_barred == Barred::kYes ? Verdict::kDeny : verdict, kExec, false);
   }
   allowExec(one, *is_loader);
@@ -180,9 +182,11 @@ Judge::Created Judge::createdLately(int file) {
 }
 
 void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back) {
-  // Facts for the document take many times as long as a verdict.
-  const TakesTurns ordinary;
   Envelope& envelope = one->envelope;
+  // Facts for the document take many times as long as a verdict. A program that comes to run takes many times as long as they.
+  std::optional<TakesTurns> ordinary;
+  if (!envelope.isExec() || verdict == Verdict::kDeny) ordinary.emplace();
+  const OneLook look;
   KernelEvent event;
   event.key = one->container.key;
   event.time_us = nowUs();
@@ -197,8 +201,8 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;
   if (envelope.isExec()) {
     fstat(envelope.file(), &event.file);
-    event.mount = one->root.kinds.of(envelope.file(), opened(envelope.file()), event.tid, one->root.place.device);
-    readExecutingProcess(event.tid, one->path, &one->desk->calls, &event.process);
+    event.mount = one->root.kinds.of(envelope.file(), one->opened, event.tid, one->root.place.device);
+    readExecutingProcess(event.tid, one->path, one->call, &event.process);
   } else {
     event.file = one->file;
     readProcess(event.tid, &event.process);
@@ -209,17 +213,15 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
     event.rolled_back = is_removed ? KernelEvent::RolledBack::kYes : KernelEvent::RolledBack::kNo;
     if (!is_removed) reports_->fail(Failure::kRollbackFailed, one->path);
   }
-  // The parent of what is refused may end right after. Any other need not be read while somebody waits.
+  // Before the answer: who is read may end right after, and may keep this thread, which only the deadline of the event ends.
+  event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
+  event.leaders = lineage_.of(event.process);
   const bool is_denied = event.verdict == Verdict::kDeny;
-  const auto readParent = [&] { return event.process.parent != 0 && parents_.read(event.process.parent, &event.parent); };
-  if (is_denied) event.has_parent = readParent();
   if (envelope.isExec() && !is_denied) one->container.execs.runs(event.tid, Process(event.process));
   bool is_late = false;
   event.verdict = answer(&envelope, event.verdict, &is_late);
   event.outcome = event.verdict == Verdict::kDeny ? Outcome::kPrevented : Outcome::kDetected;
   if (is_late) event.decided_by = KernelEvent::DecidedBy::kDeadline;
-  if (!is_denied) event.has_parent = readParent();
-  event.leaders = lineage_.of(event.process);
   if (envelope.isExec() && !is_denied) parents_.keep(event.process);
   event.path = std::move(one->path);
   if (one->reason == Reason::kNone) return reports_->add(std::move(event));

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -23,6 +24,8 @@ namespace {
 
 /// An agent, its successor, and some who ask for the status.
 constexpr size_t kMaxClients = 16;
+/// From the first event that waits until all that wait are handed over.
+constexpr std::chrono::milliseconds kEventsPause(3);
 /// For the agent to take what is left when the gate has closed.
 constexpr int kFarewellMs = 2000;
 
@@ -96,10 +99,13 @@ int Keeper::run() {
       const int unsent = client.connection.unsent() > 0 ? POLLOUT : 0;
       polled.push_back({client.connection.descriptor(), static_cast<short>(POLLIN | unsent), 0});
     }
-    if (poll(polled.data(), polled.size(), untilBeat()) < 0 && errno != EINTR) break;
+    // As unsigned numbers, -1 is the longest.
+    const auto pause = static_cast<int>(std::min(static_cast<unsigned>(untilBeat()), static_cast<unsigned>(untilDue())));
+    if (poll(polled.data(), polled.size(), pause) < 0 && errno != EINTR) break;
     if (polled[0].revents != 0) break;
     uint64_t ignored = 0;
-    [[maybe_unused]] const ssize_t woken = read(wake_.get(), &ignored, sizeof ignored);
+    const bool is_woken = polled[1].revents != 0 && read(wake_.get(), &ignored, sizeof ignored) == sizeof ignored;
+    if (is_woken && !due_) due_ = Clock::now() + kEventsPause;
     size_t at = 3;
     for (auto client = clients_.begin(); client != clients_.end();) {
       const auto one = client++;
@@ -118,6 +124,12 @@ int Keeper::run() {
   }
   end();
   return exit_code_;
+}
+
+int Keeper::untilDue() const {
+  if (!due_) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due_ - Clock::now());
+  return std::max(static_cast<int>(left.count()), 0);
 }
 
 bool Keeper::serve(Client* client) {
@@ -150,6 +162,7 @@ Keeper::Client* Keeper::agent() {
 void Keeper::end() {
   if (gate_ == nullptr) return;
   gate_->close();
+  is_behind_ = true;
   const auto deadline = Clock::now() + std::chrono::milliseconds(kFarewellMs);
   Client* const last = agent();
   while (last != nullptr && Clock::now() < deadline) {

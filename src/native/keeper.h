@@ -12,11 +12,15 @@
 // An agent that ends without `close` leaves the gate as it is: tables go on deciding (`on_agent_loss`), containers that
 // start wait for `hold`, events wait in their bounded queue. Who comes next is told of every container with what was
 // published for it, and then of every event that no agent has confirmed.
+//
+// Events are handed over a few milliseconds after the first of them, all together: an agent that woke up for each would take
+// the processor from the very programs that raise them.
 #pragma once
 
 #include <deque>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -76,8 +80,10 @@ class Keeper {
   bool beat();
   void hear(Client* client);
   bool isSilent(const Client& client) const;
-  /// Hands reports to the agent, as far as it takes them.
+  /// Hands reports to the agent, as far as it takes them: notices and failures at once, events when they are due.
   void tell();
+  /// Milliseconds until events are due; -1 when none wait for that.
+  int untilDue() const;
   void tell(Client* client, Report report);
   bool confirm(std::string_view frame);
   /// Closes the gate and tells what was seen.
@@ -92,6 +98,10 @@ class Keeper {
   Descriptor signals_;
   Clients clients_;
   std::unique_ptr<Gate> gate_;
+  /// When what has come is handed over. Nothing while none has come since the last time.
+  std::optional<Clock::time_point> due_;
+  /// Whether events wait for an agent to come, or to take more. They are overdue.
+  bool is_behind_ = false;
   /// Events that were sent to the agent and that it has not confirmed: the next agent gets them.
   std::deque<KernelEvent> unconfirmed_;
   /// By the bytes of which they were made.

@@ -89,6 +89,7 @@ void Keeper::welcome(Client* client) {
     say("agent replaced", "");
   }
   client->is_agent = true;
+  is_behind_ = true;
   client->connection.send(Json().text("type", "welcome").number("pid", getpid()).text("speech", kSpeech).done());
   // Notices may repeat what `found` tells, and miss nothing.
   gate_->attend(true);
@@ -173,12 +174,18 @@ std::string Keeper::status() {
 
 void Keeper::tell() {
   Client* const client = agent();
+  if (due_ && Clock::now() >= *due_) {
+    due_.reset();
+    is_behind_ = true;
+  }
   if (client == nullptr) return;
   for (;;) {
     const size_t before = unconfirmed_.size();
-    const bool takes_more = client->connection.unsent() < kMaxUnsent && before < kMaxUnconfirmed;
+    const bool takes_more = is_behind_ && client->connection.unsent() < kMaxUnsent && before < kMaxUnconfirmed;
     const size_t room = takes_more ? std::min(kMaxUnconfirmed - before, kEventsPerTurn) : 0;
     for (Report& report : gate_->reports().take(room)) tell(client, std::move(report));
+    // Who adds the next event wakes this thread again, since the queue is empty.
+    if (unconfirmed_.size() < before + room) is_behind_ = false;
     if (unconfirmed_.size() == before || !client->connection.flush()) return;
   }
 }

@@ -1,6 +1,5 @@
 #include "processes.h"
 
-#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +7,7 @@
 #include "arguments.h"
 #include "memory.h"
 #include "proc_file.h"
+#include "proc_stat.h"
 #include "task.h"
 
 namespace d4c {
@@ -16,27 +16,6 @@ namespace {
 
 constexpr size_t kNameBytes = 15;
 constexpr size_t kMaxParents = 1024;
-
-struct Stat {
-  std::string name;
-  pid_t parent;
-  pid_t group;
-  pid_t session;
-  int terminal;
-  uint64_t start_ticks;
-};
-
-bool readStat(pid_t pid, Stat* stat) {
-  char text[2048];
-  if (readProcFile(pid, "stat", text, sizeof text) == 0) return false;
-  // A name may hold any character, also `)`: it ends at the last one.
-  char* begin = std::strchr(text, '(');
-  char* end = std::strrchr(text, ')');
-  if (begin == nullptr || end == nullptr || end < begin) return false;
-  stat->name.assign(begin + 1, end);
-  return std::sscanf(end + 1, " %*c %d %d %d %d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
-                     &stat->parent, &stat->group, &stat->session, &stat->terminal, &stat->start_ticks) == 5;
-}
 
 /// The number after the field's name, and the next one.
 bool readField(const char* status, const char* field, uint32_t* first, uint32_t* second) {
@@ -58,7 +37,7 @@ Interactive interactiveOf(pid_t pid, const Stat& own) {
   Stat leader;
   if (own.session == 0) return Interactive::kUnknown;
   // A session whose leader has ended has lost its terminal.
-  return readStat(own.session, &leader) ? ofTerminal(leader.terminal) : Interactive::kNo;
+  return readStatOften(own.session, &leader) ? ofTerminal(leader.terminal) : Interactive::kNo;
 }
 
 std::optional<TaskIds> readIds(pid_t tid) {
@@ -118,11 +97,11 @@ bool readProcess(pid_t tid, Process* process) {
   return true;
 }
 
-bool readExecutingProcess(pid_t tid, const std::string& path, CallFiles* files, Process* process) {
+bool readExecutingProcess(pid_t tid, const std::string& path, const BlockedCall& call, Process* process) {
   if (!readBasics(tid, process)) return false;
   process->executable = path;
   process->name = nameOfProgram(path);
-  process->args = newArguments(tid, files, &process->args_truncated);
+  process->args = newArguments(tid, call, &process->args_truncated);
   return true;
 }
 
@@ -134,31 +113,29 @@ Interactive readInteractive(pid_t tid) {
 
 bool Parents::read(pid_t pid, Process* process) {
   Stat stat;
-  // Numbers are used again: only with the same start it is the same process. With another name it has executed
-  // something else.
-  const bool is_there = readStat(pid, &stat);
+  const bool is_there = readStatOften(pid, &stat);
+  std::optional<Process> known;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = kept_.find(pid);
-    if (!is_there) {
-      if (found == kept_.end()) return false;
-      *process = found->second;
-      return true;
-    }
-    if (found != kept_.end() && found->second.start_ticks == stat.start_ticks &&
-        found->second.name == stat.name) {
-      *process = found->second;
-      process->parent = stat.parent;
-      process->group = stat.group;
-      process->session = stat.session;
-      process->terminal = stat.terminal;
-      return true;
-    }
+    if (const auto found = kept_.find(pid); found != kept_.end()) known = found->second;
   }
-  // One that is ending has no executable any more.
-  if (!readProcess(pid, process) || process->executable.empty()) return false;
-  // Without its arguments it is not whole.
-  if (mayReadMemory()) keep(*process);
+  // Numbers are used again: only with the same start it is the same process.
+  if (known && is_there && known->start_ticks != stat.start_ticks) known.reset();
+  // With another name it has executed something else, or is called by a link's name. One that is ending has no executable
+  // any more.
+  const bool is_same = known && (!is_there || known->name == stat.name);
+  if (!is_same && is_there && readProcess(pid, process) && !process->executable.empty()) {
+    // Without its arguments it is not whole.
+    if (mayReadMemory()) keep(*process);
+    return true;
+  }
+  if (!known) return false;
+  *process = std::move(*known);
+  if (!is_there) return true;
+  process->parent = stat.parent;
+  process->group = stat.group;
+  process->session = stat.session;
+  process->terminal = stat.terminal;
   return true;
 }
 

@@ -46,9 +46,9 @@ uint64_t startOf(pid_t pid);
 /// False when the process is gone. The arguments are those of the program that runs.
 bool readProcess(pid_t tid, Process* process);
 
-/// As `readProcess`, of a task that is blocked while it executes the file at `path`: name, executable and
+/// As `readProcess`, of a task that is blocked in the call by which it executes the file at `path`: name, executable and
 /// arguments are those of the new program.
-bool readExecutingProcess(pid_t tid, const std::string& path, CallFiles* files, Process* process);
+bool readExecutingProcess(pid_t tid, const std::string& path, const BlockedCall& call, Process* process);
 
 /// Whether the task's session leader has a controlling terminal: major number 136 to 143, or 4.
 Interactive readInteractive(pid_t tid);

@@ -188,8 +188,7 @@ OpenIntent openIntent(pid_t tid, CallFiles* files) {
   return intent;
 }
 
-std::optional<ExecArguments> execArguments(pid_t tid, CallFiles* files) {
-  const BlockedCall call = blockedCall(tid, files);
+std::optional<ExecArguments> execArguments(const BlockedCall& call) {
   const CallForm* form = call.rest == BlockedCall::Rest::kBlocked ? formOf(call.number) : nullptr;
   if (form == nullptr || form->form != Form::kExec) return std::nullopt;
   return ExecArguments{call.arguments[static_cast<size_t>(form->argument)], form->pointer_bytes};

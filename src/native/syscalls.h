@@ -65,12 +65,11 @@ struct OpenIntent {
 /// Of an uncertain intent, the flags are the best guess: they are good for a report and not for a verdict.
 OpenIntent openIntent(pid_t tid, CallFiles* files);
 
-/// Where the argument vector of the exec in which the task is blocked begins in its memory, and the bytes of a
-/// pointer there.
+/// Where the argument vector of an exec begins in the memory of its task, and the bytes of a pointer there.
 struct ExecArguments {
   uint64_t vector;
   int pointer_bytes;
 };
-std::optional<ExecArguments> execArguments(pid_t tid, CallFiles* files);
+std::optional<ExecArguments> execArguments(const BlockedCall& call);
 
 }  // namespace d4c

@@ -1,0 +1,37 @@
+// What /proc/<pid>/stat tells of a process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+namespace d4c {
+
+struct Stat {
+  std::string name;
+  pid_t parent = 0;
+  pid_t group = 0;
+  pid_t session = 0;
+  int terminal = 0;
+  uint64_t start_ticks = 0;
+};
+
+/// False when the process is gone.
+bool readStat(pid_t pid, Stat* stat);
+
+/// As `readStat`, of a process that is asked for with many others, such as a parent or the leader of a session: this thread
+/// keeps the file open for the next time, which takes a third of opening it.
+bool readStatOften(pid_t pid, Stat* stat);
+
+/// As long as it lives, `readStatOften` of this thread asks once for each process: one event asks for the same one as parent,
+/// as leader of the group, of the session and as entry. Not nested.
+class OneLook {
+ public:
+  OneLook();
+  ~OneLook();
+  OneLook(const OneLook&) = delete;
+  OneLook& operator=(const OneLook&) = delete;
+};
+
+}  // namespace d4c
