@@ -1,7 +1,7 @@
 /** What authors of ContainerPolicies are told: every fault of a policy in one answer, each with its place. */
 
 import { GateError } from '../errors.ts';
-import { readPolicy } from '../policy/read.ts';
+import { readPolicyJson } from '../policy/read.ts';
 import type { Fault } from '../policy/types.ts';
 import { isJsonObject, isWrite, type JsonObject, type Review, type ReviewAnswer } from './review.ts';
 
@@ -27,7 +27,7 @@ export function judgePolicy(review: Review, authoring: Authoring): ReviewAnswer 
   const text = specOf(review.object);
   if (review.operation === 'UPDATE' && text === specOf(review.oldObject)) return { allowed: true };
   const { mode = 'strict', clusterName, isTaken } = authoring;
-  const { faults } = readPolicy(text, { mode, ...(clusterName !== undefined && { clusterName }) });
+  const { faults } = readPolicyJson(text, { mode, ...(clusterName !== undefined && { clusterName }) });
   const errors = faults.filter(({ severity }) => severity === 'error').map(lineOf);
   const warnings = shortened(faults.filter(({ severity }) => severity === 'warning').map(lineOf));
   if (isTaken?.(review.name) === true) {

@@ -2,12 +2,12 @@
  * The policies that ContainerPolicy objects hold, each with what is wrong with it. A bad edit never replaces a good
  * policy: the last good one of the same object stays in use, and the faults say why the edit is not.
  *
- *   watch -> queue of names -> readPolicy, a few milliseconds at a time -> onChange
+ *   watch -> queue of names -> readPolicyJson, a few milliseconds at a time -> onChange
  */
 
 import { setImmediate } from 'node:timers/promises';
 import { reportFailure } from '../failures.ts';
-import { readPolicy } from '../policy/read.ts';
+import { readPolicyJson } from '../policy/read.ts';
 import type { Fault, Policy } from '../policy/types.ts';
 import type { ValidateOptions } from '../policy/validate.ts';
 import type { Cluster } from './client.ts';
@@ -73,7 +73,7 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
     const { uid, generation, text } = pending;
     // Only status or labels changed. Another uid is another object, and begins without a last good policy.
     if (before?.uid === uid && before.generation === generation) return false;
-    const { policy, faults } = readPolicy(text, { mode, clusterName });
+    const { policy, faults } = readPolicyJson(text, { mode, clusterName });
     const last = before?.uid === uid ? before.good : undefined;
     const good = policy === undefined ? last : { policy, generation };
     policies.set(id, { id, uid, generation, faults, ...(good && { good }) });
