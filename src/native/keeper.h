@@ -79,6 +79,8 @@ class Keeper {
   /// Asks the agent for a sign of life, when it is time. False when the agent must be cut off.
   bool beat();
   void hear(Client* client);
+  /// What events took that waited in a crowd and are gone. The allocator keeps it otherwise.
+  void giveMemoryBack();
   bool isSilent(const Client& client) const;
   /// Hands reports to the agent, as far as it takes them: notices and failures at once, events when they are due.
   void tell();
@@ -109,6 +111,7 @@ class Keeper {
   /// How long the agent may say nothing.
   std::chrono::milliseconds silence_{0};
   Clock::time_point next_beat_{};
+  bool was_crowded_ = false;
   bool is_ended_ = false;
   int exit_code_ = 0;
 };

@@ -4,6 +4,8 @@
 // Whatever an agent says is a sign of life. Beats without one are counted, and not the time, so that a machine that stood
 // still as a whole makes no agent silent.
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "json.h"
@@ -18,6 +20,8 @@ constexpr int kBeatsOfSilence = 10;
 /// What waits for a silent agent are notices of containers that come and go, since events wait in their own queue. Beyond this
 /// it is cut off, and told of every container anew when it comes again.
 constexpr size_t kMaxUnsentInSilence = size_t{2} << 20;
+/// So many events, at some 3 KiB each, are worth a search for memory to give back once they are gone.
+constexpr size_t kCrowd = 1024;
 
 }  // namespace
 
@@ -33,6 +37,7 @@ int Keeper::untilBeat() {
 bool Keeper::beat() {
   if (untilBeat() != 0) return true;
   next_beat_ = Clock::now() + silence_ / kBeatsOfSilence;
+  giveMemoryBack();
   Client* const client = agent();
   const bool was_silent = isSilent(*client);
   ++client->unheard_beats;
@@ -48,6 +53,15 @@ bool Keeper::beat() {
   }
   // Without a listener it could not come again.
   return !listener_ || client->connection.unsent() <= kMaxUnsentInSilence;
+}
+
+void Keeper::giveMemoryBack() {
+  const size_t waiting = gate_->reports().waiting() + unconfirmed_.size();
+  if (waiting > kCrowd) was_crowded_ = true;
+  if (!was_crowded_ || waiting > 0) return;
+  was_crowded_ = false;
+  // It keeps other threads from allocating for some 7 ms, hence not more often.
+  malloc_trim(0);
 }
 
 void Keeper::hear(Client* client) {

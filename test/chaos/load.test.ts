@@ -11,7 +11,8 @@ import type { ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
 import { keeperIn } from '../support/keeper.ts';
 import { containerPrefix, folderPrefix } from '../support/leftovers.ts';
-import { eventually } from '../support/programs.ts';
+import { eventually, must } from '../support/programs.ts';
+import { lifetimeMs, sizes } from '../support/sizes.ts';
 import { testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
@@ -80,24 +81,29 @@ test('policies that change every 100 ms, containers that come and go, a flood an
   t.after(container.remove);
   await eventually('it is bound', () => agent.log().includes(`"container":"${container.id}"`));
 
-  const ms = 5_000;
   const openers = 4;
-  const polls = `for i in $(seq ${openers}); do /bin/opener poll /etc/passwd ${ms} WRONLY & done; wait`;
-  const polling = container.sh(polls);
-  const flood = container.sh('for i in $(seq 3000); do : > /tmp/noise; rm /tmp/noise; done');
+  const polls = `for i in $(seq ${openers}); do /bin/opener poll /etc/passwd /tmp/stop WRONLY & done; wait`;
+  const limitMs = lifetimeMs / 2;
+  const sh = (line: string) => must('runc', ['exec', container.id, '/bin/sh', '-c', line], { limitMs });
+  const polling = sh(polls);
+  const flood = sh(`for i in $(seq ${sizes.starts * 125}); do : > /tmp/noise; rm /tmp/noise; done`);
+  let isOver = false;
   const swapping = (async () => {
-    for (let swap = 0; swap < ms / 100; swap++) {
+    for (let swap = 0; !isOver; swap++) {
       await agent.writePolicy('policy', policy(swap % 2 === 0 ? 'second' : 'first'));
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   })();
   const churn = Array.from({ length: 3 }, async () => {
-    for (let start = 0; start < 8; start++) {
+    for (let start = 0; start < sizes.starts / 3; start++) {
       const { exitCode, stderr } = await host.runRunc({ annotations: image, args: ['/bin/true'] });
       assert.equal(exitCode, 0, stderr);
     }
   });
-  await Promise.all([flood, swapping, ...churn]);
+  await Promise.all([flood, ...churn]);
+  isOver = true;
+  await swapping;
+  await sh('mkdir /tmp/stop');
   const lines = (await polling).stdout.trim().split('\n');
   assert.equal(lines.length, openers);
   for (const line of lines) {
@@ -118,7 +124,7 @@ test('policies that change every 100 ms, containers that come and go, a flood an
       ({ denied = 0, eventsDropped = 0 } = await agent.status());
       return sequences.size + eventsDropped >= denied;
     },
-    20_000,
+    60_000,
   );
   t.diagnostic(`${denied} refusals, ${sequences.size} documents, ${eventsDropped} counted as lost`);
   assert.equal(sequences.size + eventsDropped, denied);

@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 import type { GateStats } from '../../src/native/gate.ts';
 import { readKeeperStatus } from '../../src/native/keeperStatus.ts';
 import { eventually } from './programs.ts';
+import { lifetimeMs } from './sizes.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
 
@@ -39,9 +40,6 @@ export interface WrittenDocument {
   readonly file?: { path: string };
 }
 
-/** A test agent lives at most this long, so that no failure leaves a listener behind. */
-const lifetimeMs = 120_000;
-
 /** Starts the agent and waits until its gate is open. `policies`: ID to text. */
 export async function startAgent(
   folder: string,
@@ -61,6 +59,7 @@ export async function startAgent(
   agent.stderr.setEncoding('utf8').on('data', (text: string) => {
     log += text;
   });
+  // No failure leaves a listener behind.
   const limit = setTimeout(() => agent.kill('SIGKILL'), lifetimeMs);
   const ended = new Promise<number | null>((resolve) => {
     agent.once('close', (exitCode) => {

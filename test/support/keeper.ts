@@ -1,6 +1,6 @@
 /** The keeper of a test: where it listens, and its end for certain. */
 
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventually } from './programs.ts';
 
@@ -31,5 +31,30 @@ export function keeperIn(folder: string): TestKeeper {
       process.kill(await pid(), signal);
       await eventually('the keeper has ended', async () => !(await isAlive()));
     },
+  };
+}
+
+export interface Holdings {
+  /** Descriptors, but for the few of `/proc/PID/syscall` that each reader keeps for the tasks it saw last. */
+  readonly files: number;
+  readonly threads: number;
+  /** Filesystem, mount and inode marks of all its groups. */
+  readonly marks: number;
+}
+
+/** What a process holds of the kernel's. */
+export async function holdings(pid: number): Promise<Holdings> {
+  const names = await readdir(`/proc/${pid}/fd`);
+  const links = await Promise.all(names.map((name) => readlink(`/proc/${pid}/fd/${name}`).catch(() => '')));
+  let marks = 0;
+  for (const [index, link] of links.entries()) {
+    if (link !== 'anon_inode:[fanotify]') continue;
+    const info = await readFile(`/proc/${pid}/fdinfo/${names[index]}`, 'utf8').catch(() => '');
+    marks += info.split('\n').filter((line) => /^fanotify (sdev|mnt_id|ino):/.test(line)).length;
+  }
+  return {
+    files: links.filter((link) => link !== '' && !/^\/proc\/\d+\/syscall$/.test(link)).length,
+    threads: (await readdir(`/proc/${pid}/task`)).length,
+    marks,
   };
 }
