@@ -92,8 +92,11 @@ void Keeper::accept() {
 
 int Keeper::run() {
   if (!options_.socket_path.empty() && !listen()) return 1;
-  if (options_.inherited) clients_.emplace_back(std::move(options_.inherited));
+  const bool has_parent = static_cast<bool>(options_.inherited);
+  if (has_parent) clients_.emplace_back(std::move(options_.inherited));
   while (!is_ended_ && (listener_ || !clients_.empty())) {
+    // Whoever started it could not have a gate and has gone: there is nothing to keep, and the socket is for the next one.
+    if (has_parent && gate_ == nullptr && clients_.empty()) break;
     std::vector<pollfd> polled = {{signals_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
     for (const Client& client : clients_) {
       const int unsent = client.connection.unsent() > 0 ? POLLOUT : 0;

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { run } from '../support/programs.ts';
+import { eventually, run } from '../support/programs.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
 const good = `
@@ -59,13 +60,18 @@ test('refuses to start with a faulty policy, and says where the fault is', async
 const rootOnLinux = process.platform === 'linux' && process.getuid?.() === 0;
 
 // Without capabilities instead of as somebody else, who may not be able to read the folder that this repository is in.
-test('says that it needs root', {
+test('says that it needs root, and leaves no keeper that could be in the way of the next', {
   skip: !rootOnLinux && 'needs root on Linux, to give up its capabilities',
 }, async () => {
   const without = ['--bounding-set=-all', '--inh-caps=-all', process.execPath, main, 'node'];
-  const { exitCode, stderr } = await run('setpriv', [...without, '--policies', folder, '--output', 'stdout']);
+  const socket = join(folder, 'keeper.sock');
+  const flags = ['--policies', folder, '--output', 'stdout', '--keeper-socket', socket];
+  const { exitCode, stderr } = await run('setpriv', [...without, ...flags]);
   assert.equal(exitCode, 2);
   assert.match(stderr, /root.*\(GATE_NOT_PERMITTED\)/);
+  const keeper = (await readFile(`${socket}.lock`, 'utf8')).trim();
+  assert.match(keeper, /^[0-9]+$/);
+  await eventually('the keeper has ended', () => !existsSync(socket) && !existsSync(`/proc/${keeper}`));
 });
 
 test('says that it needs Linux', { skip: process.platform === 'linux' && 'this is Linux' }, async () => {
