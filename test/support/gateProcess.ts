@@ -3,7 +3,9 @@
  * hang the test. Takes commands from its parent and sends it everything the gate reports.
  */
 
+import { once } from 'node:events';
 import { basename, dirname } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { type Gate, type GateOptions, openGate } from '../../src/native/gate.ts';
 import type { KeeperPlace } from '../../src/native/keeperProgram.ts';
 
@@ -31,6 +33,14 @@ export type Command =
   | { readonly type: 'stall'; readonly ms: number }
   /** Replaces the tables of a container in turn, as fast as it can. */
   | { readonly type: 'swap'; readonly key: number; readonly tables: readonly string[]; readonly ms: number }
+  /** Closes the gate, and opens one like it. */
+  | { readonly type: 'reopen' }
+  /** Closes the gate while tables are being published. */
+  | { readonly type: 'publishAndClose'; readonly key: number; readonly table: string }
+  /** Ends the process without closing the gate. */
+  | { readonly type: 'exit' }
+  /** Opens a gate in a thread of its own, and ends that. */
+  | { readonly type: 'thread'; readonly end: 'close' | 'terminate' | 'none' }
   | { readonly type: 'close' }
   | { readonly type: 'closeTwice' };
 
@@ -74,10 +84,12 @@ async function open({ options, tables, publish, place }: GateSetUp) {
 }
 
 let gate: Gate | undefined;
+let setUpOfGate: GateSetUp | undefined;
 
 const commands: { [T in Command['type']]: (command: Extract<Command, { type: T }>) => unknown } = {
   async setUp({ setUp }) {
     try {
+      setUpOfGate = setUp;
       gate = await open(setUp);
       return true;
     } catch (error) {
@@ -100,6 +112,27 @@ const commands: { [T in Command['type']]: (command: Extract<Command, { type: T }
       if (swaps % 100 === 0) await gate?.stats();
     }
     return swaps;
+  },
+  async reopen() {
+    await gate?.close();
+    if (setUpOfGate !== undefined) gate = await open(setUpOfGate);
+  },
+  async publishAndClose({ key, table }) {
+    for (let generation = 1; generation <= 200; generation++) gate?.publish(key, bytesOf(table), generation);
+    const closing = gate?.close();
+    for (let generation = 201; generation <= 400; generation++)
+      gate?.publish(key, bytesOf(table), generation);
+    await closing;
+  },
+  exit: () => process.exit(0),
+  async thread({ end }) {
+    const worker = new Worker(new URL('./gateWorker.ts', import.meta.url));
+    await once(worker, 'message');
+    if (end === 'none') return;
+    const ended = once(worker, 'exit');
+    if (end === 'close') worker.postMessage('close');
+    else await worker.terminate();
+    await ended;
   },
   close: () => gate?.close(),
   async closeTwice() {
