@@ -4,15 +4,6 @@ import { Command, CommanderError } from 'commander';
 import { checkEnvironment } from '../config.ts';
 import { GateError } from '../errors.ts';
 import { log } from '../log.ts';
-import { checkCommand } from './check.ts';
-import { crdCommand } from './crd.ts';
-import { explainCommand } from './explain.ts';
-import { run as runHealth } from './health.ts';
-import { nodeCommand } from './node.ts';
-import { serveCommand } from './serve.ts';
-import { statusCommand } from './status.ts';
-import { uninstallCommand } from './uninstall.ts';
-import { versionCommand } from './version.ts';
 
 /** 0 fine, 1 the answer is no (faults, denied), 2 misuse or failure. */
 export type ExitCode = 0 | 1 | 2;
@@ -29,22 +20,24 @@ const healthCommand: AddCommand = (program, done) => {
     )
     .argument('<file>', 'of `d4c-gate node --health-file`')
     .option('--alive', 'only whether it still works')
-    .action(async (file: string, { alive }: { alive?: boolean }) =>
-      done(await runHealth(['health', file, ...(alive ? ['--alive'] : [])])),
-    );
+    .action(async (file: string, { alive }: { alive?: boolean }) => {
+      const { run: runHealth } = await import('./health.ts');
+      done(await runHealth(['health', file, ...(alive ? ['--alive'] : [])]));
+    });
 };
 
-const commands: AddCommand[] = [
-  checkCommand,
-  explainCommand,
-  serveCommand,
-  nodeCommand,
-  statusCommand,
-  healthCommand,
-  crdCommand,
-  uninstallCommand,
-  versionCommand,
-];
+/** In the order of the help. Each is loaded when it is called: what the others need would take 20 MiB of an agent's memory. */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  check: async () => (await import('./check.ts')).checkCommand,
+  explain: async () => (await import('./explain.ts')).explainCommand,
+  serve: async () => (await import('./serve.ts')).serveCommand,
+  node: async () => (await import('./node.ts')).nodeCommand,
+  status: async () => (await import('./status.ts')).statusCommand,
+  health: async () => healthCommand,
+  crd: async () => (await import('./crd.ts')).crdCommand,
+  uninstall: async () => (await import('./uninstall.ts')).uninstallCommand,
+  version: async () => (await import('./version.ts')).versionCommand,
+};
 
 /** Runs one command line (without `node` and the script) to its end. */
 export async function run(argv: readonly string[]): Promise<ExitCode> {
@@ -54,7 +47,10 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
     .exitOverride()
     .showHelpAfterError('(d4c-gate help shows every subcommand)')
     .configureHelp({ showGlobalOptions: true });
-  for (const add of commands) {
+  const [name = ''] = argv;
+  const called = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  for (const load of called === undefined ? Object.values(commands) : [called]) {
+    const add = await load();
     add(program, (code) => {
       exitCode = code;
     });
