@@ -25,6 +25,7 @@ const usage = `usage: npm run image -- --output FILE.tar [options]
   --mirror URL         Debian's packages (default: http://deb.debian.org/debian)
   --security-mirror URL  Debian's security updates (default: http://deb.debian.org/debian-security)
   --fresh-base         make the base image again, also where buildah has one of its name
+  --base-only          make the base image where it is missing, and nothing else: without --output
   --npmrc FILE         npm's configuration for the build stage; no layer has it
   --ca FILE            certificates that npm trusts in the build stage (default: $NODE_EXTRA_CA_CERTS); no layer has it
   --storage FOLDER     buildah's storage (default: the machine's)
@@ -40,6 +41,7 @@ function build(argv: string[]): void {
       mirror: { type: 'string', default: 'http://deb.debian.org/debian' },
       'security-mirror': { type: 'string', default: 'http://deb.debian.org/debian-security' },
       'fresh-base': { type: 'boolean', default: false },
+      'base-only': { type: 'boolean', default: false },
       npmrc: { type: 'string' },
       ca: { type: 'string', default: process.env.NODE_EXTRA_CA_CERTS ?? '' },
       storage: { type: 'string' },
@@ -47,7 +49,8 @@ function build(argv: string[]): void {
       help: { type: 'boolean', default: false },
     },
   });
-  if (values.help || values.output === undefined) {
+  const isBaseOnly = values['base-only'];
+  if (values.help || (values.output === undefined && !isBaseOnly)) {
     process.stderr.write(usage);
     process.exitCode = values.help ? 0 : 2;
     return;
@@ -57,7 +60,6 @@ function build(argv: string[]): void {
     debootstrap: 'debootstrap',
   });
   const root = join(import.meta.dirname, '..');
-  const archive = resolve(values.output);
   const builder = buildah(values.storage);
   const epoch = commitTime(root);
   const base = /^FROM (\S+)/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8'))?.[1] ?? '';
@@ -65,6 +67,8 @@ function build(argv: string[]): void {
     say(`making the base image ${base} from Debian packages`);
     makeBaseImage(builder, base, { debian: values.mirror, security: values['security-mirror'] }, epoch);
   }
+  if (isBaseOnly || values.output === undefined) return;
+  const archive = resolve(values.output);
   const secrets = Object.fromEntries(
     Object.entries({ npmrc: values.npmrc ?? '', ca: values.ca }).filter(([, file]) => file !== ''),
   );

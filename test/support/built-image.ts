@@ -45,9 +45,20 @@ export async function builtImage(): Promise<string> {
   return archive;
 }
 
-/** Builds it in any case. */
-export async function buildImage(archive: string): Promise<void> {
-  const args = [join(root, 'image/build.ts'), '--output', archive, '--no-install'];
+/** So that two builds at once do not both make it. */
+export const makeBaseImage = (): Promise<void> => build('--base-only');
+
+/** Builds it in any case. @param name what buildah keeps it under (default: the chart's, as for users) */
+export const buildImage = (archive: string, name?: string): Promise<void> =>
+  build('--output', archive, ...(name === undefined ? [] : ['--name', name]));
+
+/** Takes it out of buildah's storage. */
+export async function removeImage(name: string): Promise<void> {
+  await run('buildah', ['--storage-driver', 'vfs', 'rmi', name], { limitMs: 60_000 });
+}
+
+async function build(...options: string[]): Promise<void> {
+  const args = [join(root, 'image/build.ts'), ...options, '--no-install'];
   const { exitCode, stderr } = await run(process.execPath, args, { cwd: root, limitMs: 900_000 });
   if (exitCode !== 0)
     throw new Error(`the image was not built:\n${stderr.split('\n').slice(-40).join('\n')}`);
