@@ -30,7 +30,7 @@ export interface ControllerOptions {
   readonly place: Place;
   /** Aborted when this replica no longer leads. */
   readonly term: AbortSignal;
-  /** Patches of pods per second at most (default: 500). */
+  /** Patches of pods per second at most (default: 700). */
   readonly patchesPerSecond?: number;
 }
 
@@ -39,7 +39,7 @@ const settleMs = 250;
 
 /** Works until the term is over, and resolves then. Never rejects: what cannot be done now is tried again. */
 export async function runController(cluster: Cluster, options: ControllerOptions): Promise<void> {
-  const { policies, namespaces, events, place, term, patchesPerSecond = 500 } = options;
+  const { policies, namespaces, events, place, term, patchesPerSecond = 700 } = options;
   const isReady = await Promise.all([policies.ready, namespaces.ready]);
   if (term.aborted || isReady.includes(false)) return;
 

@@ -10,14 +10,14 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import { annotationsOf, type PolicyAnnotations } from '../admission/annotations.ts';
+import type { PolicyAnnotations } from '../admission/annotations.ts';
 import { reportFailure } from '../failures.ts';
 import { type Cluster, hasStatus } from '../kubernetes/client.ts';
 import { podAnnotations, policiesKey, undecidedKey } from '../kubernetes/names.ts';
 import type { NamespaceModes } from '../kubernetes/namespaceModes.ts';
 import type { Pace } from '../kubernetes/pace.ts';
 import type { Generation } from '../sources/directory.ts';
-import { type KnownPod, knownPod } from './knownPods.ts';
+import type { KnownPod } from './knownPods.ts';
 import { failOpenPodsTotal, podPatchesTotal, unannotatedPods } from './podMetrics.ts';
 import type { Tally } from './tally.ts';
 import { hasAnnotations, type Place, wantedAnnotations, wasMissed } from './wanted.ts';
@@ -125,11 +125,13 @@ export function openMender(options: MenderOptions): Mender {
     const { uid, resourceVersion } = pod;
     const annotations = Object.fromEntries(podAnnotations.map((name) => [name, wanted[name] ?? null]));
     const patch = { metadata: { uid, resourceVersion, annotations } };
-    const answer = await cluster.mergePatch('pods', at, patch).catch((error: unknown) => {
-      podPatchesTotal.inc({ result: hasStatus(error, 409) ? 'conflict' : 'failed' });
-      throw error;
-    });
-    const found = annotationsOf(knownPod(answer).pod);
+    const answer = await cluster
+      .mergePatch('pods', at, patch, { metadataOnly: true })
+      .catch((error: unknown) => {
+        podPatchesTotal.inc({ result: hasStatus(error, 409) ? 'conflict' : 'failed' });
+        throw error;
+      });
+    const found = answer.metadata.annotations ?? {};
     // Our own webhook may have written something else: a replica that has not heard yet of what is known here.
     const isUndone = podAnnotations.some((name) => found[name] !== wanted[name]);
     podPatchesTotal.inc({ result: isUndone ? 'undone' : 'mended' });

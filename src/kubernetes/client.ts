@@ -27,6 +27,8 @@ export interface WriteOptions {
   /** Who owns the fields that are written (default: `d4c-gate`). */
   readonly fieldManager?: string;
   readonly dryRun?: boolean;
+  /** Of a patch: the answer has the object's metadata and nothing else, which costs the API server and us less. */
+  readonly metadataOnly?: boolean;
   readonly deadlineMs?: number;
 }
 
@@ -97,6 +99,7 @@ export interface Cluster {
 /** Longer than any healthy API server takes, shorter than what an operator waits for. */
 const defaultDeadlineMs = 10_000;
 const defaultPageSize = 500;
+const onlyMetadata = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 
 /**
  * @param options `kubeconfig`: path of a file; without it the pod's service account is used
@@ -129,6 +132,7 @@ function makeCluster(server: string, namespace: string | undefined, transport: T
         query: { ...writeQuery(options), force: options.force === true ? 'true' : undefined },
         body,
         contentType,
+        accept: options.metadataOnly === true ? onlyMetadata : undefined,
       },
       options.deadlineMs,
     );

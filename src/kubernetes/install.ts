@@ -11,16 +11,35 @@ const pollMs = 200;
 
 /**
  * The custom resource, then the namespace where Leases and Secrets go, then the webhook configurations: from here on
- * the API server asks. Fields are owned by server-side apply under the manager `d4c-gate`.
+ * the API server asks. Fields are owned by server-side apply under the manager `d4c-gate`. Whoever installs also mends;
+ * where that is a service account, it is not asked about its patches, as with the chart.
  *
  * @throws KUBERNETES_REFUSED, KUBERNETES_UNREACHABLE, USAGE for a URL that cannot be used
  */
-export async function install(cluster: Cluster, options: WebhookOptions): Promise<void> {
+export async function install(
+  cluster: Cluster,
+  settings: Omit<WebhookOptions, 'controllerUser'>,
+): Promise<void> {
+  const user = await ownUser(cluster);
+  // Never for a person, whose own pods are to be asked about.
+  const isServiceAccount = user !== undefined && /^system:serviceaccount:[\w.-]+:[\w.-]+$/.test(user);
+  const options = { ...settings, ...(isServiceAccount && { controllerUser: user }) };
   const configurations = [mutatingConfiguration(options), validatingConfiguration(options)] as const;
   await installDefinition(cluster);
   await makeNamespace(cluster, options.ownNamespace);
   await cluster.apply('mutatingwebhookconfigurations', configurations[0]);
   await cluster.apply('validatingwebhookconfigurations', configurations[1]);
+}
+
+/** The name by which the API server knows us; `undefined` where it does not say (before Kubernetes 1.28). */
+async function ownUser(cluster: Cluster): Promise<string | undefined> {
+  try {
+    const { status } = await cluster.create('selfsubjectreviews', { metadata: {} });
+    return status?.userInfo?.username;
+  } catch (error) {
+    if (hasStatus(error, 404) || hasStatus(error, 403)) return undefined;
+    throw error;
+  }
 }
 
 /** Applies the custom resource and waits until the API server serves it. */

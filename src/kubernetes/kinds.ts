@@ -154,6 +154,11 @@ export interface Report extends KubernetesObject {
   }[];
 }
 
+/** Kept nowhere: creating one is asking who we are. */
+export interface SelfSubjectReview extends KubernetesObject {
+  status?: { userInfo?: { username?: string } };
+}
+
 export type ReportOutcome = 'pass' | 'fail' | 'warn' | 'error' | 'skip';
 
 /** The object of each kind, by the plural name that RBAC rules use too. */
@@ -168,6 +173,7 @@ export interface ObjectOf {
   customresourcedefinitions: CustomResourceDefinition;
   containerpolicies: ContainerPolicy;
   reports: Report;
+  selfsubjectreviews: SelfSubjectReview;
 }
 
 export type Kind = keyof ObjectOf;
@@ -196,4 +202,9 @@ export const kinds: Readonly<Record<Kind, { apiVersion: string; kind: string; na
   },
   containerpolicies: { apiVersion: 'd4c-gate.io/v1alpha1', kind: 'ContainerPolicy', namespaced: false },
   reports: { apiVersion: 'openreports.io/v1alpha1', kind: 'Report', namespaced: true },
+  selfsubjectreviews: {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'SelfSubjectReview',
+    namespaced: false,
+  },
 };

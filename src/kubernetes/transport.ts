@@ -35,6 +35,8 @@ export interface Call {
   readonly body?: unknown;
   /** Default: `application/json`. */
   readonly contentType?: string;
+  /** Default: `application/json`. */
+  readonly accept?: string | undefined;
 }
 
 export interface Transport {
@@ -72,7 +74,7 @@ export async function makeTransport(connection: Connection): Promise<Transport> 
     const context = new RequestContext(url.href, call.method);
     const { headers, dispatcher } = await abortable(connection.credentials(), signal);
     for (const [name, value] of Object.entries(headers)) context.setHeaderParam(name, value);
-    context.setHeaderParam('Accept', 'application/json');
+    context.setHeaderParam('Accept', call.accept ?? 'application/json');
     context.setHeaderParam('User-Agent', 'd4c-gate');
     if (call.body !== undefined) {
       context.setHeaderParam('Content-Type', call.contentType ?? 'application/json');

@@ -1,22 +1,28 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { hasStatus } from '../../src/kubernetes/client.ts';
 import type { Pod } from '../../src/kubernetes/kinds.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
 import { type ClusterGate, startClusterGate } from '../support/clusterGate.ts';
 import { eventually } from '../support/programs.ts';
+import { makeServiceAccount, type ServiceAccount } from '../support/serviceAccount.ts';
 
 const skip = clusterRequirements({ breakable: true });
 const policiesKey = 'd4c-gate.io/policies';
 const podCount = 5_000;
 const namespace = `many-${Date.now().toString(36)}`;
-/** 5,000 pods at 500 per second are 10 seconds; a busy machine may take much longer. */
+/** What the controller promises where the API server can do it, and how much longer than it alone may take where it cannot. */
+const promisedMs = 10_000;
+const timesAlone = 1.6;
+/** A busy machine may take much longer than a promise, and then it is the ratio that counts. */
 const limitMs = 150_000;
 /** While the controller works, a request is answered in this time, three times out of four. */
 const answerMs = 100;
 
 let cluster: TestCluster;
+let account: ServiceAccount | undefined;
 let gate: ClusterGate | undefined;
 
 before(
@@ -27,6 +33,7 @@ before(
 );
 after(async () => {
   await gate?.stop();
+  account?.remove();
   await cluster?.close();
 });
 
@@ -80,17 +87,32 @@ async function mended(
 ): Promise<{ tookMs: number; answersMs: number[] }> {
   const started = performance.now();
   const answersMs: number[] = [];
-  await eventually(
-    'every pod is mended',
-    async () => {
-      const asked = performance.now();
-      const wrong = await running.metric('d4c_gate_admission_unannotated_pods');
-      answersMs.push(performance.now() - asked);
-      return wrong === 0 && (await patchesOf(running)) >= patches;
-    },
-    limitMs,
-  );
-  return { tookMs: performance.now() - started, answersMs };
+  for (;;) {
+    const asked = performance.now();
+    const wrong = await running.metric('d4c_gate_admission_unannotated_pods');
+    answersMs.push(performance.now() - asked);
+    const tookMs = performance.now() - started;
+    if (wrong === 0 && (await patchesOf(running)) >= patches) return { tookMs, answersMs };
+    assert.ok(tookMs < limitMs, `${wrong} pods are wrong after ${limitMs} ms`);
+    // A scrape is work for the process that mends.
+    await sleep(50);
+  }
+}
+
+/** The peer: how long the API server takes for such a patch of each pod when nothing else is done, from a loop of ours. */
+async function patchedAloneMs(): Promise<number> {
+  const count = 1_000;
+  const started = performance.now();
+  let next = 0;
+  const patch = async () => {
+    for (let index = next++; index < count; index = next++) {
+      const { name = '' } = podOf(index).metadata;
+      const annotations = { 'example.com/note': 'everyone' };
+      await cluster.client.mergePatch('pods', { name, namespace }, { metadata: { annotations } });
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, patch));
+  return ((performance.now() - started) / count) * podCount;
 }
 
 async function assertAnnotated(wanted: (index: number) => string): Promise<void> {
@@ -102,21 +124,33 @@ async function assertAnnotated(wanted: (index: number) => string): Promise<void>
   }
 }
 
-test('5,000 pods that no webhook saw are mended, and again after an edit, each with one request, while requests are answered', {
+test('5,000 pods are mended within 10 seconds of a cause, again after an edit, each with one request, while requests are answered', {
   skip,
   timeout: 400_000,
 }, async (t) => {
-  await cluster.client.create('namespaces', {
-    metadata: { name: namespace, labels: { 'd4c-gate.io/mode': 'enforce' } },
-  });
+  await cluster.client.create('namespaces', { metadata: { name: namespace } });
+  // As with the chart: the API server does not ask about the patches of d4c-gate's own account.
+  account = await makeServiceAccount(cluster, 'd4c-gate');
   const began = performance.now();
   await createPods();
   t.diagnostic(`${podCount} pods created in ${Math.round(performance.now() - began)} ms`);
+  const aloneMs = await patchedAloneMs();
 
-  gate = await startClusterGate(cluster, { policies: { everyone: specOf('app:*') } });
+  gate = await startClusterGate(cluster, {
+    kubeconfig: account.kubeconfig,
+    policies: { everyone: specOf('app:*') },
+  });
+  const { webhooks = [] } = await cluster.client.get('mutatingwebhookconfigurations', { name: 'd4c-gate' });
+  assert.match(JSON.stringify(webhooks), /username != 'system:serviceaccount:d4c-gate:d4c-gate'/);
+  const labels = { 'd4c-gate.io/mode': 'enforce' };
+  await cluster.client.mergePatch('namespaces', { name: namespace }, { metadata: { labels } });
   const first = await mended(gate, podCount);
   await assertAnnotated(() => 'everyone');
-  t.diagnostic(`mended ${Math.round(first.tookMs)} ms after it listened`);
+  const ratio = (first.tookMs / aloneMs).toFixed(2);
+  t.diagnostic(
+    `mended in ${Math.round(first.tookMs)} ms; the API server alone takes ${Math.round(aloneMs)} ms for as many patches: ${ratio} times`,
+  );
+  assert.ok(first.tookMs < Math.max(promisedMs, timesAlone * aloneMs), `${ratio} times`);
 
   const isEven = (index: number) => /^app-(0|2\d*)$/.test(`app-${index % 50}`);
   const affected = Array.from({ length: podCount }, (_, index) => index).filter(isEven).length;

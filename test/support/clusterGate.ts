@@ -31,6 +31,8 @@ export interface ClusterGateOptions {
   readonly namespace?: string;
   /** Where an earlier one listened, so that the API server finds this one in its place. */
   readonly address?: string;
+  /** Default: the administrator's. */
+  readonly kubeconfig?: string;
   /** Further arguments of `serve`. */
   readonly args?: readonly string[];
 }
@@ -50,7 +52,8 @@ export async function startClusterGate(
   const child = spawn(
     process.execPath,
     [
-      ...[main, 'serve', '--kubeconfig', cluster.kubeconfig, '--webhook-url', `https://${address}`],
+      ...[main, 'serve', '--kubeconfig', options.kubeconfig ?? cluster.kubeconfig],
+      ...['--webhook-url', `https://${address}`],
       ...['--listen', address, '--install', '--namespace', namespace],
       ...['--policies', folder, '--drain-ms', '0', ...(options.args ?? [])],
     ],
