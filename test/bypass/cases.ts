@@ -243,6 +243,72 @@ export const bypasses: readonly Bypass[] = [
   },
 ];
 
+/** Something that is done while no keeper is there, and what becomes of it once the next one has taken the container up. */
+export interface Gap {
+  readonly way: string;
+  readonly rule: Rule;
+  /** Whether it still works for the container after that. */
+  readonly succeeds: boolean;
+  readonly answer: string;
+  /** Done in the gap. False when it was refused there, which nobody is to do. */
+  readonly meanwhile: (container: Container) => Promise<boolean>;
+  readonly afterwards: (container: Container) => Promise<boolean>;
+}
+
+const exists = async (c: Container, path: string) => (await c.exec('/bin/test', '-e', path)).exitCode === 0;
+
+/** The keeper itself is killed, which only root of the node can do. */
+export const gaps: readonly Gap[] = [
+  {
+    way: 'a file that may not be changed is changed',
+    rule: 'modify',
+    succeeds: false,
+    answer: 'what was done in the gap stays, and is not reported; from then on it is refused again',
+    meanwhile: async (c) => (await c.sh('echo x >> /etc/passwd')).exitCode === 0,
+    afterwards: async (c) => (await c.sh('echo y >> /etc/passwd')).exitCode === 0,
+  },
+  {
+    way: 'a program is brought and executed',
+    rule: 'drift',
+    succeeds: false,
+    answer: 'it runs in the gap; afterwards it is refused by drift, which needs nothing that was seen',
+    meanwhile: (c) => shRan(c, `cp /bin/busybox ${dropped}; ${dropped} echo ran`),
+    afterwards: (c) => shRan(c, `${dropped} echo ran`),
+  },
+  {
+    way: 'a program is started that goes on',
+    rule: 'modify',
+    succeeds: false,
+    answer: 'it is not ended; what it does from then on is decided as ever',
+    meanwhile: async (c) => {
+      await c.sh(
+        '(while [ ! -e /tmp/go ]; do sleep 0.05; done; echo z >> /etc/group && : > /tmp/done; : > /tmp/end) </dev/null >/dev/null 2>&1 &',
+      );
+      return true;
+    },
+    afterwards: async (c) => {
+      await c.sh(': > /tmp/go; while [ ! -e /tmp/end ]; do sleep 0.05; done');
+      return await exists(c, '/tmp/done');
+    },
+  },
+  {
+    way: 'a file that may not be changed is opened for writing, and stays open',
+    rule: 'modify',
+    succeeds: true,
+    answer: 'a gate decides opens, not writes: end the container if it must not go on',
+    meanwhile: async (c) => {
+      await c.sh(
+        '(exec 3>> /etc/shells; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo written >&3; : > /tmp/end) </dev/null >/dev/null 2>&1 &',
+      );
+      return await exists(c, '/etc/shells');
+    },
+    afterwards: async (c) => {
+      await c.sh(': > /tmp/go; while [ ! -e /tmp/end ]; do sleep 0.05; done');
+      return (await c.exec('/bin/cat', '/etc/shells')).stdout.includes('written');
+    },
+  },
+];
+
 /** What cannot be shown in a test's container. */
 export const beyond: readonly { readonly way: string; readonly answer: string }[] = [
   {

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Bypass, beyond, bypasses, type Rule } from './cases.ts';
+import { type Bypass, beyond, bypasses, type Gap, gaps, type Rule } from './cases.ts';
 
 export const limitsFile = join(import.meta.dirname, '../../docs/limits.md');
 
@@ -16,6 +16,9 @@ const rules: Record<Rule, string> = {
 const row = ({ way, rule, outcome, succeeds, answer }: Bypass) =>
   `| ${way} | ${rules[rule]} | ${outcome === 'unseen' ? 'not seen' : `\`${outcome}\``} | ${succeeds ? '**yes**' : 'no'} | ${answer} |`;
 
+const gapRow = ({ way, rule, succeeds, answer }: Gap) =>
+  `| ${way} | ${rules[rule]} | ${succeeds ? '**yes**' : 'no'} | ${answer} |`;
+
 export function limitsText(): string {
   return `# Known ways around, and what becomes of them
 
@@ -25,6 +28,13 @@ Each row of the first table is a case that \`test/bypass\` tries on a real conta
 | way | blocked | outcome | succeeds | answer |
 |---|---|---|---|---|
 ${bypasses.map(row).join('\n')}
+
+The [keeper](node.md#the-keeper) itself may be killed, by root of the node alone. The kernel then lets go of whoever waits, and allows everything until another keeper has marked the containers and an agent has bound them again:
+the agent starts one at once (\`start\`), or the kubelet or systemd does. Each row is tried in a test: something is done while no keeper is there, and again once there is one.
+
+| done in the gap | blocked | works afterwards | answer |
+|---|---|---|---|
+${gaps.map(gapRow).join('\n')}
 
 Not in a test:
 

@@ -73,8 +73,12 @@ export async function startAgent(
       if (agent.exitCode !== null) throw new Error(`the agent ended with ${agent.exitCode}: ${log}`);
       return log.includes('"msg":"gate open"');
     },
-    10_000,
-  );
+    20_000,
+  ).catch(async (error: unknown) => {
+    agent.kill('SIGKILL');
+    await ended;
+    throw error;
+  });
 
   const generations = () => log.split('"msg":"policies published"').length;
   const writePolicy = async (id: string, text: string | null): Promise<void> => {
