@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
+import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +10,7 @@ import { recorded } from '../admission/support.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/programs.ts';
 import { type Replicas, startReplicas } from '../support/replicas.ts';
+import { startReviewLoad } from '../support/reviewLoad.ts';
 
 /*
  * Three replicas behind one address, which see policies and labels at different moments, restart one after the other,
@@ -153,76 +155,18 @@ test('no pod is refused while its namespace opts in and out again and again', {
   assert.deepEqual(refused.slice(0, 3), [], `${refused.length} of ${made} refused`);
 });
 
-/**
- * Reviews at a fixed rate, over connections that are kept, to each replica in turn that says that it is ready when the
- * request goes out. What cannot go out at once, since the machine is busy, goes out later: no request is left out.
- */
-function startReviews(perSecond: number) {
-  const body = JSON.stringify(recorded('mutate CREATE pods bare'));
-  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-  const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
-  const maxInFlight = 48;
-  const failed: string[] = [];
-  const answered = Promise.withResolvers<void>();
-  let [sent, inFlight, isOver] = [0, 0, false];
-
-  async function send(index: number): Promise<void> {
-    const ready = replicas.all.filter(({ isReady }) => isReady);
-    const port = ready[index % ready.length]?.port;
-    try {
-      assert.ok(port !== undefined, 'nobody is ready');
-      const path = '/mutate?timeout=5s';
-      const call = request({
-        host: '127.0.0.1',
-        port,
-        path,
-        method: 'POST',
-        headers,
-        agent,
-        timeout: 10_000,
-      });
-      call.on('timeout', () => call.destroy(new Error('no answer in 10 s')));
-      call.end(body);
-      const [answer] = await once(call, 'response');
-      let text = '';
-      for await (const chunk of answer) text += chunk;
-      if (JSON.parse(text).response.allowed !== true) failed.push(`request ${index}: ${text}`);
-    } catch (error) {
-      failed.push(`request ${index} to ${port}: ${error instanceof Error ? error.message : error}`);
-    }
-  }
-
-  const started = performance.now();
-  const dispatch = (): void => {
-    const due = Math.floor(((performance.now() - started) / 1_000) * perSecond);
-    for (; !isOver && sent < due && inFlight < maxInFlight; sent += 1) {
-      inFlight += 1;
-      void send(sent).then(() => {
-        inFlight -= 1;
-        dispatch();
-      });
-    }
-    if (isOver && inFlight === 0) answered.resolve();
-  };
-  const timer = setInterval(dispatch, 5);
-  return {
-    async stop() {
-      clearInterval(timer);
-      isOver = true;
-      const seconds = (performance.now() - started) / 1_000;
-      dispatch();
-      await answered.promise;
-      agent.destroy();
-      return { sent, failed, perSecond: sent / seconds };
-    },
-  };
-}
-
 test('no request of 1,000 a second fails while three replicas restart one after the other', {
   skip,
   timeout: 180_000,
 }, async (t) => {
-  const load = startReviews(1_000);
+  // Other work on the machine takes from the rate; that nothing fails holds all the same.
+  const isBusy = (loadavg()[0] ?? 0) > 2 * availableParallelism();
+  const load = startReviewLoad({
+    ready: () => replicas.all.filter(({ isReady }) => isReady).map(({ port }) => port),
+    path: '/mutate?timeout=5s',
+    body: JSON.stringify(recorded('mutate CREATE pods bare')),
+    perSecond: 1_000,
+  });
   try {
     for (const replica of replicas.all) {
       assert.equal(await replica.stop(), 0, replica.output());
@@ -231,11 +175,10 @@ test('no request of 1,000 a second fails while three replicas restart one after 
       await sleep(500);
     }
   } finally {
-    const { sent, failed, perSecond } = await load.stop();
-    t.diagnostic(`${sent} requests, ${Math.round(perSecond)} a second`);
+    const { sent, failed, rate } = await load.stop();
+    t.diagnostic(`${sent} requests, ${Math.round(rate)} a second${isBusy ? ', on a busy machine' : ''}`);
     assert.deepEqual(failed.slice(0, 5), [], `${failed.length} of ${sent} failed`);
-    // What a machine that is busy with other tests still does.
-    assert.ok(perSecond > 100, `only ${perSecond} a second`);
+    assert.ok(rate > (isBusy ? 100 : 950), `only ${Math.round(rate)} a second`);
   }
 });
 
