@@ -1,122 +1,112 @@
 /**
- * `npm run bench:admission [-- --output json] [-- --seconds N]`: what an admission review costs, by number of policies.
+ * `npm run bench:admission [-- --output json] [-- --seconds N] [-- --rounds N] [-- --only SERVER]`: what an admission
+ * review costs, by number of policies.
  *
  * Each server answers reviews of the same 7 kB pod, of which one policy matches: first as many as it can, then 1,000 per
- * second. Peers in the same run, with the same certificate: a bare express server, and Pepr with the same bindings.
+ * second. In each round every server is started anew and measured once, every other round in the opposite order, so that
+ * what else the machine does falls on all alike. Peers in the same run, with the same certificate: a bare express server,
+ * and Pepr with the same bindings.
  */
 
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { reviewText } from './admission/input.ts';
-import { ask, loadClosed, loadOpen } from './admission/load.ts';
-import { type Measured, peprMissing, startD4cGate, startExpress, startPepr } from './admission/servers.ts';
-import { hasWrk, loadWithWrk } from './admission/wrk.ts';
+import { ask } from './admission/load.ts';
+import { measure, type Numbers } from './admission/measure.ts';
+import {
+  buildD4cGate,
+  type Measured,
+  peprMissing,
+  startD4cGate,
+  startExpress,
+  startPepr,
+} from './admission/servers.ts';
+import { comparisonOf, rowOf, type ServerName, textOf } from './admission/summary.ts';
+import { hasWrk } from './admission/wrk.ts';
 
-interface Row {
-  server: 'd4c-gate' | 'pepr' | 'express';
-  policies: number;
-  requestsPerSecond: number;
-  p50Ms: number;
-  p99Ms: number;
+interface Case {
+  readonly server: ServerName;
+  readonly policies: number;
+  readonly start: () => Promise<Measured>;
+  readonly rounds: Numbers[];
 }
 
+const servers: readonly ServerName[] = ['d4c-gate', 'express', 'pepr'];
 const { values: flags } = parseArgs({
-  options: { output: { type: 'string', default: 'text' }, seconds: { type: 'string', default: '10' } },
+  options: {
+    output: { type: 'string', default: 'text' },
+    seconds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
+    only: { type: 'string' },
+  },
 });
-const seconds = Number(flags.seconds);
+const [seconds, rounds] = [Number(flags.seconds), Number(flags.rounds)];
+const isBetween = (value: number, most: number) => Number.isInteger(value) && value >= 1 && value <= most;
 if (
   !['text', 'json'].includes(flags.output) ||
-  !(Number.isInteger(seconds) && seconds >= 1 && seconds <= 600)
+  !(isBetween(seconds, 600) && isBetween(rounds, 100)) ||
+  !(flags.only === undefined || servers.some((server) => server === flags.only))
 ) {
-  process.stderr.write('usage: npm run bench:admission -- [--output text|json] [--seconds 1..600]\n');
+  process.stderr.write(
+    `usage: npm run bench:admission -- [--output text|json] [--seconds 1..600] [--rounds 1..100] [--only ${servers.join('|')}]\n`,
+  );
   process.exit(2);
 }
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-const ratePerSecond = 1_000;
-const warmUpSeconds = Math.min(3, seconds);
 const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-bench-'));
 const body = reviewText();
-const rows: Row[] = [];
-/** What the table says besides: memory, and the processor's time for one review, which other work on the machine disturbs least. */
-const costs = new Map<Row, { rssMiB: number; processorUs: number }>();
-
-const withWrk = await hasWrk();
-if (!withWrk)
+const loads = { folder, withWrk: await hasWrk(), seconds, perSecond: 1_000 };
+if (!loads.withWrk)
   say(
     'wrk is missing (Debian: apt-get install wrk): throughput is measured by the own client, which is slower',
   );
-const withoutPepr = await peprMissing();
+const isMeasured = (server: ServerName): boolean => flags.only === undefined || flags.only === server;
+const withoutPepr = isMeasured('pepr') ? await peprMissing() : 'not asked for';
 if (withoutPepr !== undefined) say(`skipped: pepr: ${withoutPepr}`);
+await buildD4cGate();
 
-async function measure(
-  server: Row['server'],
-  policies: number,
-  start: () => Promise<Measured>,
-): Promise<void> {
-  const { target, pid, stop } = await start();
-  try {
-    const throughput = (during: number): Promise<number> =>
-      withWrk ? loadWithWrk(folder, target, during) : loadClosed(target, during);
-    await throughput(warmUpSeconds);
-    const before = await processorMs(pid);
-    const requestsPerSecond = Math.round(await throughput(seconds));
-    const processorUs = (((await processorMs(pid)) - before) * 1_000) / (requestsPerSecond * seconds);
-    const { p50Ms, p99Ms, failed } = await loadOpen(target, ratePerSecond, seconds);
-    const row: Row = { server, policies, requestsPerSecond, p50Ms: rounded(p50Ms), p99Ms: rounded(p99Ms) };
-    rows.push(row);
-    costs.set(row, { rssMiB: await residentMiB(pid), processorUs });
-    const late = failed === 0 ? '' : `; ${failed} of ${ratePerSecond * seconds} not answered in time`;
-    say(`${textOf(row)}${late}`);
-  } finally {
-    await stop();
-  }
-}
-
-async function residentMiB(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) / 1_024;
-}
-
-/** Of all threads, from its start. The kernel counts in hundredths of a second. */
-async function processorMs(pid: number): Promise<number> {
-  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ').at(-1)?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
-function rounded(ms: number): number {
-  return Math.round(ms * 100) / 100;
-}
-
-function textOf(row: Row): string {
-  const { server, policies, requestsPerSecond, p50Ms, p99Ms } = row;
-  const of = server === 'express' ? '' : String(policies);
-  const columns = [`${requestsPerSecond} /s`, `p50 ${p50Ms} ms`, `p99 ${p99Ms} ms`];
-  const { rssMiB = Number.NaN, processorUs = Number.NaN } = costs.get(row) ?? {};
-  columns.push(`${Math.round(processorUs)} us each`, `${Math.round(rssMiB)} MiB`);
-  return `${server.padEnd(10)}${of.padStart(7)}${columns.map((text) => text.padStart(17)).join('')}`;
-}
+let answer = '';
+const cases: Case[] = [];
+const add = (server: ServerName, policies: number, start: Case['start']): void => {
+  if (isMeasured(server)) cases.push({ server, policies, start, rounds: [] });
+};
+for (const policies of [10, 100, 1_000, 10_000])
+  add('d4c-gate', policies, () => startD4cGate(folder, policies, body));
+add('express', 0, () => startExpress(folder, answer, body));
+if (withoutPepr === undefined)
+  for (const policies of [10, 100, 1_000]) add('pepr', policies, () => startPepr(folder, policies, body));
 
 try {
+  // Its answer is what express answers, and its certificate is that of all.
+  const first = await startD4cGate(folder, 10, body);
+  answer = await ask(first.target);
+  await first.stop();
   say(
-    `a review of ${body.length} bytes; ${seconds} s at full speed, then ${seconds} s at ${ratePerSecond} per second`,
+    `a review of ${body.length} bytes; ${seconds} s at full speed, then ${seconds} s at ${loads.perSecond} per second; ${rounds} rounds`,
   );
-  let answer = '';
-  for (const policies of [10, 100, 1_000, 10_000]) {
-    await measure('d4c-gate', policies, async () => {
-      const started = await startD4cGate(folder, policies, body);
-      answer = await ask(started.target);
-      return started;
-    });
-    if (policies === 10) await measure('express', 0, () => startExpress(folder, answer, body));
-    if (withoutPepr !== undefined || policies > 1_000) continue;
-    await measure('pepr', policies, () => startPepr(folder, policies, body));
+  for (let round = 0; round < rounds; round++) {
+    for (const { server, policies, start, rounds: done } of round % 2 === 0 ? cases : cases.toReversed()) {
+      const started = await start();
+      try {
+        const numbers = await measure(started, loads, say);
+        done.push(numbers);
+        say(textOf(rowOf(server, policies, [numbers])));
+      } finally {
+        await started.stop();
+      }
+    }
   }
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
 
+const rows = cases.map(({ server, policies, rounds: done }) => rowOf(server, policies, done));
 if (flags.output === 'json') process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
 else for (const row of rows) process.stdout.write(`${textOf(row)}\n`);
+
+const of = (policies: number): readonly Numbers[] =>
+  cases.find((one) => one.server === 'd4c-gate' && one.policies === policies)?.rounds ?? [];
+if (of(10).length > 0) say(`10,000 policies against 10, by rounds: ${comparisonOf(of(10), of(10_000))}`);

@@ -23,17 +23,23 @@ const peprFolder = join(root, 'bench/pepr');
 /** Ten thousand policies take some seconds to read. */
 const readyMs = 60_000;
 
-const main = join(root, 'src/main.ts');
+/** As users have it: compiled. From the sources Node would first load a compiler, which stays in memory. */
+const main = join(root, 'dist/main.js');
 /** As its first line has them: `#!/usr/bin/env -S node FLAGS`. */
-const nodeFlags = readFileSync(main, 'utf8').split('\n', 1)[0]?.split(' ').slice(3) ?? [];
+const nodeFlags = (): string[] => readFileSync(main, 'utf8').split('\n', 1)[0]?.split(' ').slice(3) ?? [];
 
 const certificates = (folder: string): string => join(folder, 'certs');
+
+/** Compiles d4c-gate as it is now. */
+export async function buildD4cGate(): Promise<void> {
+  await must('npm', ['run', 'build'], { cwd: root, limitMs: 120_000 });
+}
 
 /** d4c-gate with `count` policies. The first one started makes the certificate of all. */
 export async function startD4cGate(folder: string, count: number, body: string): Promise<Measured> {
   const policies = await writePolicies(folder, count);
   const flags = ['--policies', policies, '--listen', '127.0.0.1:0', '--dev-certs', '--certs-dir'];
-  const args = [...nodeFlags, main, 'serve', ...flags, certificates(folder)];
+  const args = [...nodeFlags(), main, 'serve', ...flags, certificates(folder)];
   const daemon = await startDaemon(process.execPath, args, /listening on https/, readyMs);
   return measured(daemon, /listening on https:\/\/127\.0\.0\.1:(\d+)/, body);
 }

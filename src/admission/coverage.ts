@@ -2,6 +2,7 @@
 
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Generation } from '../sources/directory.ts';
+import { sliceMs } from '../sources/slices.ts';
 import { bindSubject, type Cluster } from './annotations.ts';
 import type { Live } from './live.ts';
 import { podNamesOf, readPod } from './pod.ts';
@@ -26,8 +27,6 @@ export interface CoverageLimits {
 }
 
 const defaultLimits: CoverageLimits = { maxPods: 3_000, deadlineMs: 1_000 };
-/** How long binding may hold up other requests before it lets them through. */
-const sliceMs = 5;
 const maxPolicies = 10;
 
 /** Never rejects: pods that cannot be read are said to be not looked at. */

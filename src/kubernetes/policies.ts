@@ -10,6 +10,7 @@ import { reportFailure } from '../failures.ts';
 import { readPolicyJson } from '../policy/read.ts';
 import type { Fault, Policy } from '../policy/types.ts';
 import type { ValidateOptions } from '../policy/validate.ts';
+import { sliceMs } from '../sources/slices.ts';
 import type { Cluster } from './client.ts';
 import type { ContainerPolicy } from './kinds.ts';
 import { type Watched, type WatchTimes, watch } from './watches.ts';
@@ -52,8 +53,6 @@ interface Pending {
   text: string;
 }
 
-/** How long reading may hold up requests before it lets them through. */
-const sliceMs = 5;
 /** For each page of a list that a request waits for. */
 const refreshMs = 1_000;
 

@@ -90,9 +90,11 @@ export async function followPolicies(
 
   /** A version of a policy is compiled once, however often something else changes. */
   function compiledOf(id: string, policy: Policy): CompiledPolicy {
-    const known = compiled.get(policy) ?? compile(id, policy);
-    compiled.set(policy, known);
-    return known;
+    const known = compiled.get(policy);
+    if (known !== undefined) return known;
+    const made = compile(id, policy);
+    compiled.set(policy, made);
+    return made;
   }
 
   /** Resolves when what is known now has been published. Never rejects. */
@@ -120,6 +122,7 @@ export async function followPolicies(
     const policies = [...(directory?.current().policies ?? [])];
     const fileIds = new Set(policies.map(({ id }) => id));
     const all = objects.list();
+    await pause();
     reportClashes(all.filter(({ id }) => fileIds.has(id)));
     for (const { id, good } of all) {
       if (good === undefined || fileIds.has(id)) continue;

@@ -65,7 +65,9 @@ export function* indexInSteps(
   const members = new Set(policies);
   if (previous !== undefined) {
     const { base } = previous;
+    yield;
     const added = policies.filter((policy) => !base.members.has(policy));
+    yield;
     const gone = base.policies.filter((policy) => !members.has(policy));
     if (added.length + gone.length <= maxDifferences) {
       return { base, gone: new Set(gone), added: yield* layerOf(added, new Set(added)) };
