@@ -1,6 +1,7 @@
 /**
  * `npm test`: installs what the tests need, then lint, types, and every test. Tests that watch the machine's mount
  * table (test/bypass, test/chaos, test/native, test/node) run one file at a time, since each of their gates sees the containers of the others.
+ * Files that measure time have a processor for themselves; others use all there are.
  * Each file of test/cluster has a control plane of its own, started while the file before it runs, and is one of several that run at a time
  * where there are processors for it: two for each.
  *
@@ -10,7 +11,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { imagePrograms } from './support/built-image.ts';
@@ -24,6 +25,10 @@ const chosen = argv.filter((argument) => !argument.startsWith('--')).map((file) 
 
 const serialFolders = /^test\/(bypass|chaos|native|node|image|e2e)\//;
 const clusterFolder = /^test\/cluster\//;
+
+/** Whether a neighbour that computes could make it fail. */
+const measuresTime = (file: string) =>
+  /performance\.now|growth\.ts|strictClient\.ts/.test(readFileSync(join(root, file), 'utf8'));
 
 async function step(
   title: string,
@@ -71,15 +76,20 @@ if (chosen.some(needsImage)) installPackages(argv, say, imagePrograms);
 
 const all = globSync('test/**/*.test.ts', { cwd: root }).sort();
 const files = chosen.length > 0 ? chosen : all.filter((file) => !needsImage(file));
+const others = files.filter((file) => !serialFolders.test(file) && !clusterFolder.test(file));
 const results = [
   await step('addon', process.execPath, ['src/native/build.mjs']),
   await step('lint', 'biome', ['check', '--error-on-warnings', '.']),
   await step('types', 'tsc', ['-p', 'tsconfig.json']),
   await testFiles(
     'tests',
-    files.filter((file) => !serialFolders.test(file) && !clusterFolder.test(file)),
-    ['--test-timeout=300000'],
+    others.filter((file) => !measuresTime(file)),
+    [`--test-concurrency=${availableParallelism()}`, '--test-timeout=300000'],
   ),
+  await testFiles('tests that measure time', others.filter(measuresTime), [
+    `--test-concurrency=${Math.max(1, availableParallelism() - 1)}`,
+    '--test-timeout=300000',
+  ]),
   await clusterFiles(files.filter((file) => clusterFolder.test(file))),
   await testFiles(
     'tests on the kernel, one file at a time',
