@@ -33,6 +33,7 @@ export const failures = {
   forks_unseen: 'forks are not reported, and no rule about `fork` fires',
   intent_unread: 'the open was taken as creating and writing',
   mark_failed: 'the container runs without the gate',
+  memfd_not_forbidden: 'programs without a file stay possible in the container',
   path_unread: 'every path condition of a `block` rule was taken as met',
   publish_failed: 'the container keeps the table it had',
   runtime_unanswered: 'the runtime is asked again; meanwhile a first exec waits, then `onUnknown` decides',

@@ -6,8 +6,9 @@ import { defaultKeeperSocket, type KeeperPlace } from '../native/keeperProgram.t
 import type { AgentOptions } from '../node/agent.ts';
 
 type GateSettings = Pick<AgentOptions, 'onUnknown' | 'onAgentLoss' | 'onDeadline'>;
+type OptIns = Pick<AgentOptions, 'blockScripts' | 'memfdNoexec' | 'processEnds'>;
 
-export interface GateFlags extends GateSettings {
+export interface GateFlags extends GateSettings, Partial<OptIns> {
   readonly holdMs: string;
   readonly deadlineMs: string;
   readonly keeper: KeeperPlace['how'];
@@ -54,15 +55,28 @@ export function addGateFlags(command: Command): Command {
         'keep',
       ),
     )
+    .option(
+      '--block-scripts',
+      'refuse what is not of the image to interpreters, too, where executing it is blocked',
+    )
+    .option(
+      '--memfd-noexec',
+      'set `vm.memfd_noexec=2` in containers where new programs are blocked (Linux 6.3)',
+    )
+    .option('--process-ends', 'write a document for the end of each process whose begin was logged')
     .option('--keep-gate', 'leave the gate to the keeper when told to stop');
 }
 
 /** @throws USAGE */
 export function readGateFlags(
   flags: GateFlags,
-): GateSettings & Pick<AgentOptions, 'holdMs' | 'deadlineMs' | 'keeper'> {
+): GateSettings & OptIns & Pick<AgentOptions, 'holdMs' | 'deadlineMs' | 'keeper'> {
   const { onUnknown, onAgentLoss, onDeadline } = flags;
+  const { blockScripts = false, memfdNoexec = false, processEnds = false } = flags;
   return {
+    blockScripts,
+    memfdNoexec,
+    processEnds,
     onUnknown,
     onAgentLoss,
     onDeadline,

@@ -1,7 +1,7 @@
 /** The status of a gate for people, and in the words of policies. */
 
 import { speech } from '../native/greeting.ts';
-import type { ContainerStatus, KeeperStatus, Probe } from '../native/keeperStatus.ts';
+import type { ContainerStatus, KeeperStatus, LedgerLine, Outcomes, Probe } from '../native/keeperStatus.ts';
 import { type RuleOutcome, readPublication } from '../node/publication.ts';
 
 /** A container with the names that its agent gave. */
@@ -55,6 +55,8 @@ export function statusText(status: Status): string {
     `gate     ${mode}; ${groups} groups for ${roots} root filesystems, ${gate.readers} readers, ${gate.keptReaders} kept by tasks`,
     `decides  unknown: ${onUnknown} after ${holdMs} ms; deadline: ${onDeadline} after ${deadlineMs} ms; no agent: ${onAgentLoss}`,
     `verdicts ${verdicts}, of which ${denied} denied, ${unknown} for unknown containers, ${late} by the deadline; ${held} wait for policies`,
+    `outcomes ${outcomesText(gate.outcomes) || 'nothing has been told yet'}`,
+    `opt-ins  ${optInsText(settings)}`,
     `latency  ${latencyText(gate.latencies)}`,
     `events   ${gate.eventsWaiting + unconfirmed} wait to be written, ${eventsDropped} dropped`,
     `failures ${
@@ -77,6 +79,7 @@ function agentText({ hasAgent, silentMs }: Status): string {
 function containerLines(container: NamedContainer): string[] {
   const { id, key, mountPoint, image, namespace, pod, watch, held, policies, isPublished, enforces } =
     container;
+  const { memfdNoexec, ledger } = container;
   const where = pod === undefined ? '' : `, pod ${namespace}/${pod}`;
   const bound = isPublished
     ? policies.length === 0
@@ -86,15 +89,56 @@ function containerLines(container: NamedContainer): string[] {
         : 'observed'
     : 'not bound';
   const waits = held > 0 ? `, ${held} wait` : '';
+  const memfd = { notAsked: '', set: ', memfd programs forbidden' } as Record<string, string>;
+  const withoutFile = memfd[memfdNoexec] ?? `, memfd programs POSSIBLE (${memfdNoexec})`;
   return [
-    `${id?.slice(0, 12) ?? `key ${key}`}  ${image ?? mountPoint}${where}: ${bound}, watched: ${watch}${waits}`,
+    `${id?.slice(0, 12) ?? `key ${key}`}  ${image ?? mountPoint}${where}: ${bound}, watched: ${watch}${waits}${withoutFile}`,
     ...policies.flatMap((policy) => [
       `  policy ${policy.id}${policy.blocks.length === 0 ? ': nothing is blocked' : ''}`,
-      ...policy.blocks.map(
-        ({ selector, operation, outcome }) => `    block ${selector}: ${operation} is ${outcome}`,
-      ),
+      ...policy.blocks.map(blockText),
+      ...ledger.filter((line) => line.policy === policy.id).map(ledgerText),
     ]),
+    ...formerLines(container),
   ];
+}
+
+function blockText({ selector, operation, outcome, backend, otherWays }: RuleOutcome): string {
+  const others = otherWays === undefined ? '' : `; without an open ${otherWays}`;
+  return `    block ${selector}: ${operation} is ${outcome}${others}${backend === undefined ? '' : ` (${backend})`}`;
+}
+
+function ledgerText(line: LedgerLine): string {
+  return `    so far ${line.section} ${line.selector}: ${outcomesText(line)}`;
+}
+
+/** What policies have done that are not bound any more. */
+function formerLines({ policies, ledger }: NamedContainer): string[] {
+  const bound = new Set(policies.map(({ id }) => id));
+  const former = ledger.filter(({ policy }) => !bound.has(policy));
+  return [...new Set(former.map(({ policy }) => policy))].flatMap((policy) => [
+    `  policy ${policy}, not bound any more`,
+    ...former.filter((line) => line.policy === policy).map(ledgerText),
+  ]);
+}
+
+function outcomesText({ prevented, contained, reverted, detected }: Outcomes): string {
+  return Object.entries({ prevented, contained, reverted, detected })
+    .filter(([, count]) => count > 0)
+    .map(([outcome, count]) => `${count} ${outcome}`)
+    .join(', ');
+}
+
+function optInsText({
+  blockScripts,
+  memfdNoexec,
+  processEnds,
+}: NonNullable<KeeperStatus['settings']>): string {
+  const names = [
+    ...(blockScripts ? ['scripts are blocked like programs'] : []),
+    ...(memfdNoexec ? ['memfd programs are forbidden where new programs are blocked'] : []),
+    ...(processEnds ? ['ends of processes are told'] : []),
+  ];
+  return names.join('; ') || 'none';
 }
 
 /** The time within which half and 99 of 100 verdicts were given. */
@@ -118,6 +162,7 @@ const meanings: Readonly<Record<string, string>> = {
   memfdNoexec: 'programs without a file can be forbidden',
   bpfLsm: 'BPF is listed among the security modules',
   processEvents: 'forks are seen',
+  kernelStacks: 'programs without a file are told from their loader',
   blockedCalls: 'how a file is opened can be read',
 };
 

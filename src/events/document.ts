@@ -117,6 +117,10 @@ function commonFields(observation: Observation, context: DocumentContext): Recor
     group: process.groupId === undefined ? undefined : { id: String(process.groupId) },
     process: {
       ...processFields(process, host),
+      ...(observation.action === 'end' && {
+        end: isoTime(observation.timeUs),
+        exit_code: observation.exitCode,
+      }),
       parent: related(parent),
       group_leader: related(groupLeader),
       session_leader: related(sessionLeader),

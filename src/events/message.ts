@@ -40,10 +40,15 @@ export function messageOf(observation: Observation, wantedBlock: boolean): strin
   }
 }
 
+const reasons = {
+  drift: 'it is not of the image',
+  contained: 'how it came to be could not be blocked',
+  fileless: 'it has no file',
+} as const;
+
 function because({ reason }: Observation): string {
   if (reason === undefined) return '';
-  const why = reason === 'drift' ? 'it is not of the image' : 'how it came to be could not be blocked';
-  return `, since ${why}`;
+  return `, since ${reasons[reason]}`;
 }
 
 /** What is told after it has happened cannot be blocked, but what came of it can be kept from being executed. */
@@ -54,16 +59,20 @@ function inEnforce({ hookPoint }: Observation): string {
 }
 
 function targetOf({ section, file, process }: Observation): string {
-  const path = section === 'file' ? file?.path : process.executable;
+  const path = file?.path ?? (section === 'process' ? process.executable : undefined);
   const target = short(path ?? `process ${process.pid}`);
   return file?.oldPath === undefined ? target : `${short(file.oldPath)} to ${target}`;
 }
 
-/** Who did it. Of an exec, `process` is the new program already, so it is known by its parent. */
-function actorOf({ section, action, process, parent }: Observation): string {
-  const { executable } = (section === 'process' ? parent : process) ?? {};
+/**
+ * Who did it. Of an exec, `process` is the new program already, so it is known by its parent; what an interpreter or a loader
+ * reads to run it (then there is a file) is done by itself.
+ */
+function actorOf({ section, action, process, parent, file }: Observation): string {
+  const isOwnDeed = section === 'file' || file !== undefined;
+  const { executable } = (isOwnDeed ? process : parent) ?? {};
   if (executable === undefined) return `process ${process.pid}`;
-  return section === 'process' && action !== 'fork' ? `a child of ${short(executable)}` : short(executable);
+  return !isOwnDeed && action !== 'fork' ? `a child of ${short(executable)}` : short(executable);
 }
 
 function containerOf({ container }: Observation): string {

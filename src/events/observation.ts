@@ -95,8 +95,8 @@ export interface Observation {
   /** The mechanism that saw it, for example `fanotify__open_perm`. */
   readonly hookPoint: string;
   readonly outcome: Outcome;
-  /** Why rules about files decide of an exec: how the program came to be, or that it is not of the image. */
-  readonly reason?: 'contained' | 'drift' | undefined;
+  /** Why rules about files decide of an exec: how the program came to be, that it is not of the image, or that it has no file. */
+  readonly reason?: 'contained' | 'drift' | 'fileless' | undefined;
   readonly mode: Mode;
   readonly process: ProcessFacts;
   readonly parent?: ProcessFacts | undefined;
@@ -104,7 +104,9 @@ export interface Observation {
   readonly sessionLeader?: ProcessFacts | undefined;
   /** With how the session was entered, for example `container` or `terminal`. */
   readonly entryLeader?: (ProcessFacts & { readonly entryType: string }) | undefined;
-  /** Of file observations. */
+  /** Of an `end`, as a shell counts it. */
+  readonly exitCode?: number | undefined;
+  /** Of file observations, and of what a loader or an interpreter was to run. */
   readonly file?: FileFacts | undefined;
   readonly container: ContainerFacts;
 }

@@ -19,6 +19,8 @@
 #include "execs.h"
 #include "group.h"
 #include "in_container.h"
+#include "ledger.h"
+#include "memfd_noexec.h"
 #include "mount_kinds.h"
 #include "mounts.h"
 #include "table.h"
@@ -35,6 +37,7 @@ struct Binding {
   uint64_t generation = 0;
   /// Of whoever published it: what its events need to be told. Opaque here.
   std::shared_ptr<const std::string> context{};
+  std::shared_ptr<const RuleNames> names{};
 };
 
 /// The processes of one cgroup on one root filesystem.
@@ -71,6 +74,11 @@ class Container {
   std::shared_ptr<const Cgroup> cgroup() const;
   /// Whether it is now known by this cgroup; false when it is by another one.
   bool seat(const Cgroup& cgroup);
+
+  /// Whether its processes were looked for, so that their forks are known.
+  std::atomic<bool> has_followed{false};
+  /// Whether programs without a file are forbidden in it by the kernel.
+  std::atomic<MemfdNoexec> memfd_noexec{MemfdNoexec::kNotAsked};
 
   /// A process of it that was seen last; 0 when none was.
   std::atomic<pid_t> pid{0};
@@ -123,6 +131,9 @@ class Root : public std::enable_shared_from_this<Root> {
   /// new one is announced before any other thread can find it.
   std::shared_ptr<Container> admit(const Cgroup& cgroup, const std::function<std::shared_ptr<Container>()>& make,
                                    const std::function<void(const Container&)>& announce);
+
+  /// Whether programs may lie on a volume of it that is not watched, so that executing them is not told.
+  std::atomic<bool> has_unwatched{false};
 
   /// Threads that are kept beyond the deadline by tasks on it. While there are any, nobody reads the memory of one.
   std::atomic<int> keeps{0};

@@ -30,6 +30,18 @@ export interface GateOptions {
   readonly deadlineMs?: number;
   /** What decides an event that takes longer (default: `rules`). */
   readonly onDeadline?: OnDeadline;
+  /**
+   * Whether what is not of the image is refused to known interpreters (shells, python, perl, node, ruby, php, lua) that open
+   * it to read, as its exec would be (default: false).
+   */
+  readonly blockScripts?: boolean;
+  /**
+   * Whether programs without a file are forbidden by the kernel in containers with a rule that blocks `createExecutable` or
+   * `modifyExecutable`: `vm.memfd_noexec=2` in their pid namespace, for good (default: false). KERNEL: 6.3
+   */
+  readonly memfdNoexec?: boolean;
+  /** Whether the end of each process is told whose begin (fork or exec) a rule with `log` has told (default: false). */
+  readonly processEnds?: boolean;
   /** Milliseconds, at least 500, without a sign of life before an agent that is connected counts as absent (default: 10000). */
   readonly silenceMs?: number;
   /** Events kept until they are handed over, 1 to 1000000; later ones are dropped and counted (default: 16384). */
@@ -77,6 +89,7 @@ export type GateFailure = Extract<
   | 'intent_unread'
   | 'keeper_lost'
   | 'mark_failed'
+  | 'memfd_not_forbidden'
   | 'path_unread'
   | 'publish_failed'
   | 'rollback_failed'
@@ -127,6 +140,13 @@ export interface GateStats {
   readonly eventsDropped: number;
 }
 
+/** A policy of a table, and its selectors, by their indexes. */
+export interface RuleNames {
+  readonly id: string;
+  readonly file: readonly string[];
+  readonly process: readonly string[];
+}
+
 /** A client of the keeper, which owns the fanotify groups and the threads that answer. */
 export interface Gate {
   /**
@@ -134,9 +154,15 @@ export interface Gate {
    * waits. `null`: the container is known and no policy applies; its marks are removed and its operations cost
    * nothing, until another table is published. A key that is gone is ignored. A table that is damaged changes
    * nothing and is the failure `publish_failed`. `context` comes back with every event that the table decides,
-   * also to a later agent.
+   * also to a later agent. `rules` are the policies of the table, for the ledger of `d4c-gate status`.
    */
-  publish(key: ContainerKey, table: Uint8Array | null, generation: number, context?: string): void;
+  publish(
+    key: ContainerKey,
+    table: Uint8Array | null,
+    generation: number,
+    context?: string,
+    rules?: readonly RuleNames[],
+  ): void;
   /**
    * Tells that the process is of the container, for a container that ran before the gate opened. Gives its
    * cgroup, or `undefined` when the process is gone or has no cgroup of its own.

@@ -26,10 +26,23 @@ bool isLoader(const std::string& name);
 /// Any thread may call: the events of one task may come to different readers.
 class Execs {
  public:
+  Execs();
+
+  struct Begun {
+    /// The file is the loader that the last program of the task named, in the container's root filesystem.
+    bool is_loader = false;
+    /// The file may be a loader, and no program of the task that would have one opened was told before. Whether it is run
+    /// itself, or for a program that raises no event, its task knows (`kernel_stack.h`).
+    bool is_unannounced = false;
+  };
   /// Takes in that the task opens this file for execution, before it is answered. `file` is the event's descriptor;
-  /// `opens_follow` says whether plain opens are watched, too. Whether the file is the loader that the last program of
-  /// the task named, in the container's root filesystem.
-  bool begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place);
+  /// `opens_follow` says whether plain opens are watched, too.
+  Begun begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place);
+
+  /// From now on every exec is told; one that is under way may have begun before.
+  void attend();
+  /// Whether every exec that is under way was told from its beginning.
+  bool isAttended() const;
 
   /// What an open of the task may be besides an open; most are nothing else.
   struct Expected {
@@ -53,6 +66,8 @@ class Execs {
  private:
   struct Task {
     std::string loader;
+    /// The kernel may open a further file to run what the task opened last.
+    bool wants_interpreter = false;
     Opened executed;
     bool awaits_open = false;
     std::chrono::steady_clock::time_point since;
@@ -60,9 +75,12 @@ class Execs {
     Descriptor unread_program;
   };
   static void readProgram(pid_t tid, Task* task);
+  void makeRoom();
 
   mutable std::mutex mutex_;
   std::unordered_map<pid_t, Task> tasks_;
+  size_t room_;
+  std::chrono::steady_clock::time_point attended_since_ = std::chrono::steady_clock::time_point::min();
 };
 
 }  // namespace d4c

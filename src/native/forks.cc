@@ -12,15 +12,25 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
+
+#include "processes.h"
 
 namespace d4c {
 
 namespace {
 
 constexpr int kBufferBytes = 16 << 20;
-constexpr size_t kMaxMembers = 262144;
+/// A process whose first thread has ended is looked at so often.
+constexpr int kEndingLookMs = 100;
+
+/// As a shell counts it.
+int exitCodeOf(uint32_t status) {
+  const int signal = static_cast<int>(status & 0x7f);
+  return signal != 0 ? 128 + signal : static_cast<int>((status >> 8) & 0xff);
+}
 
 }  // namespace
 
@@ -44,8 +54,9 @@ void Forks::listen() {
 
 bool Forks::open() {
   stop_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  wake_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   socket_ = Descriptor(socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR));
-  if (!stop_ || !socket_) return false;
+  if (!stop_ || !wake_ || !socket_) return false;
   // The machine may fork faster than this thread is scheduled.
   if (setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kBufferBytes, sizeof kBufferBytes) != 0) {
     setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &kBufferBytes, sizeof kBufferBytes);
@@ -74,26 +85,18 @@ void Forks::close() {
   thread_.join();
 }
 
-void Forks::note(pid_t pid, uint64_t key) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (!socket_) return;
-  if (members_.size() >= kMaxMembers) members_.clear();
-  members_[pid] = key;
-}
-
-void Forks::forget(uint64_t key) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (auto member = members_.begin(); member != members_.end();) {
-    member = member->second == key ? members_.erase(member) : std::next(member);
-  }
-}
-
 void Forks::run() {
-  pollfd polled[] = {{stop_.get(), POLLIN, 0}, {socket_.get(), POLLIN, 0}};
+  pollfd polled[] = {{stop_.get(), POLLIN, 0}, {socket_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
   alignas(nlmsghdr) char text[4096];
   for (;;) {
-    poll(polled, 2, -1);
+    poll(polled, 3, ending_.empty() ? -1 : kEndingLookMs);
     if (polled[0].revents != 0) return;
+    // Before the forks that have come meanwhile: their parents are among those who are found.
+    if (polled[2].revents != 0) lookForMembers();
+    if (!ending_.empty()) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      tellEnded();
+    }
     for (;;) {
       sockaddr_nl from{};
       socklen_t size = sizeof from;
@@ -122,8 +125,14 @@ void Forks::take(const char* message, size_t size) {
     reports_->fail(Failure::kForksUnseen, std::strerror(static_cast<int>(event.event_data.ack.err)));
   } else if (event.what == proc_event::PROC_EVENT_EXIT) {
     const auto& ended = event.event_data.exit;
+    if (ended.process_pid != ended.process_tgid) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (ended.process_pid == ended.process_tgid) members_.erase(ended.process_pid);
+    const auto member = members_.find(ended.process_pid);
+    if (member == members_.end()) return;
+    const int exit_code = exitCodeOf(ended.exit_code);
+    const bool goes_on = member->second.begin != nullptr && threadsOf(ended.process_pid) > 1;
+    if (goes_on) ending_[ended.process_pid] = exit_code;
+    else drop(member, exit_code);
   } else if (event.what == proc_event::PROC_EVENT_FORK) {
     const auto& fork = event.event_data.fork;
     // A thread is no process.
@@ -131,21 +140,17 @@ void Forks::take(const char* message, size_t size) {
     uint64_t key = 0;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
+      // The end of who had the number before was lost; or this one has executed something before its fork was read.
+      if (const auto before = members_.find(fork.child_tgid); before != members_.end() && before->second.begin != nullptr) {
+        const uint64_t started = startOf(fork.child_tgid);
+        if (started != 0 && started != before->second.begin->process.start_ticks) drop(before, -1);
+      }
       const auto parent = members_.find(fork.parent_tgid);
       if (parent == members_.end()) return;
-      key = parent->second;
-      members_[fork.child_tgid] = key;
+      key = parent->second.key;
+      memberAt(fork.child_tgid).key = key;
     }
     tell_(key, fork.parent_tgid, fork.child_tgid, nowUs());
-  }
-}
-
-/// Those whose end was lost. A number that is used again would be taken for them.
-void Forks::sweep() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (auto member = members_.begin(); member != members_.end();) {
-    const bool has_ended = kill(member->first, 0) != 0 && errno == ESRCH;
-    member = has_ended ? members_.erase(member) : std::next(member);
   }
 }
 

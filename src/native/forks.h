@@ -1,7 +1,8 @@
-// Forks of containers' processes, from the kernel's process connector.
+// Forks of containers' processes, and ends of those whose begin was told, from the kernel's process connector.
 //
 // Owns one netlink socket and the thread that reads it. The kernel tells of every fork of the machine; a fork counts when
-// the parent is known to be of a container: it executed something there, or it was forked by one that is known.
+// the parent is known to be of a container: it executed something there, it was forked by one that is known, or it was in the
+// container's cgroup when the container was adopted. An end is told as the begin was; of one that was lost it is told later.
 // Nobody waits for it. KERNEL: only in the first network namespace; before 6.6 with CAP_NET_ADMIN alone.
 #pragma once
 
@@ -9,10 +10,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
+#include "cgroup.h"
 #include "descriptor.h"
 #include "reports.h"
 
@@ -31,6 +36,10 @@ class Forks {
 
   /// The process is of the container. Any thread.
   void note(pid_t pid, uint64_t key);
+  /// Every process that is in the cgroup is of the container. The reading thread looks for them. Any thread.
+  void noteAll(uint64_t key, const Cgroup& cgroup);
+  /// The process of this event is a member, and its end is to be told. Any thread.
+  void began(std::shared_ptr<const KernelEvent> begin);
   void forget(uint64_t key);
 
  private:
@@ -39,15 +48,33 @@ class Forks {
   void take(const char* message, size_t size);
   void sweep();
 
+  struct Member {
+    uint64_t key = 0;
+    /// How its begin was told, when its end is to be told, too.
+    std::shared_ptr<const KernelEvent> begin{};
+  };
+  using Members = std::unordered_map<pid_t, Member>;
+  // Under the lock.
+  Member& memberAt(pid_t pid);
+  Members::iterator drop(Members::iterator member, int exit_code);
+  void tellEnded();
+  static unsigned threadsOf(pid_t pid);
+  void lookForMembers();
+
   Reports* const reports_;
   const Tell tell_;
   Descriptor socket_;
   Descriptor stop_;
+  Descriptor wake_;
   std::thread thread_;
 
   std::mutex mutex_;
   bool was_tried_ = false;
-  std::unordered_map<pid_t, uint64_t> members_;
+  Members members_;
+  /// Whose processes are to be looked for.
+  std::vector<std::pair<uint64_t, Cgroup>> sought_;
+  /// Whose first thread has ended while others go on, with its exit code. Of the reading thread.
+  std::unordered_map<pid_t, int> ending_;
 };
 
 }  // namespace d4c

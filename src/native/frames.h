@@ -50,6 +50,8 @@ class Fields {
   uint64_t number(size_t bytes);
   /// A text or a table: its length in 4 bytes, and those bytes.
   std::string_view bytes();
+  /// Whether everything was there until now.
+  bool isOk() const { return is_ok_; }
   /// Whether everything was there, and nothing more.
   bool isWhole() const { return is_ok_ && rest_.empty(); }
 

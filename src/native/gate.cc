@@ -68,7 +68,9 @@ Gate::Gate(GateOptions options)
              {[this](Root& root) { return makeContainer(root); },
               [this](const Root& root, const Container& container) { announce(root, container, false); },
               [this] { armTimer(); },
+              [this](Container& container) { forbidMemfd(container); },
               [this](pid_t pid, uint64_t key) { forks_.note(pid, key); },
+              [this](std::shared_ptr<const KernelEvent> begin) { forks_.began(std::move(begin)); },
               [this](Root& root, pid_t tid) { coverVolumes(root, tid); },
               [this](Root& root, pid_t tid) { spaces_.cover(root, tid, Spaces::Owner::kRuntime); },
               [this](Root& root, std::shared_ptr<Container> container, Envelope envelope) {
@@ -137,45 +139,6 @@ bool Gate::start(GateFault* fault) {
   pthread_setname_np(threads_.back().native_handle(), "d4c-watchdog");
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return true;
-}
-
-void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation,
-                   std::shared_ptr<const std::string> context) {
-  Known known;
-  {
-    const std::shared_lock<std::shared_mutex> lock(mutex_);
-    const auto found = known_.find(key);
-    if (found == known_.end()) return;
-    known = found->second;
-  }
-  // Also for rules about modifying: what an open has created it does not modify.
-  if (table != nullptr && table->operations() & kOpenOperations) watchCreations(*known.root);
-  if (table != nullptr && table->operations() & kFork) forks_.listen();
-  if (table != nullptr && table->operations() & kChangeOperations) changes_.cover(known.root);
-  // Before the marks go: what is executed without them is not seen, also when another table comes later.
-  if (table == nullptr) known.root->may_run = true;
-  auto waited = known.container->publish(
-      std::make_shared<Binding>(Binding{true, std::move(table), generation, std::move(context)}));
-  watch(*known.root);
-  spaces_.refresh(*known.root);
-  // The readers judge: a task can keep whoever does, and who publishes must not be kept.
-  for (Envelope& envelope : waited) putOff(*known.root, known.container, std::move(envelope));
-}
-
-std::string Gate::adopt(uint64_t key, pid_t pid) {
-  Known known;
-  {
-    const std::shared_lock<std::shared_mutex> lock(mutex_);
-    const auto found = known_.find(key);
-    if (found == known_.end()) return {};
-    known = found->second;
-  }
-  const Cgroup cgroup = judge_.cgroupOf(readCgroups(pid));
-  if (cgroup.path.empty()) return {};
-  known.container->seat(cgroup);
-  known.container->pid.store(pid, std::memory_order_relaxed);
-  spaces_.cover(*known.root, pid, Spaces::Owner::kMember);
-  return cgroup.path;
 }
 
 std::vector<Gate::Known> Gate::allKnown() const {

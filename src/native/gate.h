@@ -89,9 +89,9 @@ class Gate {
   static std::unique_ptr<Gate> open(GateOptions options, GateFault* fault);
   ~Gate() { close(); }
 
-  /// `context` is handed back with every event that the table decides.
+  /// `context` is handed back with every event that the table decides; `names` are for the ledger.
   void publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation,
-               std::shared_ptr<const std::string> context);
+               std::shared_ptr<const std::string> context, std::shared_ptr<const RuleNames> names);
   /// Empty when the key is gone, or the process is or has no cgroup of its own.
   std::string adopt(uint64_t key, pid_t pid);
   GateStats stats() const;
@@ -157,6 +157,8 @@ class Gate {
   void judgePutOff(Desk* desk);
 
   std::vector<Known> allKnown() const;
+  void followMembers(Container& container);
+  void forbidMemfd(Container& container);
 
   const GateOptions options_;
   LiveSettings settings_;

@@ -11,6 +11,7 @@ import type { ContainerKey, Gate, GateOptions, GateStats, KernelEvent } from './
 import { counted, frameOf, frameReader, number } from './frames.ts';
 import { greetingOf, lastLine, otherVersion, refusalOf, speech } from './greeting.ts';
 import { connectKeeper, type KeeperConnection, type KeeperPlace } from './keeperProgram.ts';
+import { ruleNames } from './ruleNames.ts';
 import type { Said } from './said.ts';
 
 export type * from './contract.ts';
@@ -213,7 +214,7 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
     await told;
   };
   return {
-    publish(key, table, generation, context = '') {
+    publish(key, table, generation, context = '', rules = []) {
       const bytes = table ?? new Uint8Array();
       const flags = number(table === null ? 0 : 1, 1);
       write(
@@ -224,6 +225,7 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
           flags,
           counted(bytes),
           counted(Buffer.from(context)),
+          counted(ruleNames(rules)),
         ),
       );
     },

@@ -49,7 +49,11 @@ void Gate::watchDeadlines() {
             reader->kept_by = std::move(root);
             reader->is_kept = true;
           },
-          [this](const Root& root, bool is_exec) { return judge_.strictestOn(root, is_exec); });
+          [this](const Root& root, bool is_exec) {
+            // It is not known which task begins to execute what.
+            for (const auto& container : *root.containers()) container->execs.attend();
+            return judge_.strictestOn(root, is_exec);
+          });
       if (missed) {
         judge_.countMissed(*missed);
         startReader(reader->at);

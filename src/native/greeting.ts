@@ -7,13 +7,13 @@ import type { GateOptions } from './contract.ts';
  * What an agent and its keeper must have in common: the frames by which they speak, and the form of the tables. The keeper's is
  * in `hello.h`.
  */
-export const speech = '1.2';
+export const speech = '2.2';
 
 /** The agent's greeting (`hello.h`). */
 export function greetingOf(options: GateOptions): Buffer {
   const { neverMark = [], spareNamespaces = [], ...settings } = options;
   const texts = Object.entries(settings)
-    .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
+    .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
     .map(([name, value]) => `${name}=${value}\0`);
   const lists = [
     ...neverMark.map((path) => `neverMark=${path}\0`),

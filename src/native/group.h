@@ -73,6 +73,8 @@ struct EventNotes {
   /// It waited for its container's first table.
   bool has_waited = false;
   std::optional<bool> is_loader;
+  /// It may be the loader of a program that raises no event.
+  bool is_unannounced = false;
   /// The filesystem says that its task created the file.
   std::optional<bool> was_created;
   /// Its file was compared with that of the image.

@@ -46,6 +46,10 @@ bool readOne(std::string_view name, std::string_view value, Hello* hello) {
     return readChoice(value, {{"rules", OnDeadline::kRules}, {"allow", OnDeadline::kAllow}, {"deny", OnDeadline::kDeny}},
                       &settings.on_deadline);
   }
+  const std::initializer_list<std::pair<std::string_view, bool>> kFlags = {{"false", false}, {"true", true}};
+  if (name == "blockScripts") return readChoice(value, kFlags, &settings.blocks_scripts);
+  if (name == "memfdNoexec") return readChoice(value, kFlags, &settings.forbids_memfd);
+  if (name == "processEnds") return readChoice(value, kFlags, &settings.tells_ends);
   if (name == "queueEvents") return readNumber(value, &options->max_events);
   if (name == "maxGroups") return readNumber(value, &options->max_groups);
   if (name == "silenceMs") return readMilliseconds(value, &hello->silence);

@@ -12,7 +12,7 @@ namespace d4c {
 
 /// What an agent and its keeper must have in common: the frames by which they speak, and the form of the tables. Counted up
 /// with every change of one of them that the other side would misread. The agent's is in `greeting.ts`.
-constexpr std::string_view kSpeech = "1.2";
+constexpr std::string_view kSpeech = "2.2";
 
 struct Hello {
   GateOptions gate;

@@ -97,9 +97,16 @@ void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* 
     answer(&envelope, Verdict::kAllow);
     return;
   }
+  if (envelope.isExec() && wantsNoMemfd(container, binding->table.get())) {
+    // It takes longer than a verdict, and is not bound by the deadline.
+    if (!envelope.letGo()) return;
+    container.pid.store(processOf(envelope.tid()), std::memory_order_relaxed);
+    hooks_.forbid_memfd(container);
+    envelope.take(&desk->turn, root);
+  }
   Case one{root, container, *binding, *binding->table, envelope, desk};
   if (envelope.isExec()) {
-    if (binding->table->operations() & kFork) hooks_.member(processOf(envelope.tid()), container.key);
+    if (binding->table->operations() & (kFork | (settings_.tells_ends ? kExec : 0))) hooks_.member(processOf(envelope.tid()), container.key);
     judgeExec(&one);
   } else {
     judgeOpen(&one);

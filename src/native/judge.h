@@ -51,8 +51,12 @@ class Judge {
     std::function<void(const Root&, const Container&)> announce;
     /// An event waits, for at most as long as the settings say.
     std::function<void()> on_wait;
-    /// A process of the container with this key executes a file, and rules speak of forks.
+    /// Programs without a file are to be forbidden in the container now, while its process waits.
+    std::function<void(Container&)> forbid_memfd;
+    /// A process of the container with this key executes a file, and rules speak of what it may do.
     std::function<void(pid_t, uint64_t)> member;
+    /// A process was told to begin, as this event says, by a rule that logs; its end is to be told so, too.
+    std::function<void(std::shared_ptr<const KernelEvent>)> began;
     /// The task executes a file through a mount that was not seen before: it goes on when its volumes are watched.
     std::function<void(Root&, pid_t)> cover;
     /// As `cover`, for a task that may be of the runtime and sets a container up.
@@ -80,6 +84,8 @@ class Judge {
   void answerUnknown(Container& container, Envelope envelope);
   /// Counts what the deadline answered.
   void countMissed(Verdict verdict);
+  /// Whether programs without a file are to be forbidden in the container by the kernel, and were not yet.
+  bool wantsNoMemfd(const Container& container, const Table* table) const;
   /// What answers an event past its deadline of which nobody knows yet whose it is: deny where that holds for any container
   /// on the root filesystem.
   Verdict strictestOn(const Root& root, bool is_exec) const;
@@ -135,12 +141,17 @@ class Judge {
   bool isOfOther(Case* one);
   bool isPutOff(Case* one, BlockedCall::Rest rest);
   bool enforces(const Table& table) const { return settings_.enforces && table.enforces(); }
+  void noteBegin(const KernelEvent& event);
   void conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back);
 
   // What may not be executed (judge_origin.cc).
   static bool denies(Case* one, const std::string& path, uint8_t operations, bool is_exact);
   Barred barred(Case* one, const Opened& file);
+  Barred barredAsFileless(Case* one);
+  static std::string nameWithoutFile(pid_t tid, const BlockedCall& call);
   bool judgeLoad(Case* one, const Opened& file);
+  bool judgeScript(Case* one);
+  bool refuseLoad(Case* one, const Opened& file);
   static Outcome contain(Root& root, const Change& change);
 
   // Of what has happened already (judge_changes.cc).

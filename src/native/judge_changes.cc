@@ -109,6 +109,7 @@ void Judge::judgeChange(Root& root, const Change& change, Desk* desk) {
   event.time_us = nowUs();
   event.generation = binding->generation;
   event.context = binding->context;
+  event.names = binding->names;
   event.kind = kindOf(change.kind);
   // Before anything else is read: what came to be may be executed next.
   event.outcome = is_barred ? contain(root, change) : Outcome::kDetected;

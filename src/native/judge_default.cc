@@ -82,6 +82,7 @@ bool Judge::isDecidedByLoss(Case* one, Section section) {
   event.time_us = nowUs();
   event.generation = one->binding.generation;
   event.context = one->binding.context;
+  event.names = one->binding.names;
   event.kind = one->envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
   event.decided_by = KernelEvent::DecidedBy::kAgentLoss;
   event.tid = one->envelope.tid();

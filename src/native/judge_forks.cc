@@ -32,6 +32,7 @@ void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t t
   event.time_us = time_us;
   event.generation = binding->generation;
   event.context = binding->context;
+  event.names = binding->names;
   event.kind = EventKind::kFork;
   event.path = event.parent.executable;
   event.fired = scratch.fired;
@@ -43,7 +44,21 @@ void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t t
   event.process.parent = parent;
   event.process.start_ticks = startOf(child);
   event.leaders = lineage_.of(event.process);
+  if (settings_.tells_ends) noteBegin(event);
   reports_->add(std::move(event));
+}
+
+void Judge::noteBegin(const KernelEvent& event) {
+  std::vector<Fired> logged;
+  for (Fired fired : event.fired) {
+    if (!(fired.actions & kLog)) continue;
+    fired.actions = kLog;
+    logged.push_back(fired);
+  }
+  if (logged.empty() || event.process.pid == 0) return;
+  auto begin = std::make_shared<KernelEvent>(event);
+  begin->fired = std::move(logged);
+  hooks_.began(std::move(begin));
 }
 
 }  // namespace d4c

@@ -3,8 +3,15 @@
 // Two things are barred: what was seen to come to be by a way that cannot be refused (contained), and what is found not to
 // be of the image (drift), however it came. Both only where a blocking rule of the container's table speaks of it now.
 
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include <string_view>
+
 #include "drift.h"
+#include "interpreters.h"
 #include "judge.h"
+#include "kernel_stack.h"
 #include "proc_file.h"
 
 namespace d4c {
@@ -12,6 +19,8 @@ namespace d4c {
 namespace {
 
 constexpr uint8_t kOnExecutables = kCreateExecutable | kModifyExecutable;
+/// As the kernel calls it, with the name that its maker gave after it.
+constexpr const char* kWithoutFile = "/memfd:";
 
 }  // namespace
 
@@ -63,12 +72,62 @@ Judge::Barred Judge::barred(Case* one, const Opened& file) {
   return bar(Reason::kDrift, operation);
 }
 
+bool Judge::wantsNoMemfd(const Container& container, const Table* table) const {
+  return settings_.forbids_memfd && container.memfd_noexec.load() == MemfdNoexec::kNotAsked && table != nullptr &&
+         enforces(*table) && (table->blockedOperations() & kOnExecutables);
+}
+
+/// Whether the file is a loader that the kernel opens for a program of which no event told: one without a file (memfd). Such
+/// a program is in no folder, so rules about one do not speak of it.
+Judge::Barred Judge::barredAsFileless(Case* one) {
+  // Where an exec may have gone untold for another reason, nothing follows from it.
+  if (one->root.has_unwatched || !one->container.execs.isAttended()) return Barred::kNo;
+  if (!(one->table.blockedOperations() & kOnExecutables) || !denies(one, kWithoutFile, kCreateExecutable, true)) return Barred::kNo;
+  std::vector<Fired> fired = one->desk->scratch.fired;
+  const pid_t tid = one->envelope.tid();
+  one->call = blockedCall(tid, &one->desk->calls);
+  if (isPutOff(one, one->call.rest)) return Barred::kWaits;
+  if (!opensLoader(tid)) return Barred::kNo;
+  one->reason = Reason::kFileless;
+  one->barring = std::move(fired);
+  one->came_by = kCreateExecutable;
+  return Barred::kYes;
+}
+
+/// What the kernel calls the program, when the task executes it by its descriptor. For reports alone: another task may have
+/// put something else there by now.
+std::string Judge::nameWithoutFile(pid_t tid, const BlockedCall& call) {
+  constexpr std::string_view kDeleted = " (deleted)";
+  std::string name;
+  if (call.number == SYS_execveat && (call.arguments[4] & AT_EMPTY_PATH)) {
+    name = readProcLink(tid, ("fd/" + std::to_string(static_cast<int>(call.arguments[0]))).c_str());
+  }
+  if (name.rfind(kWithoutFile, 0) != 0) return kWithoutFile;
+  if (name.size() > kDeleted.size() && name.compare(name.size() - kDeleted.size(), kDeleted.size(), kDeleted) == 0) {
+    name.resize(name.size() - kDeleted.size());
+  }
+  return name;
+}
+
 /// Whether the open was answered as the loading of a program that is barred. A loader that was called as a program opens
 /// what it runs like any file.
 bool Judge::judgeLoad(Case* one, const Opened& file) {
   if (!(one->table.blockedOperations() & kOpenOperations) || !one->root.upper.mayHold(file.birth_ns)) return false;
   const auto program = one->container.execs.lastProgram(one->envelope.tid());
-  if (!program || !isLoader(program->name)) return false;
+  return program && isLoader(program->name) && refuseLoad(one, file);
+}
+
+/// Whether the open was answered as an interpreter's of what would be barred if it was executed.
+bool Judge::judgeScript(Case* one) {
+  if (!(one->table.blockedOperations() & kOnExecutables)) return false;
+  const Opened file = opened(one->envelope.file());
+  if (!one->root.upper.mayHold(file.birth_ns)) return false;
+  struct stat found {};
+  if (fstat(one->envelope.file(), &found) != 0 || !S_ISREG(found.st_mode)) return false;
+  return isInterpreter(one->envelope.tid()) && refuseLoad(one, file);
+}
+
+bool Judge::refuseLoad(Case* one, const Opened& file) {
   const Barred is_barred = barred(one, file);
   if (is_barred == Barred::kWaits) return true;
   if (is_barred == Barred::kNo || isOfOther(one)) return is_barred == Barred::kYes;

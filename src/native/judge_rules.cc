@@ -8,9 +8,7 @@
 
 #include "creations.h"
 #include "judge.h"
-#include "priority.h"
 #include "proc_file.h"
-#include "proc_stat.h"
 
 namespace d4c {
 
@@ -52,9 +50,14 @@ void Judge::judgeExec(Case* one) {
   const int file = one->envelope.file();
   std::optional<bool>& is_loader = one->envelope.notes.is_loader;
   const Opened& found = one->opened = opened(file);
-  if (!is_loader) is_loader = one->container.execs.begin(tid, file, found, opens_follow, one->root.place);
+  if (!is_loader) {
+    const Execs::Begun begun = one->container.execs.begin(tid, file, found, opens_follow, one->root.place);
+    is_loader = begun.is_loader;
+    one->envelope.notes.is_unannounced = begun.is_unannounced;
+  }
   if (isDecidedByLoss(one, Section::kProcess)) return;
-  const Barred is_barred = barred(one, found);
+  Barred is_barred = barred(one, found);
+  if (is_barred == Barred::kNo && one->envelope.notes.is_unannounced) is_barred = barredAsFileless(one);
   if (is_barred == Barred::kWaits) return;
   // What follows reads the task's memory, which the task can make slow.
   one->envelope.fallBackTo(is_barred == Barred::kYes && enforces(table) ? Verdict::kDeny : onDeadline(table, Section::kProcess));
@@ -74,6 +77,7 @@ void Judge::judgeExec(Case* one) {
     // Its arguments are where its registers point.
     one->call = blockedCall(tid, &one->desk->calls);
     if (isPutOff(one, one->call.rest)) return;
+    if (one->reason == Reason::kFileless) one->path = nameWithoutFile(tid, one->call);
     if (!isOfOther(one)) conclude(one, is_barred == Barred::kYes ? Verdict::kDeny : verdict, kExec, false);
   }
   allowExec(one, *is_loader);
@@ -107,7 +111,10 @@ void Judge::judgeOpen(Case* one) {
   }
   const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls);
   if (isPutOff(one, read.rest)) return;
-  if (read.certain && read.readsOnly()) return allow();
+  if (read.certain && read.readsOnly()) {
+    if (!settings_.blocks_scripts || !judgeScript(one)) allow();
+    return;
+  }
   if (fstat(one->envelope.file(), &one->file) != 0 || !S_ISREG(one->file.st_mode)) return allow();
   if (isDecidedByLoss(one, Section::kFile)) return;
   look(one, Section::kFile);
@@ -179,59 +186,6 @@ Judge::Created Judge::createdLately(int file) {
   clock_gettime(CLOCK_REALTIME, &now);
   const bool is_known = statx(file, "", AT_EMPTY_PATH, STATX_BTIME, &found) == 0 && (found.stx_mask & STATX_BTIME);
   return is_known && now.tv_sec - found.stx_btime.tv_sec > kLongestOpenSeconds ? Created::kNo : Created::kPerhaps;
-}
-
-void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back) {
-  Envelope& envelope = one->envelope;
-  // Facts for the document take many times as long as a verdict. A program that comes to run takes many times as long as they.
-  std::optional<TakesTurns> ordinary;
-  if (!envelope.isExec() || verdict == Verdict::kDeny) ordinary.emplace();
-  const OneLook look;
-  KernelEvent event;
-  event.key = one->container.key;
-  event.time_us = nowUs();
-  event.generation = one->binding.generation;
-  event.context = one->binding.context;
-  event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
-  event.operations = envelope.isExec() ? uint8_t{0} : operations;
-  event.verdict = enforces(one->table) ? verdict : Verdict::kAllow;
-  event.fired = one->desk->scratch.fired;
-  event.tid = envelope.tid();
-  event.mount = one->mount;
-  if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;
-  if (envelope.isExec()) {
-    fstat(envelope.file(), &event.file);
-    event.mount = one->root.kinds.of(envelope.file(), one->opened, event.tid, one->root.place.device);
-    readExecutingProcess(event.tid, one->path, one->call, &event.process);
-  } else {
-    event.file = one->file;
-    readProcess(event.tid, &event.process);
-  }
-  if (takes_back && event.verdict == Verdict::kDeny) {
-    const bool is_removed = one->mount == MountKind::kRoot ? removeCreated(one->root.place, one->path, one->file)
-                                                           : removeCreatedBy(event.tid, one->path, one->file);
-    event.rolled_back = is_removed ? KernelEvent::RolledBack::kYes : KernelEvent::RolledBack::kNo;
-    if (!is_removed) reports_->fail(Failure::kRollbackFailed, one->path);
-  }
-  // Before the answer: who is read may end right after, and may keep this thread, which only the deadline of the event ends.
-  event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
-  event.leaders = lineage_.of(event.process);
-  const bool is_denied = event.verdict == Verdict::kDeny;
-  if (envelope.isExec() && !is_denied) one->container.execs.runs(event.tid, Process(event.process));
-  bool is_late = false;
-  event.verdict = answer(&envelope, event.verdict, &is_late);
-  event.outcome = event.verdict == Verdict::kDeny ? Outcome::kPrevented : Outcome::kDetected;
-  if (is_late) event.decided_by = KernelEvent::DecidedBy::kDeadline;
-  if (envelope.isExec() && !is_denied) parents_.keep(event.process);
-  event.path = std::move(one->path);
-  if (one->reason == Reason::kNone) return reports_->add(std::move(event));
-  // File rules bar the exec, beside what process rules say of it.
-  if (!event.fired.empty()) reports_->add(KernelEvent(event));
-  event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kLoad;
-  event.operations = one->came_by;
-  event.reason = one->reason;
-  event.fired = std::move(one->barring);
-  reports_->add(std::move(event));
 }
 
 }  // namespace d4c

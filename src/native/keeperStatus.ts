@@ -24,6 +24,9 @@ export interface KeeperStatus {
     readonly onAgentLoss: OnAgentLoss;
     readonly deadlineMs: number;
     readonly onDeadline: OnDeadline;
+    readonly blockScripts: boolean;
+    readonly memfdNoexec: boolean;
+    readonly processEnds: boolean;
   };
   readonly stats?: GateStats;
   readonly gate?: {
@@ -34,7 +37,19 @@ export interface KeeperStatus {
     readonly readers: number;
     readonly keptReaders: number;
     readonly eventsWaiting: number;
+    /** Events of all containers since the gate was opened, also of those that are gone, by what became of each. */
+    readonly outcomes: Outcomes;
   };
+}
+
+/** How many operations had each outcome. */
+export type Outcomes = Readonly<Record<'prevented' | 'contained' | 'reverted' | 'detected', number>>;
+
+/** What became of the operations of which a selector spoke, since the container was found. */
+export interface LedgerLine extends Outcomes {
+  readonly policy: string;
+  readonly section: 'file' | 'process';
+  readonly selector: string;
 }
 
 export interface ContainerStatus {
@@ -51,6 +66,10 @@ export interface ContainerStatus {
   readonly sharesGroup: boolean;
   /** Events that wait for policies. */
   readonly held: number;
+  /** `shared`: the container has the host's pid namespace, whose setting is not touched. */
+  readonly memfdNoexec: 'notAsked' | 'set' | 'shared' | 'failed';
+  /** Only rules of which something was told. An event counts once for each selector that matched. */
+  readonly ledger: readonly LedgerLine[];
   /** What was published with the table. */
   readonly context?: string;
 }

@@ -115,7 +115,8 @@ bool Keeper::publish(std::string_view frame) {
   const bool has_table = fields.number(1) != 0;
   const std::string_view bytes = fields.bytes();
   const std::string_view context = fields.bytes();
-  if (!fields.isWhole()) return false;
+  auto names = readRuleNames(fields.bytes());
+  if (!fields.isWhole() || names == nullptr) return false;
   std::shared_ptr<const Table> table;
   std::string fault;
   if (has_table) table = tableOf(bytes, &fault);
@@ -123,7 +124,7 @@ bool Keeper::publish(std::string_view frame) {
     gate_->reports().fail(Failure::kPublishFailed, "cannot read the decision table: " + fault);
     return true;
   }
-  gate_->publish(key, std::move(table), generation, std::make_shared<const std::string>(context));
+  gate_->publish(key, std::move(table), generation, std::make_shared<const std::string>(context), std::move(names));
   return true;
 }
 

@@ -1,5 +1,6 @@
 // d4c-gate-keeper [--socket PATH] [--connection FD]: the program. The agent starts it, or an init system does.
 // d4c-gate-keeper --probe: what this kernel offers.
+// d4c-gate-keeper --memfd-noexec: what it starts for a container (memfd_noexec.h).
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -11,6 +12,7 @@
 
 #include "keeper.h"
 #include "keeper_log.h"
+#include "memfd_noexec.h"
 #include "probe.h"
 
 namespace {
@@ -36,6 +38,7 @@ int main(int argc, char** argv) {
     const std::string found = d4c::probe() + "\n";
     return write(STDOUT_FILENO, found.data(), found.size()) == static_cast<ssize_t>(found.size()) ? 0 : 1;
   }
+  if (argc == 2 && std::strcmp(argv[1], "--memfd-noexec") == 0) return d4c::forbidMemfdIn(3, 4);
   d4c::KeeperOptions options;
   for (int i = 1; i < argc; i += 2) {
     const bool is_socket = std::strcmp(argv[i], "--socket") == 0;

@@ -47,10 +47,10 @@ export interface TableDecision {
 
 /**
  * `exec`: a file opened for execution, also a script's interpreter. `open`: created or opened for writing. Both are told
- * before they happen, and so is `load`: a program opened by a loader (ld.so) that was called to run it. What follows is
- * told after it has happened. `creation`: by mknod or symlink, or an unnamed file that was
+ * before they happen, and so is `load`: a program opened by a loader (ld.so) that was called to run it, or a script by an
+ * interpreter (`blockScripts`). What follows is told after it has happened. `creation`: by mknod or symlink, or an unnamed file that was
  * given a name. `attributes`: the first execute bit came to a file. `modification`: a file of the image was truncated without an open.
- * `fork`: `process` is the child, as the program that forked.
+ * `fork`: `process` is the child, as the program that forked. `end`: `process` is as its begin (fork or exec) was told.
  */
 export type EventKind =
   | 'exec'
@@ -62,7 +62,8 @@ export type EventKind =
   | 'attributes'
   | 'deletion'
   | 'modification'
-  | 'fork';
+  | 'fork'
+  | 'end';
 
 /** Something that a policy answered with `log`, `alert` or `block`, or that `onUnknown` refused. */
 export interface KernelEvent {
@@ -90,9 +91,10 @@ export interface KernelEvent {
   readonly outcome: 'prevented' | 'contained' | 'reverted' | 'detected';
   /**
    * Of an `exec` or `load` that rules about files bar: the file was seen to come to be in a way that could not be refused
-   * (`contained`), or it is not of the image (`drift`). `policies` are then what those rules say.
+   * (`contained`), it is not of the image (`drift`), or it has no file at all (`fileless`). `policies` are then what those
+   * rules say.
    */
-  readonly reason?: 'contained' | 'drift';
+  readonly reason?: 'contained' | 'drift' | 'fileless';
   /** Of a refused creation: whether the empty file was removed again. */
   readonly rolledBack?: boolean;
   /** Empty unless a rule decided. */
@@ -109,4 +111,6 @@ export interface KernelEvent {
   readonly entryLeader?: ProcessFacts;
   readonly entryType?: string;
   readonly file: FileFacts;
+  /** Of an `end`, as a shell counts it: from 128 on the signal that ended the process. `undefined` when its end was lost. */
+  readonly exitCode?: number;
 }

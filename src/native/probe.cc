@@ -16,6 +16,7 @@
 
 #include "descriptor.h"
 #include "json.h"
+#include "kernel_stack.h"
 #include "task.h"
 
 namespace d4c {
@@ -80,6 +81,7 @@ std::string probe() {
       finding("bpfLsm", lsm.find("bpf") != std::string::npos,
               lsm.empty() ? "`/sys/kernel/security/lsm` cannot be read" : "the security modules are " + lsm),
       processEvents(),
+      finding("kernelStacks", canReadKernelStacks(), "`/proc/self/stack` cannot be read"),
       finding("blockedCalls", !readText("/proc/self/syscall").empty(), "`/proc/self/syscall` is empty"),
   };
   Json features;

@@ -125,8 +125,14 @@ bool Parents::read(pid_t pid, Process* process) {
   // any more.
   const bool is_same = known && (!is_there || known->name == stat.name);
   if (!is_same && is_there && readProcess(pid, process) && !process->executable.empty()) {
-    // Without its arguments it is not whole.
-    if (mayReadMemory()) keep(*process);
+    // Without its arguments it is not whole. Every exec makes what was kept be forgotten, so that those of the same file are
+    // its own, also where it is called by another name, such as an applet's.
+    if (mayReadMemory()) {
+      keep(*process);
+    } else if (known && known->executable == process->executable) {
+      process->args = std::move(known->args);
+      process->args_truncated = known->args_truncated;
+    }
     return true;
   }
   if (!known) return false;

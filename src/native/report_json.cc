@@ -30,20 +30,6 @@ std::string operationsOf(uint8_t operations) {
   return namesOf(names);
 }
 
-const char* nameOf(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kPrevented:
-      return "prevented";
-    case Outcome::kContained:
-      return "contained";
-    case Outcome::kReverted:
-      return "reverted";
-    case Outcome::kDetected:
-      return "detected";
-  }
-  return "";
-}
-
 const char* nameOf(EventKind kind) {
   switch (kind) {
     case EventKind::kExec:
@@ -66,6 +52,8 @@ const char* nameOf(EventKind kind) {
       return "modification";
     case EventKind::kFork:
       return "fork";
+    case EventKind::kEnd:
+      return "end";
   }
   return "";
 }
@@ -166,12 +154,13 @@ struct ToJson {
     object.text("path", event.path).text("mount", nameOf(event.mount));
     object.text("verdict", is_denied ? "deny" : "allow").text("decidedBy", nameOf(event.decided_by));
     object.text("outcome", nameOf(is_denied ? Outcome::kPrevented : event.outcome));
-    if (event.reason != Reason::kNone) object.text("reason", event.reason == Reason::kDrift ? "drift" : "contained");
+    if (event.reason != Reason::kNone) object.text("reason", nameOf(event.reason));
     if (event.rolled_back != KernelEvent::RolledBack::kNotAsked) {
       object.flag("rolledBack", event.rolled_back == KernelEvent::RolledBack::kYes);
     }
     object.raw("policies", d4c::jsonOf(event.fired));
     object.text("cgroup", event.cgroup).number("threadId", event.tid);
+    if (event.exit_code >= 0) object.number("exitCode", event.exit_code);
     object.raw("process", jsonOf(event.process)).raw("file", jsonOf(event.file));
     if (event.has_parent) object.raw("parent", jsonOf(event.parent));
     const Leaders& leaders = event.leaders;

@@ -12,6 +12,20 @@ int64_t nowUs() {
   return int64_t{now.tv_sec} * 1000000 + now.tv_nsec / 1000;
 }
 
+const char* nameOf(Reason reason) {
+  switch (reason) {
+    case Reason::kNone:
+      return "";
+    case Reason::kContained:
+      return "contained";
+    case Reason::kDrift:
+      return "drift";
+    case Reason::kFileless:
+      return "fileless";
+  }
+  return "";
+}
+
 const char* nameOf(Failure failure) {
   switch (failure) {
     case Failure::kAgentLost:
@@ -42,6 +56,8 @@ const char* nameOf(Failure failure) {
       return "intent_unread";
     case Failure::kMarkFailed:
       return "mark_failed";
+    case Failure::kMemfdNotForbidden:
+      return "memfd_not_forbidden";
     case Failure::kPathUnread:
       return "path_unread";
     case Failure::kPublishFailed:
@@ -54,10 +70,38 @@ const char* nameOf(Failure failure) {
   return "";
 }
 
+namespace {
+
+/// Whose rules decided. Those about files bar what they would not have let come to be from being executed.
+Section sectionOf(const KernelEvent& event) {
+  const bool is_of_process = event.kind == EventKind::kFork || event.kind == EventKind::kEnd || event.kind == EventKind::kExec;
+  return is_of_process && event.reason == Reason::kNone ? Section::kProcess : Section::kFile;
+}
+
+}  // namespace
+
+std::vector<LedgerLine> Reports::ledgerOf(uint64_t key) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return ledger_.of(key);
+}
+
+Outcomes Reports::outcomes() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return ledger_.all();
+}
+
+void Reports::forget(uint64_t key) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ledger_.forget(key);
+}
+
 void Reports::add(KernelEvent&& event) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     event.sequence = ++sequence_;
+    // Also of one that is dropped.
+    const Outcome outcome = event.verdict == Verdict::kDeny ? Outcome::kPrevented : event.outcome;
+    ledger_.add(event.key, event.names.get(), sectionOf(event), event.fired, outcome);
     if (events_.size() < max_events_) {
       events_.push_back(std::move(event));
       if (events_.size() > 1) return;

@@ -18,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "ledger.h"
 #include "lineage.h"
 #include "processes.h"
 #include "table.h"
@@ -52,13 +53,12 @@ struct ContainerGone {
 int64_t nowUs();
 
 /// How the kernel told of it.
-enum class EventKind : uint8_t { kExec, kLoad, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification, kFork };
-
-/// What became of an operation; the words of src/events/observation.ts.
-enum class Outcome : uint8_t { kPrevented, kContained, kReverted, kDetected };
+enum class EventKind : uint8_t { kExec, kLoad, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification, kFork, kEnd };
 
 /// Why an exec of which no process rule speaks was denied.
-enum class Reason : uint8_t { kNone, kContained, kDrift };
+enum class Reason : uint8_t { kNone, kContained, kDrift, kFileless };
+
+const char* nameOf(Reason reason);
 
 /// An event that fired, or that was refused without a rule (then `fired` is empty).
 struct KernelEvent {
@@ -68,6 +68,7 @@ struct KernelEvent {
   uint64_t generation = 0;
   /// What came with the table that decided. It lives as long as an event of it waits to be told.
   std::shared_ptr<const std::string> context{};
+  std::shared_ptr<const RuleNames> names{};
   EventKind kind = EventKind::kOpen;
   uint8_t operations = 0;
   std::string path;
@@ -88,6 +89,8 @@ struct KernelEvent {
   Process parent;
   Leaders leaders;
   struct stat file {};
+  /// Of the end of a process, as a shell counts it: from 128 on the signal that ended it. Unknown below 0.
+  int exit_code = -1;
 };
 
 /// Things lost or late, by the names of src/failures.ts.
@@ -106,6 +109,7 @@ enum class Failure : uint8_t {
   kForksUnseen,
   kIntentUnread,
   kMarkFailed,
+  kMemfdNotForbidden,
   kPathUnread,
   kPublishFailed,
   kRollbackFailed,
@@ -143,6 +147,11 @@ class Reports {
   /// Events that were taken and came to nobody. They are the next ones.
   void giveBack(std::deque<KernelEvent> events);
 
+  /// What became of the operations of each container of these keys, and of all there ever were.
+  std::vector<LedgerLine> ledgerOf(uint64_t key) const;
+  Outcomes outcomes() const;
+  void forget(uint64_t key);
+
   /// How often what failed since the beginning; without what never did.
   std::vector<std::pair<const char*, uint64_t>> totals() const;
   /// Events that nobody has taken.
@@ -157,6 +166,7 @@ class Reports {
   std::deque<KernelEvent> events_;
   bool listens_ = true;
   uint64_t sequence_ = 0;
+  Ledger ledger_;
   struct Tally {
     uint64_t count = 0;
     std::string detail;

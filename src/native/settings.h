@@ -37,6 +37,12 @@ struct Settings {
   OnAgentLoss on_agent_loss = OnAgentLoss::kKeep;
   std::chrono::milliseconds deadline{200};
   OnDeadline on_deadline = OnDeadline::kRules;
+  /// Interpreters are refused what is not of the image, as a program would be.
+  bool blocks_scripts = false;
+  /// Where rules block new programs, the container's kernel settings forbid programs without a file.
+  bool forbids_memfd = false;
+  /// The end of a process whose start was told is told.
+  bool tells_ends = false;
   /// Whose pods do not wait while no agent is there: they may be what brings it back.
   std::vector<std::string> spare_namespaces{};
 };
@@ -52,6 +58,9 @@ struct LiveSettings {
     on_agent_loss = settings.on_agent_loss;
     deadline_ms = settings.deadline.count();
     on_deadline = settings.on_deadline;
+    blocks_scripts = settings.blocks_scripts;
+    forbids_memfd = settings.forbids_memfd;
+    tells_ends = settings.tells_ends;
     std::atomic_store(&spare_namespaces_, std::make_shared<const std::vector<std::string>>(settings.spare_namespaces));
   }
 
@@ -63,6 +72,9 @@ struct LiveSettings {
   std::atomic<OnAgentLoss> on_agent_loss{OnAgentLoss::kKeep};
   std::atomic<int64_t> deadline_ms{0};
   std::atomic<OnDeadline> on_deadline{OnDeadline::kRules};
+  std::atomic<bool> blocks_scripts{false};
+  std::atomic<bool> forbids_memfd{false};
+  std::atomic<bool> tells_ends{false};
   /// Whether an agent is there and answers. Not a setting, but it decides like one.
   std::atomic<bool> has_agent{true};
 

@@ -145,6 +145,7 @@ bool Spaces::mark(Space* space) {
   const std::string& where = space->root->place.mount_point;
   const auto refuse = [&](const Mount& mount, const std::string& why) {
     if (space->refused.size() > kMaxVolumes || !space->refused.insert(mount.id).second) return;
+    space->root->has_unwatched = true;
     reports_->fail(Failure::kVolumeUnwatched, "`" + where + "`: `" + mount.mount_point + "`: " + why);
   };
   if (mounts.size() > kMaxVolumes) refuse(mounts[kMaxVolumes], "it has more mounts than are watched");

@@ -24,6 +24,7 @@ GateStatus Gate::status() const {
   status.latencies = judge_.latencies().counts();
   status.failures = reports_.totals();
   status.events_waiting = reports_.waiting();
+  status.outcomes = reports_.outcomes();
   status.readers = reader_count_;
   status.kept_readers = 0;
   std::vector<std::pair<Known, bool>> all;
@@ -44,7 +45,8 @@ GateStatus Gate::status() const {
     status.containers.push_back({container->key, root->place.mount_point, cgroup == nullptr ? "" : cgroup->path,
                                  container->pid.load(), binding->is_published, has_table,
                                  has_table && binding->table->enforces() && settings_.enforces, binding->generation,
-                                 binding->context, root->watched(), shares, container->waiting()});
+                                 binding->context, root->watched(), shares, container->waiting(),
+                                 container->memfd_noexec.load(), reports_.ledgerOf(container->key)});
   }
   return status;
 }

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "group.h"
+#include "ledger.h"
+#include "memfd_noexec.h"
 
 namespace d4c {
 
@@ -40,6 +42,8 @@ struct ContainerStatus {
   Watch watch;
   bool shares_group;
   size_t held;
+  MemfdNoexec memfd_noexec;
+  std::vector<LedgerLine> ledger;
 };
 
 struct GateStatus {
@@ -50,6 +54,8 @@ struct GateStatus {
   uint64_t readers;
   uint64_t kept_readers;
   uint64_t events_waiting;
+  /// Of events of all containers since the gate was opened.
+  Outcomes outcomes;
 };
 
 }  // namespace d4c

@@ -29,13 +29,26 @@ const char* nameOf(OnDeadline decides) {
   return decides == OnDeadline::kRules ? "rules" : decides == OnDeadline::kDeny ? "deny" : "allow";
 }
 
+void write(const Outcomes& outcomes, Json* object) {
+  for (size_t i = 0; i < outcomes.size(); ++i) object->number(nameOf(static_cast<Outcome>(i)), outcomes[i]);
+}
+
+std::string jsonOf(const LedgerLine& line) {
+  Json object;
+  object.text("policy", line.policy).text("section", line.section == Section::kFile ? "file" : "process");
+  object.text("selector", line.selector);
+  write(line.outcomes, &object);
+  return object.done();
+}
+
 std::string jsonOf(const ContainerStatus& container) {
   Json object;
   object.number("key", container.key).text("mountPoint", container.mount_point).text("cgroup", container.cgroup);
   object.number("pid", container.pid).flag("isPublished", container.is_published).flag("hasTable", container.has_table);
   object.flag("enforces", container.enforces).number("generation", container.generation);
   object.text("watch", nameOf(container.watch)).flag("sharesGroup", container.shares_group);
-  object.number("held", uint64_t{container.held});
+  object.number("held", uint64_t{container.held}).text("memfdNoexec", nameOf(container.memfd_noexec));
+  object.raw("ledger", listOf(container.ledger, [](const LedgerLine& line) { return jsonOf(line); }));
   if (container.context != nullptr) object.text("context", *container.context);
   return object.done();
 }
@@ -49,6 +62,9 @@ std::string jsonOf(const GateStatus& status) {
   object.raw("containers", listOf(status.containers, [](const ContainerStatus& one) { return jsonOf(one); }));
   object.raw("latencies", listOf(status.latencies, [](uint64_t count) { return std::to_string(count); }));
   object.raw("failures", failures.done()).number("readers", status.readers).number("keptReaders", status.kept_readers);
+  Json outcomes;
+  write(status.outcomes, &outcomes);
+  object.raw("outcomes", outcomes.done());
   return object.number("eventsWaiting", status.events_waiting).done();
 }
 
@@ -57,7 +73,8 @@ std::string jsonOf(const LiveSettings& settings) {
   object.text("mode", settings.enforces ? "enforce" : "observe").number("holdMs", settings.hold_ms.load());
   object.text("onUnknown", nameOf(settings.on_unknown.load())).text("onAgentLoss", nameOf(settings.on_agent_loss.load()));
   object.number("deadlineMs", settings.deadline_ms.load()).text("onDeadline", nameOf(settings.on_deadline.load()));
-  return object.done();
+  object.flag("blockScripts", settings.blocks_scripts).flag("memfdNoexec", settings.forbids_memfd);
+  return object.flag("processEnds", settings.tells_ends).done();
 }
 
 }  // namespace d4c

@@ -50,6 +50,12 @@ export interface AgentOptions {
   /** Milliseconds that judging one event may take; 0: no deadline. */
   readonly deadlineMs: number;
   readonly onDeadline: OnDeadline;
+  /** What is not of the image is refused to interpreters, too, where its exec is. */
+  readonly blockScripts: boolean;
+  /** Containers in which new programs are blocked get `vm.memfd_noexec=2`. */
+  readonly memfdNoexec: boolean;
+  /** A process whose begin was logged is told to end, too. */
+  readonly processEnds: boolean;
   readonly keeper: KeeperPlace;
   /** Whose pods do not wait while no agent is there, since they may be what brings it back. */
   readonly spareNamespaces?: readonly string[];
@@ -91,6 +97,9 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     onAgentLoss,
     deadlineMs,
     onDeadline,
+    blockScripts,
+    memfdNoexec,
+    processEnds,
     spareNamespaces = [],
     sink,
     clusterName,
@@ -143,6 +152,9 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
         onAgentLoss,
         deadlineMs,
         onDeadline,
+        blockScripts,
+        memfdNoexec,
+        processEnds,
         spareNamespaces,
         hostRoot,
         // INVARIANT: the gate calls back on later turns of the event loop, never while it opens.

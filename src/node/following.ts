@@ -69,7 +69,7 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
       if (binding === undefined) return;
       const names = binding.policies.map(namesOf);
       const publication = { generation, mode, identity: whole, policies: names };
-      gate.publish(found.key, binding.table, generation, writePublication(publication));
+      gate.publish(found.key, binding.table, generation, writePublication(publication), names);
       const policyIds = binding.policies.map(({ id }) => id);
       const { id: container, pod, workload } = whole;
       const where = pod ? { namespace: pod.namespace, pod: pod.name } : {};

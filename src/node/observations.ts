@@ -30,7 +30,7 @@ export function observationOf(
   };
   const { groupLeader, sessionLeader, entryLeader, entryType } = event;
   const entry = entryLeader && relative(entryLeader.pid, entryLeader);
-  const isOfProcess = event.kind === 'exec' || event.kind === 'load' || event.kind === 'fork';
+  const isOfProcess = ['exec', 'load', 'fork', 'end'].includes(event.kind);
   return {
     sequence: event.sequence,
     timeUs: event.timeUs,
@@ -46,7 +46,8 @@ export function observationOf(
     groupLeader: relative(event.process.groupPid, groupLeader),
     sessionLeader: relative(event.process.sessionPid, sessionLeader),
     entryLeader: entry && entryType !== undefined ? { ...entry, entryType } : undefined,
-    file: isOfProcess ? undefined : fileOf(event),
+    exitCode: event.exitCode,
+    file: isOfProcess && event.kind !== 'load' ? undefined : fileOf(event),
     container: containerFactsOf(identity),
   };
 }
@@ -65,7 +66,8 @@ export function decisionsOf(event: KernelEvent, policies: readonly PolicyNames[]
 
 /** The section whose rules decided. Rules about files bar what they would not have let come to be from being executed. */
 function rulesOf({ kind, reason }: KernelEvent): Section {
-  return kind === 'fork' || (kind === 'exec' && reason === undefined) ? 'process' : 'file';
+  if (kind === 'fork' || kind === 'end') return 'process';
+  return kind === 'exec' && reason === undefined ? 'process' : 'file';
 }
 
 const hookPoints: Record<EventKind, string> = {
@@ -79,6 +81,7 @@ const hookPoints: Record<EventKind, string> = {
   deletion: 'fanotify__delete',
   modification: 'fanotify__modify',
   fork: 'proc_connector__fork',
+  end: 'proc_connector__exit',
 };
 
 function actionOf({ kind, operations }: KernelEvent): EventAction {

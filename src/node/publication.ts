@@ -32,6 +32,10 @@ export interface RuleOutcome {
   readonly operation: Operation;
   /** `prevented`: refused before it happens. `detected`: told after it has happened. */
   readonly outcome: 'prevented' | 'detected';
+  /** What refuses or tells it. */
+  readonly backend: string;
+  /** What becomes of it by ways that ask nobody (link, rename, chmod, ...), where there are any. */
+  readonly otherWays?: 'contained' | 'detected';
 }
 
 type Operation = FileOperation | ProcessOperation;
@@ -61,8 +65,24 @@ function outcomesOf<S extends { readonly name: string; readonly operation?: read
       selector: selector.name,
       operation,
       outcome: fanotify.cannotDeny.has(operation) ? ('detected' as const) : ('prevented' as const),
+      backend: operation === 'fork' ? 'the process connector' : fanotify.name,
+      ...otherWaysOf(operation),
     }));
   });
+}
+
+/** An open is asked about; the same done by another call is not. */
+function otherWaysOf(operation: Operation): Pick<RuleOutcome, 'otherWays'> {
+  switch (operation) {
+    case 'createExecutable':
+    case 'modifyExecutable':
+      return { otherWays: 'contained' };
+    case 'createFile':
+    case 'modifyFile':
+      return { otherWays: 'detected' };
+    default:
+      return {};
+  }
 }
 
 function selectorNames<S extends { readonly name: string }>({ selectors }: BoundSection<S>): string[] {

@@ -15,9 +15,14 @@ import { putDynamic } from '../support/dynamic.ts';
  */
 export type Rule = 'drift' | 'exec' | 'modify' | 'delete';
 
+/** An opt-in of the agent with which the way is tried: its flag. */
+export type OptIn = 'block-scripts' | 'memfd-noexec';
+
 export interface Bypass {
   readonly way: string;
   readonly rule: Rule;
+  /** Without one, none is given. */
+  readonly optIn?: OptIn;
   /** What the first event about it says, or `unseen` when there is none. */
   readonly outcome: Outcome | 'unseen';
   /** Whether the program was executed, or the file changed, in the end. */
@@ -189,7 +194,7 @@ export const bypasses: readonly Bypass[] = [
       loader = await putDynamic(root, '/bin/echo', '/opt-echo');
     },
     attempt: (c) => ran(c, loader, '/opt-echo', 'ran'),
-    path: '/lib',
+    path: '/opt-echo',
   },
   {
     way: 'a script that is not executable is given to an interpreter (`sh script`)',
@@ -202,12 +207,42 @@ export const bypasses: readonly Bypass[] = [
     path: '/tmp/script',
   },
   {
-    way: 'a program is executed from memory (memfd)',
+    way: 'the same',
+    rule: 'drift',
+    optIn: 'block-scripts',
+    outcome: 'prevented',
+    succeeds: false,
+    answer:
+      'known interpreters are refused files that are not of the image; what they are given by a pipe (`cat script \\| sh`) or as an argument (`sh -c`) is not seen',
+    attempt: (c) => shRan(c, 'echo echo ran > /tmp/script; sh /tmp/script'),
+    path: '/tmp/script',
+  },
+  {
+    way: 'a dynamic program is executed from memory (memfd)',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer:
+      'its loader is opened for a program of which no event told. A task that has another program’s exec fail right before is taken for that one: `--memfd-noexec`',
+    attempt: (c) => ran(c, '/bin/opener', 'memory', '/usr/bin/dynamic', 'ran'),
+    path: '/memfd',
+  },
+  {
+    way: 'a static program is executed from memory (memfd)',
     rule: 'drift',
     outcome: 'unseen',
     succeeds: true,
-    answer:
-      'the kernel raises no event for a file without a name: set `vm.memfd_noexec=2` (Linux 6.3) on the node or in the pod, or use BPF LSM',
+    answer: 'the kernel raises no event for a file without a name: `--memfd-noexec` (Linux 6.3), or BPF LSM',
+    attempt: (c) => ran(c, '/bin/opener', 'memory', '/bin/busybox', 'echo', 'ran'),
+    path: '/memfd',
+  },
+  {
+    way: 'the same',
+    rule: 'drift',
+    optIn: 'memfd-noexec',
+    outcome: 'unseen',
+    succeeds: false,
+    answer: 'the kernel refuses to make such a file in the container (`EACCES`); nobody is told',
     attempt: (c) => ran(c, '/bin/opener', 'memory', '/bin/busybox', 'echo', 'ran'),
     path: '/memfd',
   },

@@ -13,8 +13,8 @@ const rules: Record<Rule, string> = {
   delete: '`deleteFile`',
 };
 
-const row = ({ way, rule, outcome, succeeds, answer }: Bypass) =>
-  `| ${way} | ${rules[rule]} | ${outcome === 'unseen' ? 'not seen' : `\`${outcome}\``} | ${succeeds ? '**yes**' : 'no'} | ${answer} |`;
+const row = ({ way, rule, optIn, outcome, succeeds, answer }: Bypass) =>
+  `| ${way}${optIn === undefined ? '' : `, with \`--${optIn}\``} | ${rules[rule]} | ${outcome === 'unseen' ? 'not seen' : `\`${outcome}\``} | ${succeeds ? '**yes**' : 'no'} | ${answer} |`;
 
 const gapRow = ({ way, rule, succeeds, answer }: Gap) =>
   `| ${way} | ${rules[rule]} | ${succeeds ? '**yes**' : 'no'} | ${answer} |`;

@@ -339,6 +339,13 @@ export const rows: readonly ValueRow[] = [
     at: webhookArgs,
     is: hasArgument('--on-deadline=allow'),
   },
+  ...(['blockScripts', 'memfdNoexec', 'processEnds'] as const).map((name) => ({
+    path: `agent.${name}`,
+    value: true,
+    object: daemonSet,
+    at: webhookArgs,
+    is: hasArgument(`--${name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`),
+  })),
   { path: 'agent.hostNetwork', value: false, object: daemonSet, at: `${pod}.hostNetwork`, is: undefined },
   {
     path: 'agent.containerdSockets',

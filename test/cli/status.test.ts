@@ -70,6 +70,10 @@ const context = writePublication({
   policies: [namesOf(bind(compile('logs', policy), identity.workload))],
 });
 
+const outcomes = (prevented: number, contained: number, reverted: number, detected: number) => ({
+  ...{ prevented, contained, reverted, detected },
+});
+
 const told: KeeperStatus = {
   pid: 7,
   speech,
@@ -82,6 +86,7 @@ const told: KeeperStatus = {
     onAgentLoss: 'keep',
     deadlineMs: 200,
     onDeadline: 'rules',
+    ...{ blockScripts: true, memfdNoexec: true, processEnds: false },
   },
   stats: {
     ...{ verdicts: 100, denied: 5, unknown: 1, late: 0 },
@@ -92,6 +97,11 @@ const told: KeeperStatus = {
       {
         ...{ key: 1, mountPoint: '/run/x/rootfs', cgroup: '/x', pid: 9, isPublished: true, hasTable: true },
         ...{ enforces: true, generation: 3, watch: 'execAndOpen', sharesGroup: false, held: 0, context },
+        memfdNoexec: 'failed',
+        ledger: [
+          { policy: 'logs', section: 'file', selector: 'logs', ...outcomes(3, 0, 0, 2) },
+          { policy: 'old', section: 'process', selector: 'all', ...outcomes(0, 1, 1, 0) },
+        ],
       },
     ],
     latencies: [0, 0, 0, 0, 60, 39, 0, 0, 0, 0, 1],
@@ -99,6 +109,7 @@ const told: KeeperStatus = {
     readers: 2,
     keptReaders: 0,
     eventsWaiting: 1,
+    outcomes: outcomes(3, 1, 1, 2),
   },
 };
 
@@ -111,8 +122,21 @@ test('names containers and policies, and says what each rule comes to', () => {
   assert.match(text, /registry\.example\/web.*: enforced, watched: execAndOpen/);
   assert.match(
     text,
-    /policy logs\n {4}block logs: modifyFile is prevented\n {4}block logs: deleteFile is detected/,
+    /policy logs\n {4}block logs: modifyFile is prevented; without an open detected \(fanotify\)\n {4}block logs: deleteFile is detected \(fanotify\)/,
   );
+});
+
+test('counts what became of operations, by container and rule, also of policies that are bound no more', () => {
+  const text = statusText(statusOf(told));
+  assert.match(text, /^outcomes 3 prevented, 1 contained, 1 reverted, 2 detected$/m);
+  assert.match(text, / {4}so far file logs: 3 prevented, 2 detected\n/);
+  assert.match(text, / {2}policy old, not bound any more\n {4}so far process all: 1 contained, 1 reverted\n/);
+});
+
+test('says which opt-ins are on, and where one could not be done', () => {
+  const text = statusText(statusOf(told));
+  assert.match(text, /^opt-ins {2}scripts are blocked like programs; memfd programs are forbidden/m);
+  assert.match(text, /memfd programs POSSIBLE \(failed\)/);
 });
 
 test('a keeper to which no agent has come has no gate', () => {

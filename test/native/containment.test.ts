@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { KernelEvent } from '../../src/native/contract.ts';
@@ -9,7 +10,7 @@ import type { Container, ContainerHost } from '../support/containers.ts';
 import { putDynamic } from '../support/dynamic.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { containerPrefix } from '../support/leftovers.ts';
-import { isInstalled } from '../support/programs.ts';
+import { eventually, isInstalled } from '../support/programs.ts';
 import { type TestGate, tableOf, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
@@ -152,6 +153,7 @@ describe('a container whose changes nobody saw', { skip }, () => {
   let loader: string;
   before(async () => {
     loader = await putDynamic(join(host.folder, 'image'), '/bin/echo', '/usr/bin/dynamic');
+    await writeFile(join(host.folder, 'image/usr/bin/script'), '#!/usr/bin/dynamic by\n', { mode: 0o755 });
     container = await host.startRunc({ id });
     const lines = [
       'cp /usr/bin/dynamic /tmp/dynamic-new',
@@ -194,6 +196,22 @@ describe('a container whose changes nobody saw', { skip }, () => {
       await wordOn(gate, 'exec', '/usr/local/bin/hello'),
       refusedAs('drift', 'modifyExecutable'),
     );
+  });
+
+  test('does not execute a dynamic program that has no file, and executes any other way', async () => {
+    const fromMemory = () => opener(container, 'memory', '/usr/bin/dynamic', 'ran');
+    // At first an exec may have been under way when the gate opened.
+    await eventually('it is refused', async () => (await fromMemory()) === 'EPERM');
+    assert.deepEqual(await wordOn(gate, 'exec', '/memfd:memory'), refusedAs('fileless', 'createExecutable'));
+    assert.equal((await container.exec(loader, '/usr/bin/dynamic', 'ran')).stdout, 'ran\n');
+    assert.equal((await container.exec('/usr/bin/script')).stdout, 'by /usr/bin/script\n');
+    // An exec that fails, and one that is refused, leave nothing behind.
+    const line = '/etc/passwd; /tmp/none; /tmp/busybox-new; /usr/bin/dynamic ran; exec /usr/bin/dynamic ran';
+    const all = await Promise.all(
+      Array.from({ length: 8 }, () => container.sh(`for i in 1 2 3 4; do (${line}); done`)),
+    );
+    for (const { stdout } of all) assert.equal(stdout, 'ran\n'.repeat(8));
+    assert.equal(gate.events.filter(({ reason }) => reason === 'fileless').length, 1);
   });
 
   test('does not load a program that is new by a loader of the image, and loads those of the image', async () => {

@@ -36,7 +36,14 @@ export interface WrittenDocument {
   readonly container: { id: string; image?: { name: string; tag: string[] } };
   readonly cloud_defend: { package_policy_id: string; matched_selectors: string[]; hook_point: string };
   readonly d4c_gate: { outcome: string; mode: string };
-  readonly process: { executable: string; args: string[]; pid: number; parent?: { executable: string } };
+  readonly process: {
+    executable: string;
+    args: string[];
+    pid: number;
+    entity_id: string;
+    exit_code?: number;
+    parent?: { executable: string; pid: number };
+  };
   readonly file?: { path: string };
 }
 

@@ -1,0 +1,72 @@
+// The part of the gate that takes in what decides for a container, and what follows from that.
+
+#include "gate.h"
+
+namespace d4c {
+
+void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation,
+                   std::shared_ptr<const std::string> context, std::shared_ptr<const RuleNames> names) {
+  Known known;
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    const auto found = known_.find(key);
+    if (found == known_.end()) return;
+    known = found->second;
+  }
+  // Also for rules about modifying: what an open has created it does not modify.
+  if (table != nullptr && table->operations() & kOpenOperations) watchCreations(*known.root);
+  if (table != nullptr && table->operations() & (kFork | (settings_.tells_ends ? kExec : 0))) forks_.listen();
+  if (table != nullptr && table->operations() & kChangeOperations) changes_.cover(known.root);
+  // Before the marks go: what is executed without them is not seen, also when another table comes later.
+  if (table == nullptr) known.root->may_run = true;
+  // From the first table on execs are told; where something may run already, one may be under way.
+  const auto before = known.container->binding();
+  if (table != nullptr && before->table == nullptr && (before->is_published || known.root->may_run)) known.container->execs.attend();
+  // What waits has it done when it is judged.
+  if (known.root->may_run && judge_.wantsNoMemfd(*known.container, table.get())) forbidMemfd(*known.container);
+  auto waited = known.container->publish(
+      std::make_shared<Binding>(Binding{true, std::move(table), generation, std::move(context), std::move(names)}));
+  followMembers(*known.container);
+  watch(*known.root);
+  spaces_.refresh(*known.root);
+  // The readers judge: a task can keep whoever does, and who publishes must not be kept.
+  for (Envelope& envelope : waited) putOff(*known.root, known.container, std::move(envelope));
+}
+
+/// Processes that run already may fork, too. Once for each container, when both its rules and its cgroup are known.
+void Gate::followMembers(Container& container) {
+  const auto table = container.binding()->table;
+  const auto cgroup = container.cgroup();
+  if (table == nullptr || !(table->operations() & kFork) || cgroup == nullptr || cgroup->path.empty()) return;
+  if (!container.has_followed.exchange(true)) forks_.noteAll(container.key, *cgroup);
+}
+
+/// Once for each container.
+void Gate::forbidMemfd(Container& container) {
+  const pid_t pid = container.pid.load(std::memory_order_relaxed);
+  // Whoever comes meanwhile goes on.
+  if (pid == 0 || container.memfd_noexec.exchange(MemfdNoexec::kFailed) != MemfdNoexec::kNotAsked) return;
+  std::string fault;
+  container.memfd_noexec = d4c::forbidMemfd(pid, options_.host_root, &fault);
+  if (!fault.empty()) reports_.fail(Failure::kMemfdNotForbidden, fault);
+}
+
+std::string Gate::adopt(uint64_t key, pid_t pid) {
+  Known known;
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    const auto found = known_.find(key);
+    if (found == known_.end()) return {};
+    known = found->second;
+  }
+  const Cgroup cgroup = judge_.cgroupOf(readCgroups(pid));
+  if (cgroup.path.empty()) return {};
+  known.container->seat(cgroup);
+  known.container->pid.store(pid, std::memory_order_relaxed);
+  if (judge_.wantsNoMemfd(*known.container, known.container->binding()->table.get())) forbidMemfd(*known.container);
+  followMembers(*known.container);
+  spaces_.cover(*known.root, pid, Spaces::Owner::kMember);
+  return cgroup.path;
+}
+
+}  // namespace d4c

@@ -1,0 +1,31 @@
+#include "kernel_stack.h"
+
+#include <unistd.h>
+
+#include <cstring>
+
+#include "proc_file.h"
+
+namespace d4c {
+
+namespace {
+
+constexpr size_t kMaxBytes = 8192;
+
+}  // namespace
+
+bool opensLoader(pid_t tid) {
+  char stack[kMaxBytes];
+  readProcFile(tid, "stack", stack, sizeof stack);
+  // KERNEL: what runs ELF files, for the machine's own programs and for 32-bit ones. A program that is called by name is
+  // opened before it is entered.
+  return std::strstr(stack, " load_elf_binary+") != nullptr;
+}
+
+bool canReadKernelStacks() {
+  char stack[kMaxBytes];
+  // Of a task that reads it itself, the functions of the reading.
+  return readProcFile(gettid(), "stack", stack, sizeof stack) > 0 && std::strstr(stack, "+0x") != nullptr;
+}
+
+}  // namespace d4c
