@@ -355,6 +355,14 @@ export const beyond: readonly { readonly way: string; readonly answer: string }[
     answer: 'it can undo any gate of its node: do not admit it',
   },
   {
+    way: 'a dynamic program without a file, in a container with a volume that is not watched (NFS, FUSE, ...)',
+    answer: 'nothing follows from an event that is missing there: `--memfd-noexec`',
+  },
+  {
+    way: 'a script, under `--block-scripts`, by an interpreter whose file has another name',
+    answer: 'interpreters are known by name; a copy of one is not executed where new programs are blocked',
+  },
+  {
     way: 'a shared library that is not of the image (LD_PRELOAD, dlopen)',
     answer:
       'opening it to read is not told from reading data: block `createFile` or `createExecutable` where libraries may not appear',

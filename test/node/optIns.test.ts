@@ -12,7 +12,8 @@ import { startAgent, type TestAgent, type WrittenDocument } from '../support/age
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { keeperIn, type TestKeeper } from '../support/keeper.ts';
-import { eventually } from '../support/programs.ts';
+import { eventually, isInstalled } from '../support/programs.ts';
+import { fileTable, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 const setting = '/proc/sys/vm/memfd_noexec';
@@ -107,6 +108,17 @@ describe('with opt-ins', { skip }, () => {
     assert.equal(readFileSync(setting, 'utf8'), ofHost);
   });
 
+  test('the setting of the host’s pid namespace is not touched for a container that has it, and status says so', async (t) => {
+    const shared = await host.startRunc({ sharesProcesses: true });
+    t.after(shared.remove);
+    assert.equal(await opener(shared, 'memory', '/bin/busybox', 'echo', 'ran'), 'ran');
+    if (noSetting === undefined) assert.equal(readFileSync(setting, 'utf8'), ofHost);
+    const status = statusOf(await readKeeperStatus(keeper.socket));
+    const found = status.gate?.containers.find(({ id }) => id === shared.id);
+    assert.equal(found?.memfdNoexec, 'shared');
+    assert.match(statusText(status), /memfd programs POSSIBLE \(shared\)/);
+  });
+
   test('status counts for each container and rule what became of operations', async () => {
     await fresh.dropAndRun('/tmp/busybox-x');
     await fresh.sh('echo echo ran > /tmp/script; sh /tmp/script');
@@ -141,4 +153,39 @@ describe('with opt-ins', { skip }, () => {
     );
     assert.equal((await fresh.sh('echo text > /tmp/data; cat /tmp/data')).stdout, 'text\n');
   });
+});
+
+/** As the keeper's pod sees the host: its own settings of the kernel may not be written, and it may do what the chart lets it. */
+const asInPod = (hostRoot: string): string[] => [
+  ...['unshare', '--mount', '--propagation', 'slave', 'sh', '-c'],
+  [
+    `mount --rbind / ${hostRoot}`,
+    `mount -o remount,bind,ro ${hostRoot}`,
+    'mount --bind /proc/sys /proc/sys',
+    'mount -o remount,bind,ro /proc/sys',
+    'exec setpriv --inh-caps=-all --bounding-set=-all,+sys_admin,+sys_ptrace,+dac_read_search,+dac_override,+fowner "$@"',
+  ].join(' && '),
+  'sh',
+];
+
+test('a keeper in a pod writes the setting through the host’s root filesystem', {
+  skip: skip ?? noSetting,
+}, async (t) => {
+  if (!isInstalled('unshare') || !isInstalled('setpriv')) return t.skip('needs unshare, setpriv');
+  const hostRoot = await mkdtemp(join(tmpdir(), 'd4c-gate-host-'));
+  t.after(() => rm(hostRoot, { recursive: true }));
+  const host = await gateHost();
+  t.after(host.close);
+  const container = await host.startRunc();
+  const blocks = fileTable(['createExecutable'], ['/**'], ['alert', 'block']);
+  const set = {
+    options: { memfdNoexec: true, hostRoot },
+    publish: 'found',
+    tables: { [container.id]: blocks },
+  } as const;
+  const gate = await testGate(set, asInPod(hostRoot));
+  t.after(gate.close);
+  await gate.ask({ type: 'adopt', key: await gate.keyOf(container.id), pid: container.pid });
+  assert.equal(await opener(container, 'memory', '/bin/busybox', 'echo', 'ran'), 'EACCES');
+  assert.deepEqual(gate.failures, []);
 });

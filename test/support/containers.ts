@@ -53,6 +53,8 @@ export interface StartOptions {
   readonly capabilities?: readonly string[];
   /** Mounted besides what every container has. */
   readonly volumes?: readonly OciMount[];
+  /** Of runc containers: whether they have the host's pid namespace. */
+  readonly sharesProcesses?: boolean;
   /** For containerd: its namespace (default: `default`). */
   readonly namespace?: string;
 }
@@ -112,6 +114,7 @@ export async function containerHost(): Promise<ContainerHost> {
           options.annotations ?? {},
           options.capabilities,
           options.volumes,
+          options.sharesProcesses,
         ),
       ),
     );

@@ -24,6 +24,7 @@ export function runcConfig(
   annotations: Readonly<Record<string, string>>,
   moreCapabilities: readonly string[] = [],
   volumes: readonly OciMount[] = [],
+  sharesProcesses = false,
 ): Record<string, unknown> {
   const granted = [...capabilities, ...moreCapabilities];
   return {
@@ -63,7 +64,7 @@ export function runcConfig(
       ...volumes,
     ],
     linux: {
-      namespaces: ['pid', 'ipc', 'uts', 'mount'].map((type) => ({ type })),
+      namespaces: [...(sharesProcesses ? [] : ['pid']), 'ipc', 'uts', 'mount'].map((type) => ({ type })),
       cgroupsPath: `/d4c-gate-test/${id}`,
       resources: { devices: [{ allow: true, access: 'rwm' }] },
     },
