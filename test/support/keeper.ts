@@ -35,7 +35,7 @@ export function keeperIn(folder: string): TestKeeper {
 }
 
 export interface Holdings {
-  /** Descriptors, but for the few of `/proc/PID/syscall` that each reader keeps for the tasks it saw last. */
+  /** Descriptors, but for the few of `/proc/PID` that each reader keeps for the tasks it saw last. */
   readonly files: number;
   readonly threads: number;
   /** Filesystem, mount and inode marks of all its groups. */
@@ -53,7 +53,7 @@ export async function holdings(pid: number): Promise<Holdings> {
     marks += info.split('\n').filter((line) => /^fanotify (sdev|mnt_id|ino):/.test(line)).length;
   }
   return {
-    files: links.filter((link) => link !== '' && !/^\/proc\/\d+\/syscall$/.test(link)).length,
+    files: links.filter((link) => link !== '' && !/^\/proc\/\d+\/(syscall|stat)$/.test(link)).length,
     threads: (await readdir(`/proc/${pid}/task`)).length,
     marks,
   };
