@@ -19,9 +19,10 @@ const dayInRealMs = 40;
 
 /**
  * Days go by in milliseconds. Certificates begin two years early, so that OpenSSL, which only knows the machine's
- * clock, accepts them; that they have not ended by the clock of the test, the client checks itself.
+ * clock, accepts them; that they have not ended by the clock of the test, the client checks itself. API servers settle in
+ * real time: a handshake that began with the last bundle must end before the next leaf comes, also on a busy machine.
  */
-const times = { leafMs: 30 * dayMs, authorityMs: 120 * dayMs, backdateMs: 730 * dayMs, settleMs: 150 };
+const times = { leafMs: 30 * dayMs, authorityMs: 120 * dayMs, backdateMs: 730 * dayMs, settleMs: 1_000 };
 
 test('no request fails while 3 authorities and 10 leaves rotate, and then the Secret is deleted, at 1,000 requests per second', {
   timeout: 120_000,
@@ -79,7 +80,8 @@ test('no request fails while 3 authorities and 10 leaves rotate, and then the Se
   while (leaves.size < 1 + 10 || authorities.size < 2 + 3) {
     clock.now += dayMs;
     await keeping.lookNow();
-    await sleep(dayInRealMs);
+    // On a busy machine a handshake may take longer than a day, which no real one does.
+    await Promise.all([sleep(dayInRealMs), load.caughtUp()]);
     note();
   }
   const rotated = `${authorities.size - 2} authorities and ${leaves.size - 1} leaves rotated`;

@@ -26,7 +26,14 @@ export interface LoadResult {
 }
 
 /** Sends `perSecond` requests in each second, whether or not earlier ones have been answered, until `stop`. */
-export function startLoad(options: StrictClientOptions, perSecond: number): { stop(): Promise<LoadResult> } {
+export function startLoad(
+  options: StrictClientOptions,
+  perSecond: number,
+): {
+  /** Resolves when what has been sent so far has ended. */
+  caughtUp(): Promise<unknown>;
+  stop(): Promise<LoadResult>;
+} {
   const { servername, ports, bundle, now, freshEvery } = options;
   const failed: string[] = [];
   let sent = 0;
@@ -82,16 +89,20 @@ export function startLoad(options: StrictClientOptions, perSecond: number): { st
   }
 
   const started = performance.now();
-  const calls: Promise<void>[] = [];
+  const underWay = new Set<Promise<void>>();
   const timer = setInterval(() => {
     const due = Math.floor(((performance.now() - started) / 1000) * perSecond);
-    for (; sent < due; sent += 1) calls.push(send(sent));
+    for (; sent < due; sent += 1) {
+      const call = send(sent).finally(() => underWay.delete(call));
+      underWay.add(call);
+    }
   }, 5);
   return {
+    caughtUp: () => Promise.all(underWay),
     async stop() {
       clearInterval(timer);
       const seconds = (performance.now() - started) / 1000;
-      await Promise.all(calls);
+      await Promise.all(underWay);
       agent.agent.destroy();
       return { sent, handshakes, failed, seconds };
     },
