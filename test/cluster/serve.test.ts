@@ -18,6 +18,9 @@ const suffix = Date.now().toString(36);
 const ownNamespace = `gate-${suffix}`;
 const [enforced, untouched] = [`enforced-${suffix}`, `untouched-${suffix}`];
 
+/** One directory of policies comes along, as with the chart. */
+const folder = await mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
+after(() => folder.remove());
 let cluster: TestCluster;
 let gate: { child: ChildProcess; output: () => string };
 
@@ -37,10 +40,6 @@ after(async () => {
   gate?.child.kill('SIGKILL');
   await cluster?.close();
 });
-
-/** One directory of policies comes along, as with the chart. */
-const folder = await mkdtempDisposable(join(tmpdir(), 'd4c-gate-'));
-after(() => folder.remove());
 
 async function startGate(): Promise<typeof gate> {
   await writeFile(join(folder.path, 'from-a-file.yaml'), JSON.stringify(specFor('from-a-file')));
