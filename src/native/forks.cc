@@ -93,10 +93,6 @@ void Forks::run() {
     if (polled[0].revents != 0) return;
     // Before the forks that have come meanwhile: their parents are among those who are found.
     if (polled[2].revents != 0) lookForMembers();
-    if (!ending_.empty()) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      tellEnded();
-    }
     for (;;) {
       sockaddr_nl from{};
       socklen_t size = sizeof from;
@@ -109,6 +105,11 @@ void Forks::run() {
       if (got < 0) break;
       // Others may send here, too; the kernel is 0.
       if (from.nl_pid == 0) take(text, static_cast<size_t>(got));
+    }
+    // Behind what their last threads said.
+    if (!ending_.empty()) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      tellEnded();
     }
   }
 }
@@ -125,7 +126,12 @@ void Forks::take(const char* message, size_t size) {
     reports_->fail(Failure::kForksUnseen, std::strerror(static_cast<int>(event.event_data.ack.err)));
   } else if (event.what == proc_event::PROC_EVENT_EXIT) {
     const auto& ended = event.event_data.exit;
-    if (ended.process_pid != ended.process_tgid) return;
+    if (ended.process_pid != ended.process_tgid) {
+      // A process whose first thread has gone ends as a later one does.
+      const auto ending = ending_.find(ended.process_tgid);
+      if (ending != ending_.end()) ending->second = exitCodeOf(ended.exit_code);
+      return;
+    }
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto member = members_.find(ended.process_pid);
     if (member == members_.end()) return;

@@ -43,6 +43,7 @@ Forks::Members::iterator Forks::drop(Members::iterator member, int exit_code) {
     KernelEvent event = *member->second.begin;
     event.kind = EventKind::kEnd;
     event.operations = 0;
+    event.path = event.process.executable;
     event.time_us = nowUs();
     event.exit_code = exit_code;
     event.outcome = Outcome::kDetected;
