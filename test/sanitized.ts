@@ -13,7 +13,7 @@ import { basename, join } from 'node:path';
 const root = join(import.meta.dirname, '..');
 const folder = join(root, 'build', 'sanitized');
 const program = join(folder, 'd4c-gate-keeper');
-const tests = ['test/native/gate.test.ts', 'test/chaos/deadline.test.ts'];
+const tests = ['test/native/lifetimes.test.ts', 'test/native/gate.test.ts', 'test/chaos/deadline.test.ts'];
 const flags = [
   ...['-std=c++17', '-O1', '-g', '-fno-exceptions', '-fno-omit-frame-pointer', '-pthread'],
   ...['-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
