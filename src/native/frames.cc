@@ -10,9 +10,9 @@ namespace d4c {
 namespace {
 
 constexpr size_t kHeadBytes = 4;
-constexpr size_t kReadBytes = 65536;
+constexpr size_t kReadBytes = 16384;
 /// A buffer that a flood has made larger than this is given back.
-constexpr size_t kKeptBytes = 65536;
+constexpr size_t kKeptBytes = 16384;
 
 uint32_t lengthAt(const char* at) {
   uint32_t value = 0;

@@ -81,7 +81,8 @@ struct ReaderPoll {
   int poll = -1;
   cpu_set_t processors{};
 };
-bool addToPoll(int poll, int descriptor, uint64_t name);
+/// `flags`: beside EPOLLIN.
+bool addToPoll(int poll, int descriptor, uint64_t name, uint32_t flags = 0);
 
 class Gate {
  public:
@@ -134,12 +135,15 @@ class Gate {
   std::optional<uint64_t> openLane();
   bool closeIdleLanes();
   void watchCreations(Root& root);
+  bool pollLane(uint64_t name, int group, bool is_new);
 
   struct Reader;
 
   // The watchdog thread (gate_deadline.cc).
   void watchDeadlines();
   void startReader(size_t at);
+  /// Makes each event wake all readers, or one of them. False when some reader does not read some group: to be called again.
+  bool wakeReaders(bool only_one);
 
   // The reader threads (gate_read.cc).
   void readEvents(Reader* reader);
@@ -154,7 +158,8 @@ class Gate {
   void tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us);
   void coverVolumes(Root& root, pid_t tid);
   void putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope);
-  void judgePutOff(Desk* desk);
+  void judgeDue(Desk* desk);
+  void judgePutOff(Desk* desk, bool is_due);
 
   std::vector<Known> allKnown() const;
   void followMembers(Container& container);
@@ -192,6 +197,8 @@ class Gate {
   uint64_t last_lane_ = 0;
   bool is_kept_ = false;
   size_t reader_count_ = 0;
+  /// Whether each event wakes one reader instead of all of them.
+  std::atomic<bool> wakes_one_{false};
 
   std::mutex put_off_mutex_;
   /// Events whose tasks have not come to rest, and those that have waited for the container's table.

@@ -1,10 +1,14 @@
-// The part of the gate that sees to it that nobody waits longer than the deadline.
+// The part of the gate that sees to it that nobody waits longer than the deadline, and says whom an event wakes.
 
 #include <poll.h>
+#include <sys/epoll.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "gate.h"
+#include "machine_load.h"
 #include "priority.h"
 
 namespace d4c {
@@ -29,12 +33,43 @@ void Gate::startReader(size_t at) {
   pthread_setname_np(reader.thread.native_handle(), "d4c-reader");
 }
 
+/// An event wakes every reader. To wake one alone leaves the other processors idle, and then the scheduler moves the opener to one of
+/// them as it answers: each open waits for a processor to wake up. On a machine that has no idle processor there is no such move,
+/// and waking all of them takes each from what runs there: then one is woken, the first that waits, another one for each lane.
+bool Gate::pollLane(uint64_t name, int group, bool is_new) {
+  const uint32_t flags = wakes_one_ ? uint32_t{EPOLLEXCLUSIVE} : 0;
+  bool is_polled = true;
+  for (size_t i = 0; i < polls_.size(); ++i) {
+    const int poll = polls_[(name + i) % polls_.size()].poll;
+    // KERNEL: how it wakes cannot be changed. What is ready when it is added is found at once.
+    if (!is_new) epoll_ctl(poll, EPOLL_CTL_DEL, group, nullptr);
+    is_polled &= addToPoll(poll, group, name, flags) || errno == EEXIST;
+  }
+  return is_polled;
+}
+
+bool Gate::wakeReaders(bool only_one) {
+  std::vector<std::pair<uint64_t, std::shared_ptr<const Group>>> groups;
+  wakes_one_ = only_one;
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    for (const auto& [name, lane] : lanes_) groups.emplace_back(name, lane->group);
+  }
+  bool is_done = true;
+  for (const auto& [name, group] : groups) is_done &= pollLane(name, group->descriptor(), false);
+  if (!is_done) reports_.fail(Failure::kEventUnread, std::string("epoll_ctl: ") + std::strerror(errno));
+  return is_done;
+}
+
 void Gate::watchDeadlines() {
+  MachineLoad load;
+  bool is_done = true;
   for (;;) {
     const int64_t deadline_ms = settings_.deadline_ms;
     const int64_t pause_ms = deadline_ms == 0 ? kLongestPauseMs : deadline_ms / kLooksPerDeadline;
     pollfd stop{stop_.get(), POLLIN, 0};
     if (poll(&stop, 1, static_cast<int>(std::clamp(pause_ms, int64_t{1}, kLongestPauseMs))) > 0) return;
+    if (const bool is_busy = load.isBusy(); is_busy != wakes_one_ || !is_done) is_done = wakeReaders(is_busy);
     if (deadline_ms == 0) continue;
     // Those that take the place of others come behind the end that is looked at now.
     const auto end = std::prev(readers_.end());

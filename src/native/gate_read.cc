@@ -2,7 +2,10 @@
 
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,36 +21,55 @@ namespace {
 
 /// For a task to come to rest.
 constexpr std::chrono::milliseconds kPutOffPause(1);
+/// For a task to come to rest, when its processor has nothing else to do.
+constexpr long kShortPauseNs = 5000;
+constexpr int kReady = 16;
+
+/// As `epoll_wait`, without end or for a short pause.
+int await(int poll, epoll_event* ready, bool is_short) {
+  if (!is_short) return epoll_wait(poll, ready, kReady, -1);
+  const timespec pause{0, kShortPauseNs};
+  // As in <sys/epoll.h> of newer C libraries. KERNEL: 5.11
+  constexpr long kEpollPwait2 = 441;
+  const long count = syscall(kEpollPwait2, poll, ready, kReady, &pause, nullptr, 0);
+  return count >= 0 || errno != ENOSYS ? static_cast<int>(count) : epoll_wait(poll, ready, kReady, 0);
+}
 
 }  // namespace
 
-bool addToPoll(int poll, int descriptor, uint64_t name) {
+bool addToPoll(int poll, int descriptor, uint64_t name, uint32_t flags) {
   epoll_event event{};
-  event.events = EPOLLIN;
+  event.events = EPOLLIN | flags;
   event.data.u64 = name;
   return epoll_ctl(poll, EPOLL_CTL_ADD, descriptor, &event) == 0;
 }
 
 void Gate::readEvents(Reader* reader) {
   Desk* const desk = &reader->desk;
-  epoll_event ready[16];
+  epoll_event ready[kReady];
+  // Another one has taken its place.
+  const auto is_kept = [&] {
+    if (reader->is_kept) --reader->kept_by->keeps;
+    return reader->is_kept.load();
+  };
   for (;;) {
-    const int count = epoll_wait(polls_[reader->at].poll, ready, 16, -1);
+    const int count = await(polls_[reader->at].poll, ready, desk->put_off > 0);
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
       if (name == kStopName) return;
       if (name == kTimerName) {
         expire(desk);
       } else if (name == kPutOffName) {
-        judgePutOff(desk);
+        judgeDue(desk);
       } else {
         serve(name, desk);
       }
-      // Another one has taken its place.
-      if (reader->is_kept) {
-        --reader->kept_by->keeps;
-        return;
-      }
+      if (is_kept()) return;
+    }
+    // By now they may have come to rest. Should this thread be kept, another one judges the others when they are due.
+    for (int left = std::exchange(desk->put_off, 0); left > 0; --left) {
+      judgePutOff(desk, false);
+      if (is_kept()) return;
     }
   }
 }
@@ -137,18 +159,21 @@ void Gate::armPutOff() {
   timerfd_settime(put_off_timer_.get(), 0, &time, nullptr);
 }
 
-/// One at a time: its task may keep this thread, and the others wait for another one.
-void Gate::judgePutOff(Desk* desk) {
+void Gate::judgeDue(Desk* desk) {
   uint64_t times = 0;
-  if (read(put_off_timer_.get(), &times, sizeof times) != sizeof times) return;
+  if (read(put_off_timer_.get(), &times, sizeof times) == sizeof times) judgePutOff(desk, true);
+}
+
+/// One at a time: its task may keep this thread, and the others wait for another one.
+void Gate::judgePutOff(Desk* desk, bool is_due) {
   std::optional<PutOff> one;
   {
     const std::lock_guard<std::mutex> lock(put_off_mutex_);
-    if (!put_off_.empty() && put_off_.front().due <= Clock::now()) {
+    if (!put_off_.empty() && (!is_due || put_off_.front().due <= Clock::now())) {
       one.emplace(std::move(put_off_.front()));
       put_off_.pop_front();
     }
-    armPutOff();
+    if (is_due) armPutOff();
   }
   if (!one) return;
   if (one->container != nullptr) {

@@ -133,11 +133,7 @@ std::optional<uint64_t> Gate::openLane() {
   }
   if (group != nullptr) {
     const uint64_t name = ++last_lane_;
-    // Every reader is woken for each event. An exclusive wait, which wakes one, leaves the other processors idle, and then the
-    // scheduler moves the opener to one of them as it answers: each open waits for a processor to wake up.
-    for (const ReaderPoll& each : polls_) {
-      if (!addToPoll(each.poll, group->descriptor(), name)) return std::nullopt;
-    }
+    if (!pollLane(name, group->descriptor(), true)) return std::nullopt;
     auto lane = std::make_shared<Lane>();
     lane->group = std::move(group);
     lanes_[name] = std::move(lane);

@@ -39,6 +39,8 @@ struct Desk {
   Turn turn;
   Scratch scratch;
   CallFiles calls;
+  /// How many events this thread has put off to judge them again in a moment.
+  int put_off = 0;
 };
 
 class Judge {
@@ -61,7 +63,8 @@ class Judge {
     std::function<void(Root&, pid_t)> cover;
     /// As `cover`, for a task that may be of the runtime and sets a container up.
     std::function<void(Root&, pid_t)> cover_runtime;
-    /// Judge the event again in a millisecond: its task has not come to rest. With a container, it has waited for that.
+    /// Judge the event again, in a millisecond at the latest: its task has not come to rest. With a container, it has waited
+    /// for that.
     std::function<void(Root&, std::shared_ptr<Container>, Envelope)> put_off;
     /// Judge the event again when its file, under this path, has been compared with the image's. False: it stays here.
     std::function<bool(Root&, Envelope*, const std::string&)> compare;

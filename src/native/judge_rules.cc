@@ -16,6 +16,8 @@ namespace {
 
 /// For a task to come to rest, before the worst is assumed of it.
 constexpr std::chrono::milliseconds kRestDeadline(1000);
+/// For so long it is looked at again in microseconds; then in milliseconds.
+constexpr std::chrono::milliseconds kLookedForSoon(2);
 /// From the creation of a file by an open until its event is judged.
 constexpr int64_t kLongestOpenSeconds = 2;
 
@@ -75,7 +77,7 @@ void Judge::judgeExec(Case* one) {
   }
   if (!fired.empty() || is_barred == Barred::kYes) {
     // Its arguments are where its registers point.
-    one->call = blockedCall(tid, &one->desk->calls);
+    one->call = blockedCall(tid, &one->desk->calls, Patience::kShort);
     if (isPutOff(one, one->call.rest)) return;
     if (one->reason == Reason::kFileless) one->path = nameWithoutFile(tid, one->call);
     if (!isOfOther(one)) conclude(one, is_barred == Barred::kYes ? Verdict::kDeny : verdict, kExec, false);
@@ -109,7 +111,7 @@ void Judge::judgeOpen(Case* one) {
     if (execs.isOpenOfExec(one->envelope.tid(), found)) return allow();
     if (expected.is_of_loader && judgeLoad(one, found)) return;
   }
-  const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls);
+  const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls, Patience::kShort);
   if (isPutOff(one, read.rest)) return;
   if (read.certain && read.readsOnly()) {
     if (!settings_.blocks_scripts || !judgeScript(one)) allow();
@@ -141,12 +143,15 @@ void Judge::judgeOpen(Case* one) {
   conclude(one, verdict, operations, created == Created::kYes && one->file.st_size == 0 && !intent.temporary);
 }
 
-/// Whether the event was put off, since its task is still on its way to rest. On a machine that is overloaded this may
-/// take long, and the reader has others to serve meanwhile.
+/// Whether the event was put off, since its task has not come to rest. It runs on another processor, or waits for one: each
+/// answer of a group wakes all who wait in it. So others are served meanwhile, and no time is spent that it may need itself.
 bool Judge::isPutOff(Case* one, BlockedCall::Rest rest) {
-  const bool waits = rest == BlockedCall::Rest::kRunning && Clock::now() - one->envelope.notes.since < kRestDeadline;
-  if (waits && one->envelope.letGo()) hooks_.put_off(one->root, nullptr, std::move(one->envelope));
-  return waits;
+  const auto waited = Clock::now() - one->envelope.notes.since;
+  if (rest != BlockedCall::Rest::kRunning || waited >= kRestDeadline) return false;
+  if (!one->envelope.letGo()) return true;
+  if (waited < kLookedForSoon) ++one->desk->put_off;
+  hooks_.put_off(one->root, nullptr, std::move(one->envelope));
+  return true;
 }
 
 /// Whether the task is of the host or of another container, and so was answered otherwise.

@@ -129,13 +129,14 @@ size_t CallFiles::read(pid_t tid, char* into, size_t capacity) {
   return 0;
 }
 
-BlockedCall blockedCall(pid_t tid, CallFiles* files) {
+BlockedCall blockedCall(pid_t tid, CallFiles* files, Patience patience) {
+  const int looks = patience == Patience::kShort ? 1 : kLooks + kShortNaps + kNaps;
   char text[256];
   BlockedCall call;
   for (int tries = 0;; ++tries) {
     if (files->read(tid, text, sizeof text) == 0) return call;
     if (text[0] != 'r') break;
-    if (tries == kLooks + kShortNaps + kNaps) {
+    if (tries == looks) {
       call.rest = BlockedCall::Rest::kRunning;
       return call;
     }
@@ -153,9 +154,9 @@ BlockedCall blockedCall(pid_t tid, CallFiles* files) {
   return call;
 }
 
-OpenIntent openIntent(pid_t tid, CallFiles* files) {
+OpenIntent openIntent(pid_t tid, CallFiles* files, Patience patience) {
   OpenIntent intent;
-  const BlockedCall call = blockedCall(tid, files);
+  const BlockedCall call = blockedCall(tid, files, patience);
   const CallForm* form = call.rest == BlockedCall::Rest::kBlocked ? formOf(call.number) : nullptr;
   if (form == nullptr) {
     intent.rest = call.rest;

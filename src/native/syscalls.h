@@ -44,8 +44,11 @@ class CallFiles {
   std::array<Entry, 64> entries_;
 };
 
-/// The call in which the task is blocked. Gives a task that is on its way to rest half a millisecond.
-BlockedCall blockedCall(pid_t tid, CallFiles* files);
+/// For how long a task that is on its way to rest is looked at: once and at once again, or half a millisecond.
+enum class Patience : uint8_t { kShort, kLong };
+
+/// The call in which the task is blocked.
+BlockedCall blockedCall(pid_t tid, CallFiles* files, Patience patience = Patience::kLong);
 
 /// How a file is being opened. What could not be decoded is taken as creating and writing.
 struct OpenIntent {
@@ -63,7 +66,7 @@ struct OpenIntent {
 };
 
 /// Of an uncertain intent, the flags are the best guess: they are good for a report and not for a verdict.
-OpenIntent openIntent(pid_t tid, CallFiles* files);
+OpenIntent openIntent(pid_t tid, CallFiles* files, Patience patience = Patience::kLong);
 
 /// Where the argument vector of an exec begins in the memory of its task, and the bytes of a pointer there.
 struct ExecArguments {
