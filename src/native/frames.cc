@@ -79,6 +79,17 @@ bool Connection::flush() {
   return true;
 }
 
+bool Connection::discard() {
+  char bytes[4096];
+  for (;;) {
+    const ssize_t size = recv(socket_.get(), bytes, sizeof bytes, 0);
+    if (size == 0) return false;
+    if (size < 0) return errno == EAGAIN || errno == EINTR;
+  }
+}
+
+void Connection::finish() { shutdown(socket_.get(), SHUT_WR); }
+
 uint64_t Fields::number(size_t bytes) {
   const std::string_view taken = take(bytes);
   uint64_t value = 0;

@@ -31,6 +31,10 @@ class Connection {
   void send(std::string_view frame);
   /// Gives the kernel what it takes. False when the other side has ended.
   bool flush();
+  /// Throws away what has come. False when the other side has ended.
+  bool discard();
+  /// Nothing more is sent. Twice is fine.
+  void finish();
   /// Bytes that the kernel has not taken.
   size_t unsent() const { return out_.size() - sent_; }
 

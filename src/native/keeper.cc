@@ -28,6 +28,11 @@ constexpr size_t kMaxClients = 16;
 constexpr std::chrono::milliseconds kEventsPause(3);
 /// For the agent to take what is left when the gate has closed.
 constexpr int kFarewellMs = 2000;
+/// For one that was told to go to read why, and to go.
+constexpr std::chrono::milliseconds kLinger(2000);
+
+/// The shorter one. As unsigned numbers, -1 is the longest.
+int shorter(int one, int other) { return static_cast<int>(std::min(static_cast<unsigned>(one), static_cast<unsigned>(other))); }
 
 sigset_t endingSignals() {
   sigset_t set;
@@ -102,8 +107,7 @@ int Keeper::run() {
       const int unsent = client.connection.unsent() > 0 ? POLLOUT : 0;
       polled.push_back({client.connection.descriptor(), static_cast<short>(POLLIN | unsent), 0});
     }
-    // As unsigned numbers, -1 is the longest.
-    const auto pause = static_cast<int>(std::min(static_cast<unsigned>(untilBeat()), static_cast<unsigned>(untilDue())));
+    const int pause = shorter(shorter(untilBeat(), untilDue()), untilCut());
     if (poll(polled.data(), polled.size(), pause) < 0 && errno != EINTR) break;
     if (polled[0].revents != 0) break;
     uint64_t ignored = 0;
@@ -121,7 +125,7 @@ int Keeper::run() {
     tell();
     for (auto client = clients_.begin(); client != clients_.end();) {
       const auto one = client++;
-      const bool stays = one->connection.flush() && (is_agent_alive || !one->is_agent) && !(one->is_leaving && one->connection.unsent() == 0);
+      const bool stays = one->connection.flush() && (is_agent_alive || !one->is_agent) && (!one->is_leaving || lingers(&*one));
       if (!stays) part(one);
     }
   }
@@ -135,10 +139,34 @@ int Keeper::untilDue() const {
   return std::max(static_cast<int>(left.count()), 0);
 }
 
+void Keeper::dismiss(Client* client, std::string_view refusal) {
+  client->connection.send(refusal);
+  client->is_leaving = true;
+  client->cut_at = Clock::now() + kLinger;
+}
+
+/// KERNEL: whoever writes to a connection that the other side has closed fails at that, and may never read what was said before.
+/// An agent that does not know that another has come would come again, and take the keeper back.
+bool Keeper::lingers(Client* client) {
+  if (client->connection.unsent() == 0) client->connection.finish();
+  return Clock::now() < client->cut_at;
+}
+
+int Keeper::untilCut() const {
+  int shortest = -1;
+  for (const Client& client : clients_) {
+    if (!client.is_leaving) continue;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(client.cut_at - Clock::now()).count();
+    shortest = shorter(shortest, static_cast<int>(std::max<int64_t>(left, 0)));
+  }
+  return shortest;
+}
+
 bool Keeper::serve(Client* client) {
+  if (client->is_leaving) return client->connection.discard();
   const bool goes_on = client->connection.receive();
   while (const auto frame = client->connection.next()) {
-    if (client->is_leaving) return true;
+    if (client->is_leaving) return goes_on;
     if (handle(client, *frame)) continue;
     say("connection cut off", "it does not keep to the form");
     return false;

@@ -50,8 +50,9 @@ class Keeper {
     explicit Client(Descriptor socket) : connection(std::move(socket)) {}
     Connection connection;
     bool is_agent = false;
-    /// To be cut off once everything was sent.
+    /// Was told to go, and is cut off by then at the latest.
     bool is_leaving = false;
+    Clock::time_point cut_at{};
     /// Whether it answers `ping`.
     bool answers_pings = false;
     /// When anything came from it last, and how many beats there have been since.
@@ -73,6 +74,12 @@ class Keeper {
   bool answer(Client* client, std::string_view frame);
   void welcome(Client* client);
   std::string status();
+  /// Tells it to go, with this refusal.
+  void dismiss(Client* client, std::string_view refusal);
+  /// Whether one that was told to go still has time to.
+  static bool lingers(Client* client);
+  /// Milliseconds until one of them must be cut off; -1 while there is none.
+  int untilCut() const;
   void part(Clients::iterator client);
   /// Milliseconds until the next beat; -1 while there is nobody to listen for.
   int untilBeat();

@@ -50,8 +50,7 @@ bool Keeper::hello(Client* client, std::string_view texts) {
   if (!hello) return sayError("an agent's greeting is not understood: " + wrong);
   if (!hello->speech.empty() && hello->speech != kSpeech) {
     // Before it takes the place of an agent that is understood.
-    client->connection.send(refusal("KEEPER_VERSION", "the keeper speaks " + std::string(kSpeech) + ", and the agent " + hello->speech));
-    client->is_leaving = true;
+    dismiss(client, refusal("KEEPER_VERSION", "the keeper speaks " + std::string(kSpeech) + ", and the agent " + hello->speech));
     return true;
   }
   client->answers_pings = !hello->speech.empty();
@@ -70,8 +69,7 @@ bool Keeper::hello(Client* client, std::string_view texts) {
   GateFault fault{};
   gate_ = Gate::open(std::move(*options), &fault);
   if (gate_ == nullptr) {
-    client->connection.send(refusal(fault.code, fault.message));
-    client->is_leaving = true;
+    dismiss(client, refusal(fault.code, fault.message));
     return true;
   }
   say("gate open", "");
@@ -82,9 +80,8 @@ bool Keeper::hello(Client* client, std::string_view texts) {
 void Keeper::welcome(Client* client) {
   for (Client& other : clients_) {
     if (!other.is_agent || &other == client) continue;
-    other.connection.send(refusal("KEEPER_TAKEN", "another agent has come to the keeper"));
+    dismiss(&other, refusal("KEEPER_TAKEN", "another agent has come to the keeper"));
     other.is_agent = false;
-    other.is_leaving = true;
     gate_->reports().giveBack(std::exchange(unconfirmed_, {}));
     say("agent replaced", "");
   }
