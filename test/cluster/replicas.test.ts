@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
+import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -158,6 +159,8 @@ test('no request of 1,000 a second fails while three replicas restart one after 
   skip,
   timeout: 180_000,
 }, async (t) => {
+  // Other work on the machine takes from the rate; that nothing fails holds all the same.
+  const isBusy = (loadavg()[0] ?? 0) > 2 * availableParallelism();
   const load = startReviewLoad({
     ready: () => replicas.all.filter(({ isReady }) => isReady).map(({ port }) => port),
     path: '/mutate?timeout=5s',
@@ -173,10 +176,9 @@ test('no request of 1,000 a second fails while three replicas restart one after 
     }
   } finally {
     const { sent, failed, rate } = await load.stop();
-    t.diagnostic(`${sent} requests, ${Math.round(rate)} a second`);
+    t.diagnostic(`${sent} requests, ${Math.round(rate)} a second${isBusy ? ', on a busy machine' : ''}`);
     assert.deepEqual(failed.slice(0, 5), [], `${failed.length} of ${sent} failed`);
-    // Other work on the machine takes from the rate; that nothing fails holds all the same.
-    assert.ok(rate > 100, `only ${Math.round(rate)} a second`);
+    assert.ok(rate > (isBusy ? 100 : 950), `only ${Math.round(rate)} a second`);
   }
 });
 

@@ -109,7 +109,6 @@ test('no request fails while 3 authorities and 10 leaves rotate, and then the Se
     `${sent} requests, ${Math.round(sent / seconds)} a second, ${handshakes} handshakes; ${rotated}`,
   );
   assert.deepEqual(failed.slice(0, 5), [], `${failed.length} of ${sent} failed`);
-  // Other work on the machine takes from the rate; that nothing fails holds all the same.
-  assert.ok(sent > 100 * seconds, `only ${Math.round(sent / seconds)} a second`);
+  assert.ok(sent >= perSecond * (seconds - 1));
   assert.ok(handshakes > sent / 8);
 });
