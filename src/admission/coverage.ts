@@ -1,8 +1,8 @@
 /** Which policies cover the pods that a namespace has: looked at for a bounded time, and honest about what was not. */
 
-import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Generation } from '../sources/directory.ts';
-import { sliceMs } from '../sources/slices.ts';
+import { pacer } from '../sources/slices.ts';
 import { bindSubject, type Cluster } from './annotations.ts';
 import type { Live } from './live.ts';
 import { podNamesOf, readPod } from './pod.ts';
@@ -53,7 +53,7 @@ export async function coverageOf(
     for (const id of applies) byPolicy.set(id, (byPolicy.get(id) ?? 0) + 1);
   };
   const pages = live.podPages(namespace)[Symbol.asyncIterator]();
-  let paused = performance.now();
+  const pause = pacer();
   try {
     for (;;) {
       const page = await before(left(), pages.next());
@@ -63,9 +63,7 @@ export async function coverageOf(
         if (counts.looked >= maxPods) return result(`only ${maxPods} pods are looked at`);
         if (left() <= 0) return result(`${deadlineMs} milliseconds were over`);
         take(object);
-        if (performance.now() - paused < sliceMs) continue;
-        await setImmediate();
-        paused = performance.now();
+        await pause();
       }
     }
   } catch (error) {

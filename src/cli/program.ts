@@ -26,7 +26,7 @@ const healthCommand: AddCommand = (program, done) => {
     });
 };
 
-/** In the order of the help. Each is loaded when it is called: what the others need would take 20 MiB of an agent's memory. */
+/** In the order of the help. Each is loaded when it is called: what the others need would take some 6 MiB of an agent's memory. */
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   check: async () => (await import('./check.ts')).checkCommand,
   explain: async () => (await import('./explain.ts')).explainCommand,

@@ -17,6 +17,7 @@ import { podAnnotations, policiesKey, undecidedKey } from '../kubernetes/names.t
 import type { NamespaceModes } from '../kubernetes/namespaceModes.ts';
 import type { Pace } from '../kubernetes/pace.ts';
 import type { Generation } from '../sources/directory.ts';
+import { pacer } from '../sources/slices.ts';
 import type { KnownPod } from './knownPods.ts';
 import { failOpenPodsTotal, podPatchesTotal, unannotatedPods } from './podMetrics.ts';
 import type { Tally } from './tally.ts';
@@ -44,8 +45,6 @@ export interface Mender {
   readonly size: number;
 }
 
-/** How long judging may hold up requests before it lets them through. */
-const sliceMs = 2;
 const workers = 16;
 
 export function openMender(options: MenderOptions): Mender {
@@ -91,7 +90,7 @@ export function openMender(options: MenderOptions): Mender {
   async function judgeAll(): Promise<void> {
     // Never within the call that marks; joins marks that come together.
     await setImmediate();
-    let paused = performance.now();
+    const pause = pacer();
     while (marked.size > 0 && !term.aborted) {
       for (const [key, mark] of marked) {
         marked.delete(key);
@@ -100,12 +99,11 @@ export function openMender(options: MenderOptions): Mender {
         } catch (error) {
           reportFailure('watch_handler_failed', { kind: 'pods', pod: key, err: error });
         }
-        if (performance.now() - paused > sliceMs) {
-          unannotatedPods.set(wrong.size);
-          await setImmediate();
-          if (term.aborted) break;
-          paused = performance.now();
-        }
+        const paused = pause();
+        if (paused === undefined) continue;
+        unannotatedPods.set(wrong.size);
+        await paused;
+        if (term.aborted) break;
       }
     }
     isJudging = false;

@@ -10,7 +10,7 @@ import { reportFailure } from '../failures.ts';
 import { readPolicyJson } from '../policy/read.ts';
 import type { Fault, Policy } from '../policy/types.ts';
 import type { ValidateOptions } from '../policy/validate.ts';
-import { sliceMs } from '../sources/slices.ts';
+import { pacer } from '../sources/slices.ts';
 import type { Cluster } from './client.ts';
 import type { ContainerPolicy } from './kinds.ts';
 import { type Watched, type WatchTimes, watch } from './watches.ts';
@@ -86,17 +86,14 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
   async function readQueue(): Promise<void> {
     // Never to its end within the call that begins it: `reading` is set by then. Also joins changes that come together.
     await setImmediate();
-    let paused = performance.now();
+    const pause = pacer();
     let hasChanged = false;
     while (queue.size > 0 && !closed) {
       for (const [id, pending] of queue) {
         queue.delete(id);
         hasChanged = read(id, pending) || hasChanged;
         if (pending !== undefined) pending.text = '';
-        if (performance.now() - paused > sliceMs) {
-          await setImmediate();
-          paused = performance.now();
-        }
+        await pause();
       }
     }
     reading = undefined;

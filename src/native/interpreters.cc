@@ -18,10 +18,9 @@ constexpr std::array<std::string_view, 13> kNames = {"sh",     "bash", "dash", "
                                                      "zsh",    "node", "nodejs", "php-cgi", "php-fpm", "luajit"};
 /// Which may be followed by a version.
 constexpr std::array<std::string_view, 5> kVersioned = {"python", "perl", "ruby", "php", "lua"};
-constexpr std::string_view kDeleted = " (deleted)";
 
 std::string_view baseOf(std::string_view path) {
-  if (path.size() > kDeleted.size() && path.substr(path.size() - kDeleted.size()) == kDeleted) path.remove_suffix(kDeleted.size());
+  path = withoutDeleted(path);
   return path.substr(path.rfind('/') + 1);
 }
 

@@ -144,6 +144,8 @@ class Judge {
   bool isOfOther(Case* one);
   bool isPutOff(Case* one, BlockedCall::Rest rest);
   bool enforces(const Table& table) const { return settings_.enforces && table.enforces(); }
+  /// What is known of every event when it has been decided.
+  static KernelEvent eventOf(const Container& container, const Binding& binding, EventKind kind, pid_t tid);
   void noteBegin(const KernelEvent& event);
   void conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back);
 

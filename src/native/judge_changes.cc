@@ -104,13 +104,7 @@ void Judge::judgeChange(Root& root, const Change& change, Desk* desk) {
   if (said.fired.empty()) return;
   const bool is_barred = said.of_name == Verdict::kDeny && enforces(*binding->table);
 
-  KernelEvent event;
-  event.key = owner->key;
-  event.time_us = nowUs();
-  event.generation = binding->generation;
-  event.context = binding->context;
-  event.names = binding->names;
-  event.kind = kindOf(change.kind);
+  KernelEvent event = eventOf(*owner, *binding, kindOf(change.kind), change.tid);
   // Before anything else is read: what came to be may be executed next.
   event.outcome = is_barred ? contain(root, change) : Outcome::kDetected;
   event.operations = change.operations | change.old_operations;
@@ -118,8 +112,6 @@ void Judge::judgeChange(Root& root, const Change& change, Desk* desk) {
   event.path = change.path;
   event.old_path = change.old_path;
   event.file = change.file;
-  event.tid = change.tid;
-  if (const auto cgroup = owner->cgroup()) event.cgroup = cgroup->path;
   event.process = std::move(process);
   event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
   event.leaders = lineage_.of(event.process);

@@ -10,25 +10,31 @@
 
 namespace d4c {
 
+KernelEvent Judge::eventOf(const Container& container, const Binding& binding, EventKind kind, pid_t tid) {
+  KernelEvent event;
+  event.key = container.key;
+  event.time_us = nowUs();
+  event.generation = binding.generation;
+  event.context = binding.context;
+  event.names = binding.names;
+  event.kind = kind;
+  event.tid = tid;
+  if (const auto cgroup = container.cgroup()) event.cgroup = cgroup->path;
+  return event;
+}
+
 void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back) {
   Envelope& envelope = one->envelope;
   // Facts for the document take many times as long as a verdict. A program that comes to run takes many times as long as they.
   std::optional<TakesTurns> ordinary;
   if (!envelope.isExec() || verdict == Verdict::kDeny) ordinary.emplace();
   const OneLook look;
-  KernelEvent event;
-  event.key = one->container.key;
-  event.time_us = nowUs();
-  event.generation = one->binding.generation;
-  event.context = one->binding.context;
-  event.names = one->binding.names;
-  event.kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
+  const EventKind kind = envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
+  KernelEvent event = eventOf(one->container, one->binding, kind, envelope.tid());
   event.operations = envelope.isExec() ? uint8_t{0} : operations;
   event.verdict = enforces(one->table) ? verdict : Verdict::kAllow;
   event.fired = one->desk->scratch.fired;
-  event.tid = envelope.tid();
   event.mount = one->mount;
-  if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;
   if (envelope.isExec()) {
     fstat(envelope.file(), &event.file);
     event.mount = one->root.kinds.of(envelope.file(), one->opened, event.tid, one->root.place.device);

@@ -77,16 +77,9 @@ bool Judge::isDecidedByLoss(Case* one, Section section) {
   const bool is_denied = settings_.enforces && one->table.enforces() && one->table.blocks(section);
   if (!is_denied) return false;
   if (isOfOther(one)) return true;
-  KernelEvent event;
-  event.key = one->container.key;
-  event.time_us = nowUs();
-  event.generation = one->binding.generation;
-  event.context = one->binding.context;
-  event.names = one->binding.names;
-  event.kind = one->envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
+  const EventKind kind = one->envelope.isExec() ? EventKind::kExec : EventKind::kOpen;
+  KernelEvent event = eventOf(one->container, one->binding, kind, one->envelope.tid());
   event.decided_by = KernelEvent::DecidedBy::kAgentLoss;
-  event.tid = one->envelope.tid();
-  if (const auto cgroup = one->container.cgroup()) event.cgroup = cgroup->path;
   readPath(one->envelope.file(), &event.path);
   fstat(one->envelope.file(), &event.file);
   event.verdict = answer(&one->envelope, Verdict::kDeny);

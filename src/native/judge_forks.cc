@@ -10,34 +10,30 @@ void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t t
   if (binding->table == nullptr || !(binding->table->operations() & kFork)) return;
   // There is one thread for the forks of all containers, and none of them may keep it.
   const MemoryRule no_memory(false);
-  KernelEvent event;
-  event.has_parent = parents_.read(parent, &event.parent);
+  Process forking;
+  const bool has_parent = parents_.read(parent, &forking);
   // One that has ended is known by what it executed last.
-  if (!event.has_parent) {
-    if (const auto program = container.execs.lastProgram(parent)) event.parent = *program;
+  if (!has_parent) {
+    if (const auto program = container.execs.lastProgram(parent)) forking = *program;
   }
   const Table& table = *binding->table;
   Scratch& scratch = desk->scratch;
-  if (event.parent.executable.empty()) {
+  if (forking.executable.empty()) {
     table.lookUnknownPath(Section::kProcess, &scratch);
   } else {
-    table.look(Section::kProcess, event.parent.executable, &scratch);
+    table.look(Section::kProcess, forking.executable, &scratch);
   }
   if (!table.mayFire(Section::kProcess, kFork, scratch)) return;
   Question question{Section::kProcess, kFork};
-  question.interactive = event.parent.interactive;
+  question.interactive = forking.interactive;
   table.decide(question, &scratch);
   if (scratch.fired.empty()) return;
-  event.key = container.key;
+  KernelEvent event = eventOf(container, *binding, EventKind::kFork, child);
   event.time_us = time_us;
-  event.generation = binding->generation;
-  event.context = binding->context;
-  event.names = binding->names;
-  event.kind = EventKind::kFork;
-  event.path = event.parent.executable;
+  event.path = forking.executable;
   event.fired = scratch.fired;
-  event.tid = child;
-  if (const auto cgroup = container.cgroup()) event.cgroup = cgroup->path;
+  event.has_parent = has_parent;
+  event.parent = std::move(forking);
   // Until it executes something, a child is what its parent is. It may have done so by now.
   event.process = event.parent;
   event.process.pid = child;

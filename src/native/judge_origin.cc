@@ -97,16 +97,12 @@ Judge::Barred Judge::barredAsFileless(Case* one) {
 /// What the kernel calls the program, when the task executes it by its descriptor. For reports alone: another task may have
 /// put something else there by now.
 std::string Judge::nameWithoutFile(pid_t tid, const BlockedCall& call) {
-  constexpr std::string_view kDeleted = " (deleted)";
   std::string name;
   if (call.number == SYS_execveat && (call.arguments[4] & AT_EMPTY_PATH)) {
     name = readProcLink(tid, ("fd/" + std::to_string(static_cast<int>(call.arguments[0]))).c_str());
   }
   if (name.rfind(kWithoutFile, 0) != 0) return kWithoutFile;
-  if (name.size() > kDeleted.size() && name.compare(name.size() - kDeleted.size(), kDeleted.size(), kDeleted) == 0) {
-    name.resize(name.size() - kDeleted.size());
-  }
-  return name;
+  return std::string(withoutDeleted(name));
 }
 
 /// Whether the open was answered as the loading of a program that is barred. A loader that was called as a program opens

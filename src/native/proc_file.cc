@@ -51,6 +51,11 @@ std::string readProcLink(pid_t tid, const char* name) {
   return size <= 0 ? std::string() : std::string(target, static_cast<size_t>(size));
 }
 
+std::string_view withoutDeleted(std::string_view path) {
+  const bool is_so = path.size() > kDeleted.size() && path.substr(path.size() - kDeleted.size()) == kDeleted;
+  return is_so ? path.substr(0, path.size() - kDeleted.size()) : path;
+}
+
 bool readPath(int fd, std::string* path) {
   char link[32];
   std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -59,10 +64,9 @@ bool readPath(int fd, std::string* path) {
   // A path that is longer than PATH_MAX cannot be read at all.
   if (size <= 0 || target[0] != '/') return false;
   std::string_view text(target, static_cast<size_t>(size));
-  if (text.size() > kDeleted.size() && text.substr(text.size() - kDeleted.size()) == kDeleted) {
+  if (const std::string_view name = withoutDeleted(text); name.size() != text.size()) {
     struct stat file {};
-    // A file may be named so.
-    if (fstat(fd, &file) == 0 && file.st_nlink == 0) text.remove_suffix(kDeleted.size());
+    if (fstat(fd, &file) == 0 && file.st_nlink == 0) text = name;
   }
   path->assign(text);
   return true;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "descriptor.h"
 
@@ -19,6 +20,9 @@ std::string readWhole(const Descriptor& file);
 
 /// The target of /proc/<tid>/<name>; empty when there is none.
 std::string readProcLink(pid_t tid, const char* name);
+
+/// The path without what the kernel says after that of a file that has no name any more. A file may be named so.
+std::string_view withoutDeleted(std::string_view path);
 
 /// Whether the path of the descriptor could be read. `deleted` says that the file has no name any more; the
 /// path is then that of its last name.

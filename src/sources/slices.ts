@@ -3,7 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 
 /** How long a computation may hold up everything else before it lets it through, in milliseconds. */
-export const sliceMs = 2;
+const sliceMs = 2;
 
 /** Lets everything else through when the last time was more than a few milliseconds ago. One pacer for one computation. */
 export type Pacer = () => Promise<void> | undefined;

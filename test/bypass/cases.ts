@@ -291,6 +291,8 @@ export interface Gap {
 }
 
 const exists = async (c: Container, path: string) => (await c.exec('/bin/test', '-e', path)).exitCode === 0;
+/** Lets what waits in the background of the container go on, and waits until it has ended. */
+const letGo = (c: Container) => c.sh(': > /tmp/go; while [ ! -e /tmp/end ]; do sleep 0.05; done');
 
 /** The keeper itself is killed, which only root of the node can do. */
 export const gaps: readonly Gap[] = [
@@ -322,7 +324,7 @@ export const gaps: readonly Gap[] = [
       return true;
     },
     afterwards: async (c) => {
-      await c.sh(': > /tmp/go; while [ ! -e /tmp/end ]; do sleep 0.05; done');
+      await letGo(c);
       return await exists(c, '/tmp/done');
     },
   },
@@ -338,7 +340,7 @@ export const gaps: readonly Gap[] = [
       return await exists(c, '/etc/shells');
     },
     afterwards: async (c) => {
-      await c.sh(': > /tmp/go; while [ ! -e /tmp/end ]; do sleep 0.05; done');
+      await letGo(c);
       return (await c.exec('/bin/cat', '/etc/shells')).stdout.includes('written');
     },
   },

@@ -1,14 +1,11 @@
 /** What is done while no keeper is there, and what docs/limits.md says becomes of it. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
 import type { GateSetUp } from '../support/gateProcess.ts';
 import { keeperIn } from '../support/keeper.ts';
-import { containerPrefix, folderPrefix } from '../support/leftovers.ts';
+import { containerPrefix } from '../support/leftovers.ts';
 import { eventually } from '../support/programs.ts';
 import { testGate } from '../support/testGate.ts';
 import { gaps } from './cases.ts';
@@ -18,12 +15,10 @@ test('a keeper that is killed lets go of whoever waits, and the next one takes u
   skip: gateRequirements(),
 }, async (t) => {
   const host = await gateHost();
-  const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
-  const keeper = keeperIn(folder);
+  const keeper = keeperIn(host.folder);
   t.after(async () => {
     await keeper.end();
     await host.close();
-    await rm(folder, { recursive: true });
   });
   const idOf = (index: number) => `${containerPrefix}${process.pid}-gap${index}`;
   const heldId = idOf(gaps.length);

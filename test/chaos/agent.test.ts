@@ -1,34 +1,25 @@
 /** The agent may be killed, stopped, replaced or closed: the keeper goes on, and nobody notices but the log. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { startAgent, type TestAgent } from '../support/agent.ts';
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { keeperIn } from '../support/keeper.ts';
-import { folderPrefix } from '../support/leftovers.ts';
 import { eventually, must, run } from '../support/programs.ts';
 import { sequencesIn } from '../support/sequences.ts';
 import { sizes } from '../support/sizes.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
-let folder: string;
 
 before(async () => {
-  if (skip !== undefined) return;
-  host = await gateHost();
-  folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
+  if (skip === undefined) host = await gateHost();
 });
-after(async () => {
-  if (skip !== undefined) return;
-  await host.close();
-  await rm(folder, { recursive: true });
-});
+after(() => host?.close());
 
 const image = { 'org.opencontainers.image.ref.name': 'registry.example/kept:1' };
 const policy = `
@@ -39,7 +30,7 @@ file:
 
 /** A keeper, and agents that come and go with the same policies and output. */
 async function setUp(t: TestContext, ...flags: string[]) {
-  const own = await mkdtemp(join(folder, 'keeper-'));
+  const own = await mkdtemp(join(host.folder, 'keeper-'));
   const keeper = keeperIn(own);
   const agents: TestAgent[] = [];
   const agent = async (...more: string[]): Promise<TestAgent> => {
@@ -257,7 +248,7 @@ describe('a keeper', { skip }, () => {
     const { agent, keeper } = await setUp(t);
     await agent();
     const script = `require('net').connect('${keeper.socket}').on('error', (e) => console.log(e.code))`;
-    await run('chmod', ['0777', keeper.socket, join(keeper.socket, '..'), folder]);
+    await run('chmod', ['0777', keeper.socket, join(keeper.socket, '..'), host.folder]);
     const { stdout } = await run('setpriv', [
       ...['--reuid', '65534', '--regid', '65534', '--clear-groups'],
       ...[

@@ -1,8 +1,7 @@
 /** Too many of everything: what is lost is counted, nobody hangs, and no verdict is wrong. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
@@ -10,25 +9,18 @@ import { startAgent } from '../support/agent.ts';
 import type { ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
 import { keeperIn } from '../support/keeper.ts';
-import { containerPrefix, folderPrefix } from '../support/leftovers.ts';
+import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
 import { lifetimeMs, sizes } from '../support/sizes.ts';
 import { testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
-let folder: string;
 
 before(async () => {
-  if (skip !== undefined) return;
-  host = await gateHost();
-  folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
+  if (skip === undefined) host = await gateHost();
 });
-after(async () => {
-  if (skip !== undefined) return;
-  await host.close();
-  await rm(folder, { recursive: true });
-});
+after(() => host?.close());
 
 test('out of descriptors, an open is refused and counted, and the gate goes on', { skip }, async (t) => {
   const id = `${containerPrefix}${process.pid}-descriptors`;
@@ -69,7 +61,7 @@ const image = { 'org.opencontainers.image.ref.name': 'registry.example/busy:1' }
 test('policies that change every 100 ms, containers that come and go, a flood and an output that hangs', {
   skip,
 }, async (t) => {
-  const own = await mkdtemp(join(folder, 'storm-'));
+  const own = await mkdtemp(join(host.folder, 'storm-'));
   const keeper = keeperIn(own);
   const flags = ['--containerd-socket', host.containerdSocket, ...keeper.flags, '--output', 'stdout'];
   const agent = await startAgent(own, { policy: policy('first') }, ...flags);

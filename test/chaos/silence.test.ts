@@ -1,9 +1,8 @@
 /** An agent that hangs is as good as none, is told of, and takes up where it was. Versions that do not go together do not begin. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { frameOf, frameReader } from '../../src/native/frames.ts';
@@ -13,25 +12,18 @@ import { readKeeperStatus } from '../../src/native/keeperStatus.ts';
 import type { ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { keeperIn } from '../support/keeper.ts';
-import { containerPrefix, folderPrefix } from '../support/leftovers.ts';
+import { containerPrefix } from '../support/leftovers.ts';
 import { eventually } from '../support/programs.ts';
 import { fileTable, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
-let folder: string;
 let count = 0;
 
 before(async () => {
-  if (skip !== undefined) return;
-  host = await gateHost();
-  folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
+  if (skip === undefined) host = await gateHost();
 });
-after(async () => {
-  if (skip !== undefined) return;
-  await host.close();
-  await rm(folder, { recursive: true });
-});
+after(() => host?.close());
 
 const newId = () => `${containerPrefix}${process.pid}-silence-${++count}`;
 const blockPasswd = fileTable(['modifyFile'], ['/etc/passwd'], ['alert', 'block']);
@@ -39,7 +31,7 @@ const silenceMs = 500;
 
 /** A keeper of its own, an agent that soon counts as silent, and a container whose table refuses writing one file. */
 async function setUp(t: TestContext) {
-  const keeper = keeperIn(await mkdtemp(join(folder, 'keeper-')));
+  const keeper = keeperIn(await mkdtemp(join(host.folder, 'keeper-')));
   t.after(() => keeper.end());
   const [id, later] = [newId(), newId()];
   const options = { silenceMs, onAgentLoss: 'deny', holdMs: 300 } as const;
@@ -116,7 +108,7 @@ describe('an agent of another version', { skip }, () => {
       { type: 'welcome', pid: 1, speech: '7.7' },
       { type: 'refused', code: 'KEEPER_VERSION', message: `the keeper speaks 7.7, and the agent ${speech}` },
     ].entries()) {
-      const socket = join(folder, `other-${index}.sock`);
+      const socket = join(host.folder, `other-${index}.sock`);
       const keeper = createServer((connection) => {
         const text = Buffer.from(JSON.stringify(answer));
         const head = Buffer.alloc(4);

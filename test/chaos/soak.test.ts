@@ -1,14 +1,11 @@
 /** Many events in a row, with policies that change and containers that come and go: memory stays flat, and nothing is lost uncounted. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { startAgent } from '../support/agent.ts';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
 import { holdings, keeperIn } from '../support/keeper.ts';
-import { folderPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
 import { lifetimeMs, sizes } from '../support/sizes.ts';
 
@@ -37,7 +34,7 @@ async function residentKib(pid: number): Promise<number> {
 
 test(`memory is flat over ${sizes.events} events`, { skip: gateRequirements() }, async (t) => {
   const host = await gateHost();
-  const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
+  const { folder } = host;
   const keeper = keeperIn(folder);
   const socket = ['--containerd-socket', host.containerdSocket, '--output', 'stdout'];
   const agent = await startAgent(folder, { policy: policy('first') }, ...socket, ...keeper.flags);
@@ -45,7 +42,6 @@ test(`memory is flat over ${sizes.events} events`, { skip: gateRequirements() },
     await agent.stop('SIGKILL');
     await keeper.end();
     await host.close();
-    await rm(folder, { recursive: true });
   });
   // Documents are counted as they come; the last line may be in two parts.
   let documents = 0;

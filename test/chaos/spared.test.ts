@@ -1,13 +1,9 @@
 /** Pods of namespaces that are never gated start while no agent is there: one of them may be the agent's own. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
 import { keeperIn } from '../support/keeper.ts';
-import { folderPrefix } from '../support/leftovers.ts';
 import { testGate } from '../support/testGate.ts';
 
 const key = 'io.kubernetes.cri.sandbox-namespace';
@@ -16,12 +12,10 @@ test('a keeper without an agent lets pods of spared namespaces start, and no oth
   skip: gateRequirements(),
 }, async (t) => {
   const host = await gateHost();
-  const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
-  const keeper = keeperIn(folder);
+  const keeper = keeperIn(host.folder);
   t.after(async () => {
     await keeper.end();
     await host.close();
-    await rm(folder, { recursive: true });
   });
   const options = { holdMs: 300, onUnknown: 'deny', spareNamespaces: ['kube-system', 'd4c-gate'] } as const;
   const place = { how: 'start', socket: keeper.socket } as const;

@@ -5,36 +5,28 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { frameOf } from '../../src/native/frames.ts';
 import { speech } from '../../src/native/greeting.ts';
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
-import { type Holdings, holdings, keeperIn } from '../support/keeper.ts';
-import { containerPrefix, folderPrefix } from '../support/leftovers.ts';
+import { type Holdings, holdings, isKeeperAlive, keeperIn } from '../support/keeper.ts';
+import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must, type Ran, run } from '../support/programs.ts';
 import { fileTable, type TestGate, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 const blockPasswd = fileTable(['modifyFile'], ['/etc/passwd'], ['alert', 'block']);
 let host: ContainerHost;
-let folder: string;
 let count = 0;
 
 before(async () => {
-  if (skip !== undefined) return;
-  host = await gateHost();
-  folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
+  if (skip === undefined) host = await gateHost();
 });
-after(async () => {
-  if (skip !== undefined) return;
-  await host.close();
-  await rm(folder, { recursive: true });
-});
+after(() => host?.close());
 
 interface Scene {
   readonly gate: TestGate;
@@ -97,7 +89,7 @@ const rows: readonly Row[] = [
     async act({ gate, keeperPid }) {
       const { files, threads } = await holdings(gate.pid);
       for (let time = 0; time < 2; time++) await gate.ask({ type: 'reopen' });
-      await eventually('its keeper is gone', async () => !(await isAlive(keeperPid)));
+      await eventually('its keeper is gone', async () => !(await isKeeperAlive(keeperPid)));
       const now = await holdings(gate.pid);
       assert.deepEqual([now.files <= files, now.threads <= threads], [true, true], 'in the agent');
       await gate.close();
@@ -148,7 +140,7 @@ const rows: readonly Row[] = [
       const keepers = await keepersOf(gate.pid);
       assert.equal(keepers.length, 2);
       await gate.kill();
-      for (const pid of keepers) await eventually('it ends', async () => !(await isAlive(pid)));
+      for (const pid of keepers) await eventually('it ends', async () => !(await isKeeperAlive(pid)));
     },
     becomes: 'ends',
     held: 'runs',
@@ -233,13 +225,8 @@ const rows: readonly Row[] = [
   },
 ];
 
-async function isAlive(pid: number): Promise<boolean> {
-  const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return state.includes('(d4c-gate-keeper') && !/\) Z /.test(state);
-}
-
 async function setScene(t: TestContext, row: Row): Promise<Scene & { before: Holdings }> {
-  const keeper = keeperIn(await mkdtemp(join(folder, 'keeper-')));
+  const keeper = keeperIn(await mkdtemp(join(host.folder, 'keeper-')));
   t.after(() => keeper.end());
   const place =
     row.keeper === 'own' ? ({ how: 'off' } as const) : { how: 'start' as const, socket: keeper.socket };
@@ -279,7 +266,7 @@ describe('when a container opens and another one is held, and', { skip }, () => 
       await row.act(scene);
 
       if (row.becomes === 'ends')
-        await eventually('the keeper ends', async () => !(await isAlive(keeperPid)));
+        await eventually('the keeper ends', async () => !(await isKeeperAlive(keeperPid)));
       const isAllowed = (await opener(container, 'open', '/etc/passwd', '0', 'WRONLY')) === 'ok';
       assert.equal(isAllowed, row.becomes === 'ends');
       if (row.held === 'is held') {
@@ -326,8 +313,8 @@ describe('when a container opens and another one is held, and', { skip }, () => 
 
 test('nothing of this process is left', { skip }, async () => {
   for (const pid of await readdir('/proc')) {
-    if (!/^\d+$/.test(pid) || !(await isAlive(Number(pid)))) continue;
+    if (!/^\d+$/.test(pid) || !(await isKeeperAlive(Number(pid)))) continue;
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    assert.ok(!command.includes(folder), command);
+    assert.ok(!command.includes(host.folder), command);
   }
 });

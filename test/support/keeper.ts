@@ -14,13 +14,16 @@ export interface TestKeeper {
   end(signal?: NodeJS.Signals): Promise<void>;
 }
 
+/** Whether the process is a keeper that has not ended. */
+export async function isKeeperAlive(pid: number): Promise<boolean> {
+  const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return state.includes('(d4c-gate-keeper') && !/\) Z /.test(state);
+}
+
 export function keeperIn(folder: string): TestKeeper {
   const socket = join(folder, 'keeper.sock');
   const pid = async (): Promise<number> => Number(await readFile(`${socket}.lock`, 'utf8').catch(() => '0'));
-  const isAlive = async (): Promise<boolean> => {
-    const state = await readFile(`/proc/${await pid()}/stat`, 'utf8').catch(() => '');
-    return state.includes('(d4c-gate-keeper') && !/\) Z /.test(state);
-  };
+  const isAlive = async (): Promise<boolean> => isKeeperAlive(await pid());
   return {
     socket,
     flags: ['--keeper', 'start', '--keeper-socket', socket],
