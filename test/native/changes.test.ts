@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
@@ -189,7 +189,8 @@ describe('rules that report', { skip }, () => {
   test('what the host does in the container’s root filesystem is not told', async () => {
     const path = join(host.folder, id, 'rootfs/work/of-the-host');
     await writeFile(path, '#!/bin/sh\n', { mode: 0o755 });
-    await must('mv', [path, `${path}-moved`]);
+    // By this process, which lives on: one that has ended by the time it is looked at is taken as the container's.
+    await rename(path, `${path}-moved`);
     assert.deepEqual(await told(), []);
   });
 
