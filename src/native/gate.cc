@@ -76,6 +76,7 @@ Gate::Gate(GateOptions options)
               [this](Root& root, std::shared_ptr<Container> container, Envelope envelope) {
                 putOff(root, std::move(container), std::move(envelope));
               },
+              [this](Root& root, Envelope envelope) { handOver(root, std::move(envelope)); },
               [this](Root& root, Envelope* envelope, const std::string& path) { return comparing_.add(root, envelope, path); }}),
       comparing_(&reports_, [this](Root& root, Envelope envelope) { putOff(root, nullptr, std::move(envelope)); }),
       forks_(&reports_, [this](uint64_t key, pid_t parent, pid_t child, int64_t time_us) { tellFork(key, parent, child, time_us); }),

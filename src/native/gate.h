@@ -148,6 +148,7 @@ class Gate {
   // The reader threads (gate_read.cc).
   void readEvents(Reader* reader);
   void serve(uint64_t lane, Desk* desk);
+  void countUnread(int error, Desk* desk);
   std::shared_ptr<const Lane> laneOf(uint64_t name) const;
   static std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid);
   std::shared_ptr<Container> makeContainer(Root& root);
@@ -158,6 +159,7 @@ class Gate {
   void tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us);
   void coverVolumes(Root& root, pid_t tid);
   void putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope);
+  void handOver(Root& root, Envelope envelope);
   void judgeDue(Desk* desk);
   void judgePutOff(Desk* desk, bool is_due);
 

@@ -83,19 +83,39 @@ std::shared_ptr<const Gate::Lane> Gate::laneOf(uint64_t name) const {
 void Gate::serve(uint64_t lane_name, Desk* desk) {
   const std::shared_ptr<const Lane> lane = laneOf(lane_name);
   if (lane == nullptr) return;
-  // One event at a time: another reader takes the next one, instead of its opener waiting for this one.
-  fanotify_event_metadata event;
-  const ssize_t size = read(lane->group->descriptor(), &event, sizeof event);
-  if (size != sizeof event) {
-    // KERNEL: an event for which no descriptor can be made is refused to its opener.
-    const int error = errno;
-    if (error == EMFILE || error == ENFILE) desk->calls.clear();
-    if (error != EAGAIN && error != EINTR) reports_.fail(Failure::kEventUnread, std::strerror(error));
+  // KERNEL: among several events, one without a descriptor is not told where the group does not give faults.
+  const bool is_alone = lane->roots.size() != 1 || !lane->group->givesFaults();
+  const size_t most = is_alone ? 1 : desk->together;
+  fanotify_event_metadata read_events[Turn::kTogether];
+  const ssize_t size = read(lane->group->descriptor(), read_events, most * sizeof *read_events);
+  if (size < 0) {
+    if (errno != EAGAIN && errno != EINTR) countUnread(errno, desk);
     return;
   }
-  Envelope envelope(lane->group, event);
-  const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid());
-  if (root != nullptr) judge_.judge(*root, std::move(envelope), desk);
+  std::vector<Envelope> events;
+  const auto count = static_cast<size_t>(size) / sizeof *read_events;
+  if (count > 1) events.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    if (read_events[i].fd < 0) {
+      countUnread(-read_events[i].fd, desk);
+    } else if (count > 1) {
+      events.emplace_back(lane->group, read_events[i]);
+    } else {
+      Envelope envelope(lane->group, read_events[i]);
+      const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid());
+      if (root != nullptr) judge_.judge(*root, std::move(envelope), desk);
+    }
+  }
+  if (events.empty()) return;
+  // More of them, as long as nothing among them takes long.
+  const bool is_done = judge_.judgeTogether(*lane->roots.front(), std::move(events), desk);
+  desk->together = is_done ? std::min(2 * count, Turn::kTogether) : kFewTogether;
+}
+
+/// KERNEL: an event for which no descriptor can be made is refused to its opener.
+void Gate::countUnread(int error, Desk* desk) {
+  if (error == EMFILE || error == ENFILE) desk->calls.clear();
+  reports_.fail(Failure::kEventUnread, std::strerror(error));
 }
 
 std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) {
@@ -144,6 +164,12 @@ void Gate::armTimer() {
   timerfd_settime(timer_.get(), 0, &time, nullptr);
 }
 
+void Gate::handOver(Root& root, Envelope envelope) {
+  const std::lock_guard<std::mutex> lock(put_off_mutex_);
+  put_off_.push_front({root.shared_from_this(), nullptr, std::move(envelope), Clock::now()});
+  armPutOff();
+}
+
 void Gate::putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope) {
   const auto pause = container == nullptr ? kPutOffPause : Clock::duration::zero();
   const std::lock_guard<std::mutex> lock(put_off_mutex_);
@@ -164,22 +190,32 @@ void Gate::judgeDue(Desk* desk) {
   if (read(put_off_timer_.get(), &times, sizeof times) == sizeof times) judgePutOff(desk, true);
 }
 
-/// One at a time: its task may keep this thread, and the others wait for another one.
+/// Those of one root filesystem together: they came to rest at about the same time.
 void Gate::judgePutOff(Desk* desk, bool is_due) {
-  std::optional<PutOff> one;
+  std::vector<Envelope> events;
+  std::shared_ptr<Root> root;
+  std::shared_ptr<Container> container;
   {
     const std::lock_guard<std::mutex> lock(put_off_mutex_);
-    if (!put_off_.empty() && (!is_due || put_off_.front().due <= Clock::now())) {
-      one.emplace(std::move(put_off_.front()));
+    const auto now = Clock::now();
+    while (!put_off_.empty() && (!is_due || put_off_.front().due <= now) && events.size() < Turn::kTogether) {
+      PutOff& next = put_off_.front();
+      const bool is_alike = container == nullptr && next.container == nullptr && root == next.root;
+      if (!events.empty() && !is_alike) break;
+      root = std::move(next.root);
+      container = std::move(next.container);
+      events.push_back(std::move(next.envelope));
       put_off_.pop_front();
     }
     if (is_due) armPutOff();
   }
-  if (!one) return;
-  if (one->container != nullptr) {
-    judge_.judgeWaited(*one->root, *one->container, std::move(one->envelope), desk);
+  if (events.empty()) return;
+  if (container != nullptr) {
+    judge_.judgeWaited(*root, *container, std::move(events.front()), desk);
+  } else if (events.size() == 1) {
+    judge_.judge(*root, std::move(events.front()), desk);
   } else {
-    judge_.judge(*one->root, std::move(one->envelope), desk);
+    judge_.judgeTogether(*root, std::move(events), desk);
   }
 }
 

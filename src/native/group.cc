@@ -22,10 +22,16 @@ constexpr uint64_t kBoth = FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM;
 
 std::shared_ptr<Group> Group::open() {
   // KERNEL: with the default queue limit, permission events beyond it are allowed unseen.
-  Descriptor group(fanotify_init(FAN_CLASS_CONTENT | FAN_REPORT_TID | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS |
-                                     FAN_CLOEXEC | FAN_NONBLOCK,
-                                 O_RDONLY | O_CLOEXEC | O_LARGEFILE));
-  return group ? std::shared_ptr<Group>(new Group(std::move(group))) : nullptr;
+  constexpr unsigned kFlags =
+      FAN_CLASS_CONTENT | FAN_REPORT_TID | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
+  // As in linux/fanotify.h, which is newer than the headers this may be built with. KERNEL: 6.13
+  constexpr unsigned kReportFdError = 0x2000;
+  for (const unsigned more : {kReportFdError, 0U}) {
+    Descriptor group(fanotify_init(kFlags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+    if (group) return std::shared_ptr<Group>(new Group(std::move(group), more != 0));
+    if (errno != EINVAL) break;
+  }
+  return nullptr;
 }
 
 int Group::watch(const OverlayPlace& place, Watch watch) const {
@@ -107,9 +113,25 @@ Envelope::Answered Envelope::answer(Verdict* verdict) {
   return by_deadline ? Answered::kByDeadline : Answered::kYes;
 }
 
+void Envelope::allowAll(std::vector<Envelope>* events) {
+  for (const Envelope& event : *events) event.group_->answer(event.file(), Verdict::kAllow);
+  for (Envelope& event : *events) event.forget();
+}
+
 void Envelope::take(Turn* turn, Root& root) {
   turn_.turn = turn;
-  turn->begin(root.shared_from_this(), file_.get(), isExec());
+  const int file = file_.get();
+  turn->begin(root.shared_from_this(), &file, 1, isExec());
+}
+
+void Envelope::takeAll(Turn* turn, Root& root, const std::vector<Envelope>& events) {
+  std::array<int, Turn::kTogether> files;
+  bool has_exec = false;
+  for (size_t i = 0; i < events.size(); ++i) {
+    files[i] = events[i].file();
+    has_exec |= events[i].isExec();
+  }
+  turn->begin(root.shared_from_this(), files.data(), events.size(), has_exec);
 }
 
 bool Envelope::letGo() {

@@ -11,9 +11,11 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "descriptor.h"
 #include "in_container.h"
+#include "syscalls.h"
 #include "table.h"
 #include "turn.h"
 
@@ -35,6 +37,8 @@ class Group {
   static std::shared_ptr<Group> open();
 
   int descriptor() const { return group_.get(); }
+  /// Whether an event for which no descriptor could be made is given with the error in its place, also among others.
+  bool givesFaults() const { return gives_faults_; }
 
   /// Answers the event that the kernel knows by this descriptor.
   void answer(int file, Verdict verdict) const;
@@ -60,8 +64,9 @@ class Group {
   bool marks(dev_t device) const;
 
  private:
-  explicit Group(Descriptor group) : group_(std::move(group)) {}
+  Group(Descriptor group, bool gives_faults) : group_(std::move(group)), gives_faults_(gives_faults) {}
   const Descriptor group_;
+  const bool gives_faults_;
 };
 
 using Clock = std::chrono::steady_clock;
@@ -72,6 +77,8 @@ struct EventNotes {
   Clock::time_point since = Clock::now();
   /// It waited for its container's first table.
   bool has_waited = false;
+  /// How its task opens the file, if that is certain.
+  std::optional<OpenIntent> intent;
   std::optional<bool> is_loader;
   /// It may be the loader of a program that raises no event.
   bool is_unannounced = false;
@@ -105,8 +112,16 @@ class Envelope {
   Answered answer(Verdict* verdict);
   Answered answer(Verdict verdict) { return answer(&verdict); }
 
+  /// Allows all of them, which are of one group. KERNEL: each answer wakes all who wait in the group, and none of them when it
+  /// follows at once upon another. So no time passes between these.
+  static void allowAll(std::vector<Envelope>* events);
+  /// The deadline has answered it.
+  void forget() { file_.reset(); }
+
   /// From now on the turn's deadline counts, until the answer or `letGo`.
   void take(Turn* turn, Root& root);
+  /// As `take`, for all of them. The turn is then claimed for all of them, too.
+  static void takeAll(Turn* turn, Root& root, const std::vector<Envelope>& events);
   /// It waits elsewhere from now on. False when the deadline has answered it meanwhile.
   bool letGo();
   void fallBackTo(Verdict verdict);

@@ -41,6 +41,55 @@ void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
   judgeFor(root, *container, std::move(envelope), desk);
 }
 
+bool Judge::judgeTogether(Root& root, std::vector<Envelope> events, Desk* desk) {
+  std::vector<Envelope> reads;
+  std::vector<Envelope> running;
+  std::vector<Envelope> others;
+  {
+    const MemoryRule no_memory(false);
+    Envelope::takeAll(&desk->turn, root, events);
+    for (Envelope& event : events) {
+      const First first = firstOf(root, &event, desk);
+      (first == First::kMerelyReads ? reads : first == First::kRuns ? running : others).push_back(std::move(event));
+    }
+    if (desk->turn.claim()) {
+      for (auto* some : {&reads, &running, &others}) {
+        for (Envelope& event : *some) event.forget();
+        some->clear();
+      }
+    }
+    Envelope::allowAll(&reads);
+    desk->turn.end();
+  }
+  const auto now = Clock::now();
+  for (const Envelope& event : reads) latencies_.add(now - event.notes.since);
+  tallies_.verdicts.fetch_add(reads.size(), std::memory_order_relaxed);
+  for (Envelope& event : running) {
+    if (!isPutOff(root, &event, BlockedCall::Rest::kRunning, desk)) others.push_back(std::move(event));
+  }
+  // Nobody waits while this thread judges the first of them.
+  for (size_t i = 1; i < others.size(); ++i) hooks_.hand_over(root, std::move(others[i]));
+  if (others.empty()) return true;
+  judge(root, std::move(others.front()), desk);
+  return false;
+}
+
+/// Whether it ends at the first question, as most do: a task of the only container opens the file to read it. To know that
+/// takes next to no time, and no task can make it take longer.
+Judge::First Judge::firstOf(Root& root, Envelope* event, Desk* desk) const {
+  const auto all = root.containers();
+  if (event->isExec() || event->tid() == 0 || all->size() > 1 || settings_.blocks_scripts) return First::kAsksMore;
+  const Container& container = *all->front();
+  const bool has_begun = root.may_run || container.cgroup() != nullptr;
+  if (!has_begun || container.binding()->table == nullptr) return First::kAsksMore;
+  const Execs::Expected expected = container.execs.expectedOf(event->tid());
+  if (expected.is_of_exec || expected.is_of_loader) return First::kAsksMore;
+  const OpenIntent intent = openIntent(event->tid(), &desk->calls, Patience::kShort);
+  if (intent.rest == BlockedCall::Rest::kRunning) return First::kRuns;
+  if (intent.certain) event->notes.intent = intent;
+  return intent.certain && intent.readsOnly() ? First::kMerelyReads : First::kAsksMore;
+}
+
 void Judge::judgeWaited(Root& root, Container& container, Envelope envelope, Desk* desk) {
   const MemoryRule rule(root.keeps == 0);
   envelope.take(&desk->turn, root);

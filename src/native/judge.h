@@ -34,11 +34,16 @@ struct Tallies {
   std::atomic<uint64_t> late{0};
 };
 
+/// So many events are read at once at first: another reader may be free for the next ones.
+constexpr size_t kFewTogether = 2;
+
 /// What a thread judges with. Used again and again, so that most events allocate nothing.
 struct Desk {
   Turn turn;
   Scratch scratch;
   CallFiles calls;
+  /// How many events are read at once, if so many are there.
+  size_t together = kFewTogether;
   /// How many events this thread has put off to judge them again in a moment.
   int put_off = 0;
 };
@@ -66,6 +71,8 @@ class Judge {
     /// Judge the event again, in a millisecond at the latest: its task has not come to rest. With a container, it has waited
     /// for that.
     std::function<void(Root&, std::shared_ptr<Container>, Envelope)> put_off;
+    /// Judge the event at once; any thread may.
+    std::function<void(Root&, Envelope)> hand_over;
     /// Judge the event again when its file, under this path, has been compared with the image's. False: it stays here.
     std::function<bool(Root&, Envelope*, const std::string&)> compare;
   };
@@ -75,6 +82,8 @@ class Judge {
 
   /// Answers the event, or lets it wait.
   void judge(Root& root, Envelope envelope, Desk* desk);
+  /// Answers events of one group that were read together, and has others judge what takes longer. True when nothing did.
+  bool judgeTogether(Root& root, std::vector<Envelope> events, Desk* desk);
   /// Answers an event that waited until something was published for its container.
   void judgeWaited(Root& root, Container& container, Envelope envelope, Desk* desk);
   /// Reports a change that has happened, if a rule speaks of it.
@@ -86,7 +95,7 @@ class Judge {
   /// Answers an event that waited in vain.
   void answerUnknown(Container& container, Envelope envelope);
   /// Counts what the deadline answered.
-  void countMissed(Verdict verdict);
+  void countMissed(const Turn::Missed& missed);
   /// Whether programs without a file are to be forbidden in the container by the kernel, and were not yet.
   bool wantsNoMemfd(const Container& container, const Table* table) const;
   /// What answers an event past its deadline of which nobody knows yet whose it is: deny where that holds for any container
@@ -124,6 +133,8 @@ class Judge {
   std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits);
   std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, const Envelope& envelope);
   void noteEntry(pid_t tid);
+  enum class First : uint8_t { kMerelyReads, kRuns, kAsksMore };
+  First firstOf(Root& root, Envelope* event, Desk* desk) const;
   void judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk);
   void letWait(Root& root, Container& container, Envelope envelope, Desk* desk);
   /// What was answered: `verdict`, or before it another one by the deadline.
@@ -142,7 +153,7 @@ class Judge {
   static Created createdLately(int file);
   Created createdByThisOpen(const Case& one, const OpenIntent& intent);
   bool isOfOther(Case* one);
-  bool isPutOff(Case* one, BlockedCall::Rest rest);
+  bool isPutOff(Root& root, Envelope* event, BlockedCall::Rest rest, Desk* desk);
   bool enforces(const Table& table) const { return settings_.enforces && table.enforces(); }
   /// What is known of every event when it has been decided.
   static KernelEvent eventOf(const Container& container, const Binding& binding, EventKind kind, pid_t tid);

@@ -59,11 +59,12 @@ Verdict Judge::strictestOn(const Root& root, bool is_exec) const {
   return Verdict::kAllow;
 }
 
-void Judge::countMissed(Verdict verdict) {
-  tallies_.verdicts.fetch_add(1, std::memory_order_relaxed);
-  tallies_.late.fetch_add(1, std::memory_order_relaxed);
-  if (verdict == Verdict::kDeny) tallies_.denied.fetch_add(1, std::memory_order_relaxed);
-  reports_->fail(Failure::kDeadlineMissed, verdict == Verdict::kDeny ? "denied" : "allowed");
+void Judge::countMissed(const Turn::Missed& missed) {
+  const bool is_denied = missed.verdict == Verdict::kDeny;
+  tallies_.verdicts.fetch_add(missed.count, std::memory_order_relaxed);
+  tallies_.late.fetch_add(missed.count, std::memory_order_relaxed);
+  if (is_denied) tallies_.denied.fetch_add(missed.count, std::memory_order_relaxed);
+  for (size_t i = 0; i < missed.count; ++i) reports_->fail(Failure::kDeadlineMissed, is_denied ? "denied" : "allowed");
 }
 
 /// Whether the event was answered since nobody attends to the gate. Only called for what a rule of the section could concern.

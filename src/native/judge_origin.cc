@@ -86,7 +86,7 @@ Judge::Barred Judge::barredAsFileless(Case* one) {
   std::vector<Fired> fired = one->desk->scratch.fired;
   const pid_t tid = one->envelope.tid();
   one->call = blockedCall(tid, &one->desk->calls);
-  if (isPutOff(one, one->call.rest)) return Barred::kWaits;
+  if (isPutOff(one->root, &one->envelope, one->call.rest, one->desk)) return Barred::kWaits;
   if (!opensLoader(tid)) return Barred::kNo;
   one->reason = Reason::kFileless;
   one->barring = std::move(fired);

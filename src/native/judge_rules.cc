@@ -78,7 +78,7 @@ void Judge::judgeExec(Case* one) {
   if (!fired.empty() || is_barred == Barred::kYes) {
     // Its arguments are where its registers point.
     one->call = blockedCall(tid, &one->desk->calls, Patience::kShort);
-    if (isPutOff(one, one->call.rest)) return;
+    if (isPutOff(one->root, &one->envelope, one->call.rest, one->desk)) return;
     if (one->reason == Reason::kFileless) one->path = nameWithoutFile(tid, one->call);
     if (!isOfOther(one)) conclude(one, is_barred == Barred::kYes ? Verdict::kDeny : verdict, kExec, false);
   }
@@ -111,8 +111,9 @@ void Judge::judgeOpen(Case* one) {
     if (execs.isOpenOfExec(one->envelope.tid(), found)) return allow();
     if (expected.is_of_loader && judgeLoad(one, found)) return;
   }
-  const OpenIntent read = openIntent(one->envelope.tid(), &one->desk->calls, Patience::kShort);
-  if (isPutOff(one, read.rest)) return;
+  const auto& known = one->envelope.notes.intent;
+  const OpenIntent read = known ? *known : openIntent(one->envelope.tid(), &one->desk->calls, Patience::kShort);
+  if (isPutOff(one->root, &one->envelope, read.rest, one->desk)) return;
   if (read.certain && read.readsOnly()) {
     if (!settings_.blocks_scripts || !judgeScript(one)) allow();
     return;
@@ -145,12 +146,12 @@ void Judge::judgeOpen(Case* one) {
 
 /// Whether the event was put off, since its task has not come to rest. It runs on another processor, or waits for one: each
 /// answer of a group wakes all who wait in it. So others are served meanwhile, and no time is spent that it may need itself.
-bool Judge::isPutOff(Case* one, BlockedCall::Rest rest) {
-  const auto waited = Clock::now() - one->envelope.notes.since;
+bool Judge::isPutOff(Root& root, Envelope* event, BlockedCall::Rest rest, Desk* desk) {
+  const auto waited = Clock::now() - event->notes.since;
   if (rest != BlockedCall::Rest::kRunning || waited >= kRestDeadline) return false;
-  if (!one->envelope.letGo()) return true;
-  if (waited < kLookedForSoon) ++one->desk->put_off;
-  hooks_.put_off(one->root, nullptr, std::move(one->envelope));
+  if (!event->letGo()) return true;
+  if (waited < kLookedForSoon) ++desk->put_off;
+  hooks_.put_off(root, nullptr, std::move(*event));
   return true;
 }
 

@@ -1,17 +1,19 @@
 #include "turn.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "container.h"
 
 namespace d4c {
 
-void Turn::begin(std::shared_ptr<Root> root, int file, bool is_exec) {
+void Turn::begin(std::shared_ptr<Root> root, const int* files, size_t count, bool has_exec) {
   const std::lock_guard<std::mutex> lock(mutex_);
   state_ = State::kBusy;
   root_ = std::move(root);
-  file_ = file;
-  is_exec_ = is_exec;
+  std::copy_n(files, count, files_.begin());
+  count_ = count;
+  has_exec_ = has_exec;
   fallback_.reset();
   since_ = Clock::now();
 }
@@ -36,16 +38,16 @@ void Turn::end() {
   root = std::move(root_);
 }
 
-std::optional<Verdict> Turn::expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept,
-                                    const std::function<Verdict(const Root&, bool)>& strictest) {
+std::optional<Turn::Missed> Turn::expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept,
+                                         const std::function<Verdict(const Root&, bool)>& strictest) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (state_ != State::kBusy || Clock::now() - since_ < limit) return std::nullopt;
   state_ = State::kMissed;
   kept(root_);
-  if (!fallback_) fallback_ = strictest(*root_, is_exec_);
-  // SAFETY: the descriptor, by whose number the kernel knows the event, is closed only after `claim`.
-  root_->group->answer(file_, *fallback_);
-  return fallback_;
+  if (!fallback_) fallback_ = strictest(*root_, has_exec_);
+  // SAFETY: the descriptors, by whose numbers the kernel knows the events, are closed only after `claim`.
+  for (size_t i = 0; i < count_; ++i) root_->group->answer(files_[i], *fallback_);
+  return Missed{*fallback_, count_};
 }
 
 }  // namespace d4c
