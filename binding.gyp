@@ -1,5 +1,5 @@
 {
-  "variables": {"strict%": "false"},
+  "variables": {"strict%": "false", "static_keeper%": "false"},
   "target_defaults": {
     "cflags_cc!": ["-std=gnu++20", "-O3"],
     "cflags_cc": ["-std=c++17", "-O2", "-fno-exceptions", "-fvisibility=hidden", "-Wall", "-Wextra"],
@@ -77,7 +77,9 @@
         "src/native/upper_claims.cc",
         "src/native/volumes.cc"
       ],
-      "ldflags": ["-static-libstdc++", "-static-libgcc"]
+      "conditions": [
+        ["static_keeper=='true'", {"ldflags": ["-static-pie"]}, {"ldflags": ["-static-libstdc++", "-static-libgcc"]}]
+      ]
     },
     {
       "target_name": "d4c_gate",

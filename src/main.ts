@@ -8,12 +8,21 @@
 
 import { setFlagsFromString } from 'node:v8';
 
+const argv = process.argv.slice(2);
+
 // V8 lets old objects grow to three times as many before it looks for what is no longer used, which among ten thousand
 // policies is 100 MB of garbage; here, to twice. Each look holds requests up, by 5 to 20 milliseconds: with 25 per cent
-// there were 8 a second under full load, a quarter of all work.
-setFlagsFromString('--heap-growing-percent=100');
+// there were 8 a second under full load, a quarter of all work. For an agent nobody waits: a quarter of garbage, no more
+// than the first 2 MB for new objects, and where there is Maglev, not the other optimizing compiler: together 15 MiB less.
+const hasMaglev = Number.parseInt(process.versions.node, 10) >= 24;
+const agentFlags = [
+  '--heap-growing-percent=25',
+  '--semi-space-growth-factor=1',
+  ...(hasMaglev ? ['--no-opt'] : []),
+];
+const memoryFlags = argv[0] === 'node' ? agentFlags : ['--heap-growing-percent=100'];
+for (const flag of memoryFlags) setFlagsFromString(flag);
 
-const argv = process.argv.slice(2);
 // Probes come every few seconds, and all other subcommands together take ten times as long to load.
 const { run } = argv[0] === 'health' ? await import('./cli/health.ts') : await import('./cli/program.ts');
 

@@ -1,7 +1,7 @@
 /** Asks containerd what a container is: the kubelet's, ctr's, nerdctl's and Docker's alike, in every namespace. */
 
 import { stat } from 'node:fs/promises';
-import { type ContainerdConnection, connectContainerd } from './containerdApi.ts';
+import type { ContainerdConnection } from './containerdApi.ts';
 import { type OciSpec, parseOciSpec } from './ociSpec.ts';
 import { parseJson, stringsAt, textAt, valueAt } from './smallFile.ts';
 
@@ -37,6 +37,7 @@ export interface Containerd {
 /** Sockets that do not exist are passed over, and used once they do. `deadlineMs` bounds each single call. */
 export function openContainerd(sockets: readonly string[], deadlineMs: number): Containerd {
   const connections = new Map<string, ContainerdConnection>();
+  let isClosed = false;
 
   const connectionsNow = async (): Promise<ContainerdConnection[]> => {
     const now: ContainerdConnection[] = [];
@@ -46,12 +47,17 @@ export function openContainerd(sockets: readonly string[], deadlineMs: number): 
         () => false,
       );
       if (!isSocket) continue;
+      // Loaded where there is a containerd alone: gRPC takes 15 MiB of an agent's memory.
+      const { connectContainerd } = await import('./containerdApi.ts');
+      if (isClosed) throw new Error('the agent ends');
       const connection = connections.get(socket) ?? connectContainerd(socket);
       connections.set(socket, connection);
       now.push(connection);
     }
     return now;
   };
+  // Before a container waits for it.
+  void connectionsNow().catch(() => undefined);
 
   return {
     async find(ids, namespace) {
@@ -67,6 +73,7 @@ export function openContainerd(sockets: readonly string[], deadlineMs: number): 
       return undefined;
     },
     close() {
+      isClosed = true;
       for (const connection of connections.values()) connection.close();
       connections.clear();
     },

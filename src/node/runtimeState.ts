@@ -34,34 +34,46 @@ const maxContainers = 10_000;
 
 /** `hostRoot` is where the host's root filesystem is seen: `/`, or a mount of it in the agent's own pod. */
 export function runtimeStates(hostRoot = '/'): RuntimeStates {
-  /** By state file. A state file is replaced when it changes, so an inode and a time mark a version of it. */
+  /** By state file, what it was when it was looked at last. A state file is replaced when it changes, so an inode and a time mark a version of it. */
   const known = new Map<string, { version: string; rootfs: string | undefined }>();
 
   const rootfsOf = async (stateFile: string): Promise<string | undefined> => {
     const stats = await stat(stateFile).catch(() => undefined);
-    if (stats === undefined) return undefined;
-    const version = `${stats.ino}:${stats.mtimeMs}`;
+    const version = stats === undefined ? 'absent' : `${stats.ino}:${stats.mtimeMs}`;
     const before = known.get(stateFile);
     if (before?.version === version) return before.rootfs;
-    const rootfs = locationOf(await readJsonFile(stateFile))?.rootfs;
+    const rootfs = stats === undefined ? undefined : locationOf(await readJsonFile(stateFile))?.rootfs;
     known.set(stateFile, { version, rootfs });
     return rootfs;
   };
 
   const findByMountPoint = async (folders: readonly string[], mountPoint: string) => {
-    const seen = new Set<string>();
-    let found: RuntimeRecord | undefined;
+    const files = new Map<string, { folder: string; id: string; name: string }>();
     for (const folder of folders) {
       for (const id of (await readdir(folder).catch(() => [])).slice(0, maxContainers)) {
-        for (const name of stateFiles) {
-          const stateFile = join(folder, id, name);
-          seen.add(stateFile);
-          if ((await rootfsOf(stateFile)) === mountPoint)
-            found ??= await recordOf(hostRoot, folder, id, name);
-        }
+        for (const name of stateFiles) files.set(join(folder, id, name), { folder, id, name });
       }
     }
-    for (const stateFile of known.keys()) if (!seen.has(stateFile)) known.delete(stateFile);
+    for (const stateFile of known.keys()) if (!files.has(stateFile)) known.delete(stateFile);
+    // What is new, or was at the mount point, goes first: a container that starts among a thousand costs two looks and not thousands.
+    const isLikely = (stateFile: string): boolean => {
+      const before = known.get(stateFile);
+      return before === undefined || before.rootfs === mountPoint;
+    };
+    const likely = [...files.keys()].filter(isLikely);
+    for (const stateFile of new Set([...likely, ...files.keys()])) {
+      const file = files.get(stateFile);
+      if (file === undefined || (await rootfsOf(stateFile)) !== mountPoint) continue;
+      const record = await recordOf(hostRoot, file.folder, file.id, file.name);
+      if (record !== undefined) return record;
+    }
+    return undefined;
+  };
+  /** One after another: an agent that starts asks for every container at once, and the first look tells of all of them. */
+  let looking: Promise<unknown> = Promise.resolve();
+  const findInTurn = (folders: readonly string[], mountPoint: string): Promise<RuntimeRecord | undefined> => {
+    const found = looking.then(() => findByMountPoint(folders, mountPoint));
+    looking = found.catch(() => undefined);
     return found;
   };
 
@@ -76,7 +88,7 @@ export function runtimeStates(hostRoot = '/'): RuntimeStates {
           }
         }
       }
-      return mountPoint === undefined ? undefined : await findByMountPoint(folders, mountPoint);
+      return mountPoint === undefined ? undefined : await findInTurn(folders, mountPoint);
     },
   };
 }
