@@ -50,6 +50,7 @@
         "src/native/kernel_stack.cc",
         "src/native/ledger.cc",
         "src/native/lineage.cc",
+        "src/native/low_descriptor.cc",
         "src/native/machine_load.cc",
         "src/native/memfd_noexec.cc",
         "src/native/memory.cc",

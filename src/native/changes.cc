@@ -31,16 +31,16 @@ bool isOwn(pid_t tid) { return tid != 0 && syscall(SYS_tgkill, getpid(), tid, 0)
 
 }  // namespace
 
-Descriptor Changes::openGroup(const std::string& directory, int at) {
+LowDescriptor Changes::openGroup(const std::string& directory, int at) {
   const auto fail = [&](const char* call) {
     reports_->fail(Failure::kChangesUnseen, "`" + directory + "`: " + call + ": " + std::strerror(errno));
-    return Descriptor();
+    return LowDescriptor();
   };
   // SAFETY: a notification group. It never makes anybody wait, so it may watch a filesystem of the host. Its queue is
   // bounded: what does not fit is counted by the kernel as an overflow.
-  Descriptor group(fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS | FAN_REPORT_TID |
-                                     FAN_REPORT_DFID_NAME_TARGET,
-                                 O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+  LowDescriptor group(Descriptor(fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS |
+                                                   FAN_REPORT_TID | FAN_REPORT_DFID_NAME_TARGET,
+                                               O_RDONLY | O_CLOEXEC | O_LARGEFILE)));
   if (!group) return fail("fanotify_init");
   const auto mark = [&](uint64_t mask) {
     return fanotify_mark(group.get(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, mask, at, nullptr) == 0;

@@ -21,7 +21,7 @@
 
 #include "change.h"
 #include "container.h"
-#include "descriptor.h"
+#include "low_descriptor.h"
 #include "fid_events.h"
 #include "reports.h"
 
@@ -58,14 +58,14 @@ class Changes {
   };
   /// The groups of one filesystem, and the upper directories on it.
   struct Filesystem {
-    Descriptor group;
+    LowDescriptor group;
     /// By the directory's path with a `/` at its end.
     std::map<std::string, std::weak_ptr<Root>> roots;
     /// Whether roots have come since they were last looked at.
     bool has_new_roots = false;
   };
 
-  Descriptor openGroup(const std::string& directory, int at);
+  LowDescriptor openGroup(const std::string& directory, int at);
   void run();
   void read(dev_t device, int group);
   void prepare(dev_t device, bool anew, Descriptor* mount);

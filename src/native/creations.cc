@@ -32,9 +32,9 @@ std::unique_ptr<Creations> Creations::watch(const std::string& directory, std::s
     return nullptr;
   }
   // SAFETY: a notification group. It never makes anybody wait, so it may watch a filesystem of the host.
-  Descriptor group(fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE |
-                                     FAN_UNLIMITED_MARKS | FAN_REPORT_TID | FAN_REPORT_DFID_NAME_TARGET,
-                                 O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+  LowDescriptor group(Descriptor(fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE |
+                                                   FAN_UNLIMITED_MARKS | FAN_REPORT_TID | FAN_REPORT_DFID_NAME_TARGET,
+                                               O_RDONLY | O_CLOEXEC | O_LARGEFILE)));
   if (!group) {
     *fault = faultOf("fanotify_init", directory);
     return nullptr;

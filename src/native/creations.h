@@ -15,7 +15,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "descriptor.h"
+#include "low_descriptor.h"
 
 namespace d4c {
 
@@ -35,11 +35,11 @@ class Creations {
   bool createdBy(pid_t tid, uint64_t inode);
 
  private:
-  explicit Creations(Descriptor group) : group_(std::move(group)) {}
+  explicit Creations(LowDescriptor group) : group_(std::move(group)) {}
   void drainLocked();
   void forgetTheDead();
 
-  const Descriptor group_;
+  const LowDescriptor group_;
   std::mutex mutex_;
   std::unordered_map<pid_t, uint64_t> last_by_task_;
   size_t sweep_at_ = 8192;

@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "low_descriptor.h"
+
 namespace d4c {
 
 namespace {
@@ -93,6 +95,7 @@ std::unique_ptr<Gate> Gate::open(GateOptions options, GateFault* fault) {
 }
 
 bool Gate::start(GateFault* fault) {
+  reserveLowNumbers();
   if (!probe(fault)) return false;
   if (!mounts_.open() || !stop_ || !timer_ || !put_off_timer_ || !changed_) {
     *fault = faultOf("cannot open `/proc/self/mountinfo`", "open", errno);
@@ -206,7 +209,7 @@ void Gate::close() {
   known_.clear();
   roots_.clear();
   lanes_.clear();
-  creations_.clear();
+  // What is left are notification groups, which must come last (low_descriptor.h): here by the order of the members.
 }
 
 }  // namespace d4c

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "container.h"
+#include "low_descriptor.h"
 #include "proc_file.h"
 
 namespace d4c {
@@ -28,8 +29,9 @@ std::shared_ptr<Group> Group::open() {
   constexpr unsigned kReportFdError = 0x2000;
   for (const unsigned more : {kReportFdError, 0U}) {
     Descriptor group(fanotify_init(kFlags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
-    if (group) return std::shared_ptr<Group>(new Group(std::move(group), more != 0));
-    if (errno != EINVAL) break;
+    if (!group && errno == EINVAL) continue;
+    group = aboveLowNumbers(std::move(group));
+    return group ? std::shared_ptr<Group>(new Group(std::move(group), more != 0)) : nullptr;
   }
   return nullptr;
 }

@@ -1,0 +1,55 @@
+/** The keeper's death lets go of whoever waits, whatever else watches the same filesystem. */
+
+import assert from 'node:assert/strict';
+import { mkdtemp, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gateHost, gateRequirements } from '../support/gateHost.ts';
+import { keeperIn } from '../support/keeper.ts';
+import { containerPrefix } from '../support/leftovers.ts';
+import { eventually, must } from '../support/programs.ts';
+import { fileTable, testGate } from '../support/testGate.ts';
+
+const script = 'read go < /data/go; read line < /data/file; echo "$line"';
+
+/** In what the kernel has the shell wait that runs this script; empty when there is none. */
+async function wchanOf(line: string): Promise<string> {
+  for (const name of await readdir('/proc')) {
+    const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
+    if (command.startsWith(`/bin/sh\0-c\0${line}`))
+      return readFile(`/proc/${name}/wchan`, 'utf8').catch(() => '');
+  }
+  return '';
+}
+
+test('a keeper that is killed lets go of who opens a file on a volume whose filesystem it watches for changes, too', {
+  skip: gateRequirements(),
+}, async (t) => {
+  const host = await gateHost();
+  const keeper = keeperIn(host.folder);
+  t.after(async () => {
+    await keeper.end();
+    await host.close();
+  });
+  const id = `${containerPrefix}${process.pid}-dying`;
+  const folder = await mkdtemp(join(host.folder, 'volume-'));
+  await writeFile(join(folder, 'file'), 'read\n');
+  await must('mkfifo', [join(folder, 'go')]);
+  const table = fileTable(['createFile', 'deleteFile', 'modifyFile'], ['/data/**'], ['alert', 'block']);
+  const gate = await testGate({ tables: { [id]: table }, place: { how: 'start', socket: keeper.socket } });
+  t.after(gate.close);
+  const volumes = [{ destination: '/data', type: 'bind', source: folder, options: ['rbind', 'rw'] }];
+  const container = await host.startRunc({ id, volumes });
+  t.after(container.remove);
+
+  const reading = container.sh(script);
+  // Opening it waits for a reader.
+  const go = await open(join(folder, 'go'), 'w');
+  const pid = await keeper.pid();
+  process.kill(pid, 'SIGSTOP');
+  await go.write('go\n');
+  await go.close();
+  await eventually('it waits for a verdict', async () => (await wchanOf(script)) === 'fanotify_handle_event');
+  process.kill(pid, 'SIGKILL');
+  assert.equal((await reading).stdout, 'read\n');
+});
