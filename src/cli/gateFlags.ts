@@ -11,6 +11,7 @@ type OptIns = Pick<AgentOptions, 'blockScripts' | 'memfdNoexec' | 'processEnds'>
 export interface GateFlags extends GateSettings, Partial<OptIns> {
   readonly holdMs: string;
   readonly deadlineMs: string;
+  readonly silenceMs: string;
   readonly keeper: KeeperPlace['how'];
   readonly keeperSocket: string;
   readonly keepGate?: true;
@@ -56,6 +57,11 @@ export function addGateFlags(command: Command): Command {
       ),
     )
     .option(
+      '--silence-ms <n>',
+      'how long an agent that is connected may give no sign of life before it counts as gone',
+      '10000',
+    )
+    .option(
       '--block-scripts',
       'refuse what is not of the image to interpreters, too, where executing it is blocked',
     )
@@ -70,7 +76,7 @@ export function addGateFlags(command: Command): Command {
 /** @throws USAGE */
 export function readGateFlags(
   flags: GateFlags,
-): GateSettings & OptIns & Pick<AgentOptions, 'holdMs' | 'deadlineMs' | 'keeper'> {
+): GateSettings & OptIns & Pick<AgentOptions, 'holdMs' | 'deadlineMs' | 'silenceMs' | 'keeper'> {
   const { onUnknown, onAgentLoss, onDeadline } = flags;
   const { blockScripts = false, memfdNoexec = false, processEnds = false } = flags;
   return {
@@ -82,6 +88,7 @@ export function readGateFlags(
     onDeadline,
     holdMs: parseCount('--hold-ms', flags.holdMs, 1, 60_000),
     deadlineMs: parseCount('--deadline-ms', flags.deadlineMs, 0, 60_000),
+    silenceMs: parseCount('--silence-ms', flags.silenceMs, 500, 60_000),
     keeper: { how: flags.keeper, socket: flags.keeperSocket },
   };
 }

@@ -50,10 +50,11 @@ export function statusText(status: Status): string {
     return `${[...lines, 'gate     not open: no agent has come yet'].join('\n')}\n`;
   }
   const { verdicts, denied, unknown, late, held, groups, roots, eventsDropped } = stats;
-  const { mode, holdMs, onUnknown, deadlineMs, onDeadline, onAgentLoss } = settings;
+  const { mode, holdMs, onUnknown, deadlineMs, onDeadline, onAgentLoss, silenceMs } = settings;
+  const silence = silenceMs === undefined ? '' : `, or none that answered for ${silenceMs} ms`;
   lines.push(
     `gate     ${mode}; ${groups} groups for ${roots} root filesystems, ${gate.readers} readers, ${gate.keptReaders} kept by tasks`,
-    `decides  unknown: ${onUnknown} after ${holdMs} ms; deadline: ${onDeadline} after ${deadlineMs} ms; no agent: ${onAgentLoss}`,
+    `decides  unknown: ${onUnknown} after ${holdMs} ms; deadline: ${onDeadline} after ${deadlineMs} ms; no agent${silence}: ${onAgentLoss}`,
     `verdicts ${verdicts}, of which ${denied} denied, ${unknown} for unknown containers, ${late} by the deadline; ${held} wait for policies`,
     `outcomes ${outcomesText(gate.outcomes) || 'nothing has been told yet'}`,
     `opt-ins  ${optInsText(settings)}`,

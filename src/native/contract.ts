@@ -42,7 +42,7 @@ export interface GateOptions {
   readonly memfdNoexec?: boolean;
   /** Whether the end of each process is told whose begin (fork or exec) a rule with `log` has told (default: false). */
   readonly processEnds?: boolean;
-  /** Milliseconds, at least 500, without a sign of life before an agent that is connected counts as absent (default: 10000). */
+  /** Milliseconds, 500 to 60000, without a sign of life before an agent that is connected counts as absent (default: 10000). */
   readonly silenceMs?: number;
   /** Events kept until they are handed over, 1 to 1000000; later ones are dropped and counted (default: 16384). */
   readonly queueEvents?: number;

@@ -210,12 +210,16 @@ void Gate::retire(const std::shared_ptr<Root>& root) {
 /// Closes the groups to which nothing comes any more and that nobody else holds. With the last holder gone the kernel allows
 /// what is pending. False when some are still held.
 bool Gate::closeIdleLanes() {
+  // KERNEL: letting go of a group waits for tasks that wait for another group's answer to an event of a file that both have
+  // marked. Who gives that answer needs the lock.
+  std::vector<std::shared_ptr<const Lane>> idle;
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   bool is_done = true;
   for (auto lane = lanes_.begin(); lane != lanes_.end();) {
     const bool is_idle = lane->second->roots.empty();
     const bool is_free = is_idle && lane->second->group.use_count() == 1;
     if (is_idle && !is_free) is_done = false;
+    if (is_free) idle.push_back(std::move(lane->second));
     lane = is_free ? lanes_.erase(lane) : std::next(lane);
   }
   return is_done;

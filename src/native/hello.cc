@@ -52,7 +52,7 @@ bool readOne(std::string_view name, std::string_view value, Hello* hello) {
   if (name == "processEnds") return readChoice(value, kFlags, &settings.tells_ends);
   if (name == "queueEvents") return readNumber(value, &options->max_events);
   if (name == "maxGroups") return readNumber(value, &options->max_groups);
-  if (name == "silenceMs") return readMilliseconds(value, &hello->silence);
+  if (name == "silenceMs") return readMilliseconds(value, &settings.silence);
   if (name == "speech") hello->speech = value;
   if (name == "spareNamespace") settings.spare_namespaces.emplace_back(value);
   if (name == "hostRoot") options->host_root = value;

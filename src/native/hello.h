@@ -1,7 +1,6 @@
 // What an agent says first: which gate it wants.
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,8 +17,6 @@ struct Hello {
   GateOptions gate;
   /// What the agent speaks; empty when it does not say, and then it answers no `ping` either.
   std::string speech{};
-  /// How long an agent may say nothing before it counts as silent.
-  std::chrono::milliseconds silence{10000};
 };
 
 /// Of texts `name=value`, each ended by a NUL. Names that are not known are passed over, so that an agent may be newer than

@@ -115,8 +115,6 @@ class Keeper {
   std::deque<KernelEvent> unconfirmed_;
   /// By the bytes of which they were made.
   std::unordered_map<std::string, std::weak_ptr<const Table>> tables_;
-  /// How long the agent may say nothing.
-  std::chrono::milliseconds silence_{0};
   Clock::time_point next_beat_{};
   bool was_crowded_ = false;
   bool is_ended_ = false;

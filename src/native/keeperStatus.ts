@@ -22,6 +22,8 @@ export interface KeeperStatus {
     readonly holdMs: number;
     readonly onUnknown: 'allow' | 'deny';
     readonly onAgentLoss: OnAgentLoss;
+    /** Absent in keepers that are older than this. */
+    readonly silenceMs?: number;
     readonly deadlineMs: number;
     readonly onDeadline: OnDeadline;
     readonly blockScripts: boolean;

@@ -54,9 +54,9 @@ bool Keeper::hello(Client* client, std::string_view texts) {
     return true;
   }
   client->answers_pings = !hello->speech.empty();
-  silence_ = std::max(hello->silence, kShortestSilence);
   next_beat_ = {};
   GateOptions* const options = &hello->gate;
+  options->settings.silence = std::max(options->settings.silence, kShortestSilence);
   if (gate_ != nullptr) {
     gate_->configure(options->settings);
     welcome(client);

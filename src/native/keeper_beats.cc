@@ -36,7 +36,8 @@ int Keeper::untilBeat() {
 
 bool Keeper::beat() {
   if (untilBeat() != 0) return true;
-  next_beat_ = Clock::now() + silence_ / kBeatsOfSilence;
+  const std::chrono::milliseconds silence(gate_->settings().silence_ms);
+  next_beat_ = Clock::now() + silence / kBeatsOfSilence;
   giveMemoryBack();
   Client* const client = agent();
   const bool was_silent = isSilent(*client);
@@ -48,7 +49,7 @@ bool Keeper::beat() {
   }
   if (!was_silent) {
     gate_->miss(true);
-    gate_->reports().fail(Failure::kAgentSilent, "for " + std::to_string(silence_.count()) + " ms");
+    gate_->reports().fail(Failure::kAgentSilent, "for " + std::to_string(silence.count()) + " ms");
     say("agent silent", "it is connected and does not answer");
   }
   // Without a listener it could not come again.

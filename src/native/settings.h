@@ -35,6 +35,8 @@ struct Settings {
   std::chrono::milliseconds hold{2000};
   Verdict on_unknown = Verdict::kAllow;
   OnAgentLoss on_agent_loss = OnAgentLoss::kKeep;
+  /// How long an agent may say nothing before it counts as absent.
+  std::chrono::milliseconds silence{10000};
   std::chrono::milliseconds deadline{200};
   OnDeadline on_deadline = OnDeadline::kRules;
   /// Interpreters are refused what is not of the image, as a program would be.
@@ -56,6 +58,7 @@ struct LiveSettings {
     hold_ms = settings.hold.count();
     on_unknown = settings.on_unknown;
     on_agent_loss = settings.on_agent_loss;
+    silence_ms = settings.silence.count();
     deadline_ms = settings.deadline.count();
     on_deadline = settings.on_deadline;
     blocks_scripts = settings.blocks_scripts;
@@ -70,6 +73,7 @@ struct LiveSettings {
   std::atomic<int64_t> hold_ms{0};
   std::atomic<Verdict> on_unknown{Verdict::kAllow};
   std::atomic<OnAgentLoss> on_agent_loss{OnAgentLoss::kKeep};
+  std::atomic<int64_t> silence_ms{0};
   std::atomic<int64_t> deadline_ms{0};
   std::atomic<OnDeadline> on_deadline{OnDeadline::kRules};
   std::atomic<bool> blocks_scripts{false};

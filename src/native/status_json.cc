@@ -72,6 +72,7 @@ std::string jsonOf(const LiveSettings& settings) {
   Json object;
   object.text("mode", settings.enforces ? "enforce" : "observe").number("holdMs", settings.hold_ms.load());
   object.text("onUnknown", nameOf(settings.on_unknown.load())).text("onAgentLoss", nameOf(settings.on_agent_loss.load()));
+  object.number("silenceMs", settings.silence_ms.load());
   object.number("deadlineMs", settings.deadline_ms.load()).text("onDeadline", nameOf(settings.on_deadline.load()));
   object.flag("blockScripts", settings.blocks_scripts).flag("memfdNoexec", settings.forbids_memfd);
   return object.flag("processEnds", settings.tells_ends).done();

@@ -47,6 +47,8 @@ export interface AgentOptions {
   readonly onUnknown: Verdict;
   /** What decides for a container with a table while this agent is gone and its keeper is not. */
   readonly onAgentLoss: OnAgentLoss;
+  /** Milliseconds without a sign of life before its keeper takes this agent for gone. */
+  readonly silenceMs: number;
   /** Milliseconds that judging one event may take; 0: no deadline. */
   readonly deadlineMs: number;
   readonly onDeadline: OnDeadline;
@@ -95,6 +97,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     holdMs,
     onUnknown,
     onAgentLoss,
+    silenceMs,
     deadlineMs,
     onDeadline,
     blockScripts,
@@ -150,6 +153,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
         holdMs,
         onUnknown,
         onAgentLoss,
+        silenceMs,
         deadlineMs,
         onDeadline,
         blockScripts,

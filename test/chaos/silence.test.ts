@@ -9,6 +9,7 @@ import { frameOf, frameReader } from '../../src/native/frames.ts';
 import { openGate } from '../../src/native/gate.ts';
 import { speech } from '../../src/native/greeting.ts';
 import { readKeeperStatus } from '../../src/native/keeperStatus.ts';
+import { startAgent } from '../support/agent.ts';
 import type { ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { keeperIn } from '../support/keeper.ts';
@@ -82,6 +83,21 @@ describe('an agent that is connected and does not answer', { skip }, () => {
     await stalling;
     await eventually('it is back', async () => (await status()).hasAgent);
   });
+});
+
+test('an agent is missed after `--silence-ms`, which the status says', { skip }, async (t) => {
+  const own = await mkdtemp(join(host.folder, 'keeper-'));
+  const keeper = keeperIn(own);
+  const agent = await startAgent(own, {}, ...keeper.flags, '--silence-ms', String(silenceMs));
+  t.after(async () => {
+    await agent.stop('SIGKILL');
+    await keeper.end();
+  });
+  const status = () => readKeeperStatus(keeper.socket);
+  assert.equal((await status()).settings?.silenceMs, silenceMs);
+  process.kill(agent.pid, 'SIGSTOP');
+  // The default is twice as long as this waits.
+  await eventually('it is missed', async () => !(await status()).hasAgent);
 });
 
 describe('an agent of another version', { skip }, () => {

@@ -185,6 +185,8 @@ const outOfRange: readonly [string, unknown][] = [
   ['webhook.maxInFlight', 0],
   ['webhook.excludedNamespaces', ['Not-A-Name']],
   ['agent.holdMs', 60_001],
+  ['agent.silenceMs', 499],
+  ['agent.silenceMs', 60_001],
   ['agent.deadlineMs', -1],
   ['agent.deadlineMs', 60_001],
   ['agent.maxSurge', 0],

@@ -326,6 +326,13 @@ export const rows: readonly ValueRow[] = [
     is: hasArgument('--on-agent-loss=deny'),
   },
   {
+    path: 'agent.silenceMs',
+    value: 50_000,
+    object: daemonSet,
+    at: webhookArgs,
+    is: hasArgument('--silence-ms=50000'),
+  },
+  {
     path: 'agent.deadlineMs',
     value: 50_000,
     object: daemonSet,

@@ -31,6 +31,10 @@ const misuse: readonly { args: () => string[]; says: RegExp }[] = [
     args: () => ['--policies', folder, '--output', 'stdout', '--hold-ms', '0'],
     says: /1 to 60000 \(USAGE\)/,
   },
+  {
+    args: () => ['--policies', folder, '--output', 'stdout', '--silence-ms', '499'],
+    says: /500 to 60000 \(USAGE\)/,
+  },
   { args: () => ['--policies', folder, '--output', 'stdout', '--on-unknown', 'x'], says: /allow, deny/ },
   { args: () => ['--policies', join(folder, 'none'), '--output', 'stdout'], says: /\(FILE_UNREADABLE\)/ },
   {

@@ -84,6 +84,7 @@ const told: KeeperStatus = {
     holdMs: 2000,
     onUnknown: 'allow',
     onAgentLoss: 'keep',
+    silenceMs: 10_000,
     deadlineMs: 200,
     onDeadline: 'rules',
     ...{ blockScripts: true, memfdNoexec: true, processEnds: false },
