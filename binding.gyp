@@ -14,7 +14,10 @@
         "src/native/bundle.cc",
         "src/native/cgroup.cc",
         "src/native/changes.cc",
+        "src/native/changes_places.cc",
         "src/native/changes_take.cc",
+        "src/native/changes_tell.cc",
+        "src/native/changes_volumes.cc",
         "src/native/comparing.cc",
         "src/native/container.cc",
         "src/native/creations.cc",
@@ -75,7 +78,7 @@
         "src/native/task.cc",
         "src/native/turn.cc",
         "src/native/upper.cc",
-        "src/native/upper_claims.cc",
+        "src/native/files.cc",
         "src/native/volumes.cc"
       ],
       "conditions": [

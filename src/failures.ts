@@ -13,6 +13,7 @@ export const failures = {
   tls_reload_refused: 'the last good certificate stays',
   watch_interrupted: 'the last good objects stay, and the watch is tried again',
   watch_handler_failed: 'the objects are kept, and the watch goes on',
+  changes_late: 'the exec went on; what came to be right before it may have been executed once',
   changes_lost: 'what exec decides by drift is not touched; modes of files are looked up anew',
   changes_unseen: 'links, renames, deletions and modes are not reported there; exec decides by drift',
   agent_silent:

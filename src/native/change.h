@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "files.h"
 #include "processes.h"
 #include "table.h"
 
@@ -33,6 +35,11 @@ struct Change {
   int64_t birth_ns = 0;
   /// Who did it, where that was read before the event could be told.
   std::optional<Process> process{};
+  /// On what it was done; and on a volume, what is remembered of the files there, and a process that sees them as the
+  /// container does.
+  MountKind mount = MountKind::kRoot;
+  std::shared_ptr<Files> files{};
+  pid_t sees_it = 0;
   /// Whether it is an image's file that was copied up.
   bool is_copied_up = false;
 

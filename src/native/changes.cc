@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #include <cerrno>
 #include <cstring>
@@ -18,11 +19,10 @@ namespace d4c {
 namespace {
 
 constexpr size_t kReadBytes = 65536;
-constexpr size_t kMaxKnown = 8192;
-/// As many files are looked at while who publishes waits; a container that has run may have more.
+/// As many files are looked at while who publishes waits.
 constexpr size_t kLearnAtOnce = 512;
-constexpr size_t kLearnAtMost = 200000;
 constexpr uint64_t kStop = UINT64_MAX;
+constexpr uint64_t kExpected = UINT64_MAX - 2;
 constexpr int kPendingMs = 1;
 constexpr uint64_t kWatched = FAN_CREATE | FAN_DELETE | FAN_ATTRIB | kFanRename;
 
@@ -31,7 +31,8 @@ bool isOwn(pid_t tid) { return tid != 0 && syscall(SYS_tgkill, getpid(), tid, 0)
 
 }  // namespace
 
-LowDescriptor Changes::openGroup(const std::string& directory, int at) {
+/// A group that is read under the name.
+LowDescriptor Changes::openGroup(const std::string& directory, uint64_t name) {
   const auto fail = [&](const char* call) {
     reports_->fail(Failure::kChangesUnseen, "`" + directory + "`: " + call + ": " + std::strerror(errno));
     return LowDescriptor();
@@ -42,48 +43,34 @@ LowDescriptor Changes::openGroup(const std::string& directory, int at) {
                                                    FAN_REPORT_TID | FAN_REPORT_DFID_NAME_TARGET,
                                                O_RDONLY | O_CLOEXEC | O_LARGEFILE)));
   if (!group) return fail("fanotify_init");
-  const auto mark = [&](uint64_t mask) {
-    return fanotify_mark(group.get(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, mask, at, nullptr) == 0;
-  };
-  if (!mark(kWatched | FAN_ONDIR)) return fail("fanotify_mark");
-  return group;
+  return poll(group.get(), name) ? std::move(group) : fail("epoll_ctl");
 }
 
-void Changes::cover(const std::shared_ptr<Root>& root) {
-  const std::string& directory = root->upper.directory;
-  const Descriptor at(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  struct stat found {};
-  std::string path;
-  if (!at || fstat(at.get(), &found) != 0 || !readPath(at.get(), &path)) {
-    reports_->fail(Failure::kChangesUnseen, "`" + directory + "`: " + std::strerror(errno));
-    return;
+bool Changes::markFilesystem(int group, const std::string& directory, int at) {
+  // KERNEL: a descriptor with O_PATH cannot be marked by itself; the link to it can.
+  const std::string link = "/proc/self/fd/" + std::to_string(at);
+  const uint64_t mask = kWatched | FAN_ONDIR;
+  if (fanotify_mark(group, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, mask, AT_FDCWD, link.c_str()) == 0) return true;
+  reports_->fail(Failure::kChangesUnseen, "`" + directory + "`: fanotify_mark: " + std::strerror(errno));
+  return false;
+}
+
+bool Changes::poll(int group, uint64_t name) {
+  epoll_event event{EPOLLIN, {}};
+  event.data.u64 = name;
+  return epoll_ctl(poll_.get(), EPOLL_CTL_ADD, group, &event) == 0;
+}
+
+/// Starts the thread, once. Under the lock.
+bool Changes::begin() {
+  if (thread_.joinable()) return true;
+  poll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
+  stop_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  has_expected_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!poll_ || !stop_ || !has_expected_ || !poll(stop_.get(), kStop) || !poll(has_expected_.get(), kExpected)) {
+    reports_->fail(Failure::kChangesUnseen, std::string("cannot wait for events: ") + std::strerror(errno));
+    return false;
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
-  Filesystem& filesystem = filesystems_[found.st_dev];
-  std::weak_ptr<Root>& covered = filesystem.roots[path + "/"];
-  if (covered.lock() == root) return;
-  if (!filesystem.group) {
-    filesystem.group = openGroup(directory, at.get());
-    if (!filesystem.group) {
-      filesystem.roots.erase(path + "/");
-      return;
-    }
-    if (!poll_) {
-      poll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
-      stop_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-      epoll_event event{EPOLLIN, {}};
-      event.data.u64 = kStop;
-      epoll_ctl(poll_.get(), EPOLL_CTL_ADD, stop_.get(), &event);
-    }
-    epoll_event event{EPOLLIN, {}};
-    event.data.u64 = found.st_dev;
-    epoll_ctl(poll_.get(), EPOLL_CTL_ADD, filesystem.group.get(), &event);
-  }
-  covered = root;
-  // A mark that comes first misses nothing between the two.
-  root->upper.learn(kLearnAtOnce);
-  filesystem.has_new_roots = true;
-  if (thread_.joinable()) return;
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
@@ -91,6 +78,67 @@ void Changes::cover(const std::shared_ptr<Root>& root) {
   thread_ = std::thread([this] { run(); });
   pthread_setname_np(thread_.native_handle(), "d4c-changes");
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return true;
+}
+
+/// Watches the filesystem of `at`. Under the lock.
+bool Changes::watch(Filesystem* filesystem, dev_t device, const std::string& directory, int at, bool has_root) {
+  struct statfs found {};
+  if (fstatfs(at, &found) != 0) return false;
+  uint64_t identity = 0;
+  std::memcpy(&identity, &found.f_fsid, sizeof identity);
+  if (filesystem->files == nullptr || filesystem->identity != identity) {
+    // Another one had the number.
+    filesystem->identity = identity;
+    filesystem->files = std::make_shared<Files>();
+    filesystem->volumes.clear();
+    filesystem->too_large.clear();
+    filesystem->anchor = Anchor();
+  }
+  // Marking it again costs next to nothing, and a filesystem may have been mounted anew.
+  if (filesystem->group) return markFilesystem(filesystem->group.get(), directory, at);
+  const auto known = devices_.find(identity);
+  if (has_root && (known == devices_.end() || known->second != device)) {
+    LowDescriptor group = openGroup(directory, device);
+    if (!group || !markFilesystem(group.get(), directory, at)) return false;
+    filesystem->group = std::move(group);
+    return true;
+  }
+  // Of volumes there are many filesystems, and groups are scarce.
+  if (!volumes_group_) volumes_group_ = openGroup(directory, kOfVolumes);
+  if (!volumes_group_ || !markFilesystem(volumes_group_.get(), directory, at)) return false;
+  devices_[identity] = device;
+  return true;
+}
+
+int Changes::groupOf(uint64_t name) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return name == kOfVolumes ? volumes_group_.get() : filesystems_[name].group.get();
+}
+
+bool Changes::cover(const std::shared_ptr<Root>& root) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!begin()) return false;
+  const std::string& directory = root->upper.directory;
+  const Descriptor at(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  struct stat found {};
+  std::string path;
+  if (!at || fstat(at.get(), &found) != 0 || !readPath(at.get(), &path)) {
+    reports_->fail(Failure::kChangesUnseen, "`" + directory + "`: " + std::strerror(errno));
+    return true;
+  }
+  Filesystem& filesystem = filesystems_[found.st_dev];
+  std::weak_ptr<Root>& covered = filesystem.roots[path + "/"];
+  if (covered.lock() == root) return true;
+  if (!watch(&filesystem, found.st_dev, directory, at.get(), true)) {
+    filesystem.roots.erase(path + "/");
+    return true;
+  }
+  covered = root;
+  // A mark that comes first misses nothing between the two.
+  root->upper.learn(kLearnAtOnce);
+  filesystem.is_new = true;
+  return true;
 }
 
 void Changes::close() {
@@ -98,6 +146,8 @@ void Changes::close() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
   thread_.join();
+  const std::lock_guard<std::mutex> lock(expected_mutex_);
+  expected_.clear();
 }
 
 void Changes::run() {
@@ -106,49 +156,42 @@ void Changes::run() {
   epoll_event ready[8];
   for (;;) {
     const int count = epoll_wait(poll_.get(), ready, 8, pending_.empty() ? -1 : kPendingMs);
+    // What happens on a volume is told from when it is known.
+    coverExpected();
     for (int i = 0; i < count; ++i) {
-      if (ready[i].data.u64 == kStop) return;
-      int group = -1;
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        group = filesystems_[ready[i].data.u64].group.get();
-      }
-      read(ready[i].data.u64, group);
+      const uint64_t name = ready[i].data.u64;
+      if (name == kStop) return;
+      if (name == kExpected) continue;
+      read(name, groupOf(name));
     }
     settle(0);
   }
 }
 
-/// Gives a directory of the filesystem, by which handles find others. It is not kept, since it would keep the filesystem
-/// from being unmounted. Looks at the files of root filesystems that are new and large, or of all when events were lost.
-void Changes::prepare(dev_t device, bool anew, Descriptor* mount) {
-  std::vector<std::shared_ptr<Root>> roots;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    Filesystem& filesystem = filesystems_[device];
-    if (filesystem.has_new_roots) known_.clear();
-    for (auto covered = filesystem.roots.begin(); covered != filesystem.roots.end();) {
-      std::shared_ptr<Root> root = covered->second.lock();
-      if (root == nullptr) {
-        covered = filesystem.roots.erase(covered);
-        continue;
-      }
-      if (!*mount) *mount = Descriptor(open(covered->first.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      if (anew || (filesystem.has_new_roots && !root->upper.hasLearned())) roots.push_back(std::move(root));
-      ++covered;
+/// Events were lost: all files have to be looked at again.
+void Changes::forgetLearned(uint64_t name) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (auto& [device, filesystem] : filesystems_) {
+    if (name != kOfVolumes ? device != name : static_cast<bool>(filesystem.group)) continue;
+    for (const auto& [path, covered] : filesystem.roots) {
+      if (const auto root = covered.lock()) root->upper.unlearn();
     }
-    filesystem.has_new_roots = false;
+    if (filesystem.files != nullptr) filesystem.files->unlearn();
+    filesystem.too_large.clear();
+    filesystem.is_new = true;
   }
-  for (const auto& root : roots) root->upper.learn(kLearnAtMost);
 }
 
-void Changes::read(dev_t device, int group) {
+void Changes::read(uint64_t name, int group) {
   char events[kReadBytes];
-  Descriptor mount;
-  prepare(device, false, &mount);
-  const ssize_t size = ::read(group, events, sizeof events);
-  if (size <= 0 || !mount) return;
-  std::string_view bytes(events, static_cast<size_t>(size));
+  std::map<dev_t, Anchor> anchors;
+  const auto anchorOf = [&](dev_t device) -> const Anchor& {
+    const auto [found, is_new] = anchors.try_emplace(device);
+    if (is_new) prepare(device, &found->second);
+    return found->second;
+  };
+  if (name != kOfVolumes) anchorOf(name);
+  std::string_view bytes(events, readInto(name, group, events, sizeof events));
   FidEvent event;
   FidEvent next;
   bool has_next = takeEvent(&bytes, &next);
@@ -157,70 +200,40 @@ void Changes::read(dev_t device, int group) {
     has_next = takeEvent(&bytes, &next);
     if (event.mask & FAN_Q_OVERFLOW) {
       reports_->fail(Failure::kChangesLost, "the kernel's queue was full");
-      prepare(device, true, &mount);
-    } else if (!isOwn(event.tid)) {
-      take(device, mount.get(), event, has_next ? &next : nullptr);
+      forgetLearned(name);
+      anchors.clear();
+      continue;
     }
+    if (isOwn(event.tid)) continue;
+    const dev_t device = name == kOfVolumes ? deviceOf(event.filesystem) : name;
+    // Nobody has it any more.
+    if (device == 0) continue;
+    const Anchor& anchor = anchorOf(device);
+    if (anchor.at) take(device, anchor, event, has_next ? &next : nullptr);
   }
+  const std::lock_guard<std::mutex> lock(seen_mutex_);
+  flows_[name].told = flows_[name].taken;
 }
 
-std::shared_ptr<Root> Changes::rootOf(dev_t device, const std::string& path, std::string* rest) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const auto& roots = filesystems_[device].roots;
-  // Upper directories do not lie in each other, so that the last one that does not come after the path is the one.
-  auto found = roots.upper_bound(path);
-  if (found == roots.begin()) return nullptr;
-  --found;
-  if (path.compare(0, found->first.size(), found->first) != 0) return nullptr;
-  *rest = path.substr(found->first.size() - 1);
-  return found->second.lock();
-}
-
-Changes::Place Changes::placeOf(dev_t device, int mount, Handle folder) {
-  if (folder.empty()) return {};
-  const std::string key(folder);
-  if (const auto found = known_.find(key); found != known_.end()) {
-    if (found->second.is_of_host) return {};
-    if (auto root = found->second.root.lock()) return {std::move(root), found->second.path};
-  }
-  alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
-  if (folder.size() > sizeof room) return {};
-  std::memcpy(room, folder.data(), folder.size());
-  const Descriptor at(open_by_handle_at(mount, reinterpret_cast<file_handle*>(room), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!at) {
-    // ESTALE: it is gone, and what was in it went before.
-    if (errno != ESTALE) reports_->fail(Failure::kChangesUnseen, std::string("open_by_handle_at: ") + std::strerror(errno));
-    return {};
-  }
-  std::string path;
-  if (!readPath(at.get(), &path)) {
-    reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
-    return {};
-  }
-  Place place;
-  place.root = rootOf(device, path + "/", &place.path);
-  if (known_.size() >= kMaxKnown) known_.clear();
-  known_[key] = {place.root == nullptr, place.root, place.path};
-  return place;
-}
-
-void Changes::take(dev_t device, int mount, const FidEvent& event, const FidEvent* next) {
+void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* next) {
   if (event.mask & FAN_ONDIR) {
     // Every directory below has another path now.
     if (event.mask & kFanRename) known_.clear();
     return;
   }
-  const Place place = placeOf(device, mount, event.folder);
+  const int mount = anchor.at.get();
+  const Place place = placeOf(device, anchor, event.folder);
   if (event.mask & kFanRename) {
-    const Place to = placeOf(device, mount, event.new_folder);
-    if (place.root != nullptr || to.root != nullptr) takeRename(place, to, mount, event, next);
+    takeRename(onlyOf(place, {}), onlyOf(placeOf(device, anchor, event.new_folder), {}), mount, event, next);
     return;
   }
-  if (place.root == nullptr) return;
+  if (!place) return;
   // KERNEL: events of one task about one file are merged while they wait to be read.
-  if (event.mask & FAN_CREATE) takeName(place, mount, event, event.name, false);
-  if (event.mask & FAN_ATTRIB) takeAttributes(place, mount, event);
-  if (event.mask & FAN_DELETE) takeDeletion(place, mount, event, event.name);
+  if (event.mask & FAN_ATTRIB && !(event.mask & FAN_CREATE)) takeAttributes(onlyOf(place, event.name), mount, event);
+  const Place folder = onlyOf(place, {});
+  if (event.mask & FAN_CREATE) takeName(folder, mount, event, event.name, false);
+  if (event.mask & FAN_ATTRIB && event.mask & FAN_CREATE) takeAttributes(folder, mount, event);
+  if (event.mask & FAN_DELETE) takeDeletion(folder, mount, event, event.name);
 }
 
 }  // namespace d4c

@@ -20,14 +20,14 @@ constexpr std::chrono::milliseconds kShortest(3);
 constexpr std::chrono::milliseconds kLongest(2000);
 
 /// What the event is about, with O_PATH, as it is now. By its handle, so that it may have another name by now; without
-/// CAP_DAC_READ_SEARCH by its name.
-Descriptor openTarget(int mount, const FidEvent& event, const Upper& upper, const std::string& path, struct stat* file) {
+/// CAP_DAC_READ_SEARCH by its name, on a root filesystem.
+Descriptor openTarget(int mount, const FidEvent& event, const Root* root, const std::string& path, struct stat* file) {
   alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
   if (event.target.empty() || event.target.size() > sizeof room) return Descriptor();
   std::memcpy(room, event.target.data(), event.target.size());
   Descriptor target(open_by_handle_at(mount, reinterpret_cast<file_handle*>(room), O_PATH | O_CLOEXEC));
-  if (!target && errno == EPERM && !path.empty()) {
-    target = Upper::openIn(upper.directory, path);
+  if (!target && errno == EPERM && !path.empty() && root != nullptr) {
+    target = Upper::openIn(root->upper.directory, path);
     if (target && fstat(target.get(), file) == 0 && file->st_ino != inodeOf(event.target)) target.reset();
   }
   return target && fstat(target.get(), file) == 0 ? std::move(target) : Descriptor();
@@ -39,53 +39,53 @@ uint8_t creationOf(const struct stat& file) {
   return isExecutable(file) ? kCreateFile | kCreateExecutable : kCreateFile;
 }
 
-bool isExecutableInImage(const Upper& upper, const std::string& path) {
-  const Descriptor file = upper.openInImage(path);
+// A volume is of no image.
+bool isInImage(const Root* root, const std::string& path) { return root != nullptr && root->upper.openInImage(path); }
+
+bool isExecutableInImage(const Root* root, const std::string& path) {
+  const Descriptor file = root == nullptr ? Descriptor() : root->upper.openInImage(path);
   struct stat found {};
   return file && fstat(file.get(), &found) == 0 && isExecutable(found);
 }
 
-bool isInImage(const Upper& upper, const std::string& path) { return static_cast<bool>(upper.openInImage(path)); }
+bool isCopiedUp(const Root* root, const Descriptor& target, const struct stat& file) {
+  return root != nullptr && target && S_ISREG(file.st_mode) && root->upper.isCopiedUp(target.get(), file.st_ino);
+}
 
 }  // namespace
 
-void Changes::tell(Root& root, const Change& change) { hooks_.judge(root, change); }
-
 void Changes::takeName(const Place& place, int mount, const FidEvent& event, std::string_view name, bool was_moved_here) {
-  Change change{ChangeKind::kCreation, event.tid, place.path + std::string(name)};
-  const Descriptor target = openTarget(mount, event, place.root->upper, change.path, &change.file);
+  if (!place) return;
+  const Root* const root = place.root.get();
+  Change change{ChangeKind::kCreation, event.tid, place.pathOf(name)};
+  const Descriptor target = openTarget(mount, event, root, change.path, &change.file);
   if (!target) {
     // What is gone again is of no more use than what never was. Its claim must not be taken for a later one.
-    place.root->upper.takeClaim(event.tid, inodeOf(event.target));
+    place.files->takeClaim(event.tid, inodeOf(event.target));
     return;
   }
-  if (isWhiteout(change.file)) {
+  if (root != nullptr && isWhiteout(change.file)) {
     if (was_moved_here) takeDeletion(place, mount, event, name);
     return;
   }
   if (!S_ISREG(change.file.st_mode) && !S_ISLNK(change.file.st_mode)) return;
   change.has_file = true;
   change.birth_ns = opened(target.get()).birth_ns;
-  Upper& upper = place.root->upper;
-  change.is_copied_up = S_ISREG(change.file.st_mode) && upper.isCopiedUp(target.get(), change.file.st_ino);
+  change.is_copied_up = isCopiedUp(root, target, change.file);
   const bool is_linked = S_ISREG(change.file.st_mode) && change.file.st_nlink > 1;
   // KERNEL: a file of the image appears under its own name when it is copied up, and under another one when it is linked.
   // What is made where a name of the image was deleted comes from overlayfs's own folder.
-  if (was_moved_here ? change.is_copied_up && !is_linked : isInImage(upper, change.path) && upper.showsImage(change.path)) {
+  if (was_moved_here ? change.is_copied_up && !is_linked : isInImage(root, change.path) && root->upper.showsImage(change.path)) {
     if (S_ISREG(change.file.st_mode)) takeCopy(place, std::move(change));
     return;
   }
   change.operations = creationOf(change.file);
-  if (is_linked) {
-    change.kind = ChangeKind::kLink;
-    tell(*place.root, change);
+  if (is_linked) change.kind = ChangeKind::kLink;
+  if (is_linked || !S_ISREG(change.file.st_mode)) {
+    tell(place, change);
     return;
   }
-  if (!S_ISREG(change.file.st_mode)) {
-    tell(*place.root, change);
-    return;
-  }
-  Pending pending{place.root, std::move(change), Clock::now()};
+  Pending pending{place, std::move(change), Clock::now()};
   if (settleOne(pending, false)) return;
   // It may have ended when it is known what the creation was.
   Process process;
@@ -101,17 +101,17 @@ void Changes::takeCopy(const Place& place, Change change) {
   change.kind = ChangeKind::kModification;
   change.is_copied_up = true;
   change.operations = change.isExecutable() ? kModifyFile | kModifyExecutable : kModifyFile;
-  if (!hooks_.concerns(*place.root, change)) return;
+  if (!concerns(place, change)) return;
   Process process;
   if (readProcess(change.tid, &process)) change.process = std::move(process);
-  Pending pending{place.root, std::move(change), Clock::now()};
+  Pending pending{place, std::move(change), Clock::now()};
   if (!settleCopy(pending, false)) pending_.push_back(std::move(pending));
 }
 
 /// Whether it is known what was copied for.
 bool Changes::settleCopy(const Pending& pending, bool is_over) {
   const Change& change = pending.change;
-  Upper& upper = pending.root->upper;
+  const Upper& upper = pending.place.root->upper;
   const Descriptor now = Upper::openIn(upper.directory, change.path);
   const Descriptor image = upper.openInImage(change.path);
   struct stat found {};
@@ -122,7 +122,7 @@ bool Changes::settleCopy(const Pending& pending, bool is_over) {
   if (found.st_size == of_image.st_size) return is_over || Clock::now() - pending.since > kShortest;
   Change changed = change;
   changed.file = found;
-  tell(*pending.root, changed);
+  tell(pending.place, changed);
   return true;
 }
 
@@ -130,21 +130,21 @@ bool Changes::settleCopy(const Pending& pending, bool is_over) {
 bool Changes::settleOne(const Pending& pending, bool is_over) {
   if (pending.change.kind == ChangeKind::kModification) return settleCopy(pending, is_over);
   const Change& change = pending.change;
-  Upper& upper = pending.root->upper;
-  if (const auto mode = upper.takeClaim(change.tid, change.file.st_ino)) {
-    upper.noteExecutable(change.file.st_ino, (*mode & 0111) != 0);
+  Files& files = *pending.place.files;
+  if (const auto mode = files.takeClaim(change.tid, change.file.st_ino)) {
+    files.noteExecutable(change.file.st_ino, (*mode & 0111) != 0);
     return true;
   }
   const Clock::duration age = Clock::now() - pending.since;
-  if (!is_over && age < kLongest && hooks_.concerns(*pending.root, change)) {
+  if (!is_over && age < kLongest && concerns(pending.place, change)) {
     if (age < kShortest) return false;
     const OpenIntent intent = openIntent(change.tid, &calls_);
     if (intent.rest == BlockedCall::Rest::kRunning || (intent.rest == BlockedCall::Rest::kBlocked && intent.certain && intent.creates)) {
       return false;
     }
   }
-  upper.noteExecutable(change.file.st_ino, change.isExecutable());
-  tell(*pending.root, change);
+  files.noteExecutable(change.file.st_ino, change.isExecutable());
+  tell(pending.place, change);
   return true;
 }
 
@@ -157,67 +157,78 @@ void Changes::settle(uint64_t inode) {
 }
 
 void Changes::takeAttributes(const Place& place, int mount, const FidEvent& event) {
-  Change change{ChangeKind::kAttributes, event.tid, place.path + std::string(event.name)};
-  const Descriptor target = openTarget(mount, event, place.root->upper, change.path, &change.file);
+  if (!place) return;
+  const Root* const root = place.root.get();
+  Change change{ChangeKind::kAttributes, event.tid, place.pathOf(event.name)};
+  const Descriptor target = openTarget(mount, event, root, change.path, &change.file);
   if (!target || !S_ISREG(change.file.st_mode)) return;
   const uint64_t inode = change.file.st_ino;
   settle(inode);
   change.has_file = true;
   change.birth_ns = opened(target.get()).birth_ns;
-  Upper& upper = place.root->upper;
-  change.is_copied_up = upper.isCopiedUp(target.get(), inode);
-  std::optional<bool> was = upper.wasExecutable(inode);
-  if (!was && change.is_copied_up) was = isExecutableInImage(upper, change.path);
+  change.is_copied_up = isCopiedUp(root, target, change.file);
+  std::optional<bool> was = place.files->wasExecutable(inode);
+  if (!was && change.is_copied_up) was = isExecutableInImage(root, change.path);
   // Of what was never looked at the event does not say what it was before.
-  if (!was) was = upper.hasLearned() ? false : change.isExecutable();
-  upper.noteExecutable(inode, change.isExecutable());
+  if (!was) was = hasLearned(place) ? false : change.isExecutable();
+  place.files->noteExecutable(inode, change.isExecutable());
   if (*was || !change.isExecutable()) return;
   change.operations = kCreateExecutable;
-  tell(*place.root, change);
+  tell(place, change);
 }
 
 void Changes::takeDeletion(const Place& place, int mount, const FidEvent& event, std::string_view name) {
+  if (!place) return;
   struct stat file {};
-  const Descriptor target = openTarget(mount, event, place.root->upper, place.path + std::string(name), &file);
+  Change change{ChangeKind::kDeletion, event.tid, place.pathOf(name)};
+  const Descriptor target = openTarget(mount, event, place.root.get(), change.path, &file);
   const uint64_t inode = inodeOf(event.target);
-  const bool is_of_overlay = target && isWhiteout(file);
+  const bool is_of_overlay = place.root != nullptr && target && isWhiteout(file);
   // A whiteout that is deleted stands for what had been deleted before.
   if (is_of_overlay && (event.mask & FAN_DELETE)) return;
   if (!is_of_overlay) settle(inode);
-  if (!target) place.root->upper.forget(inode);
-  Change change{ChangeKind::kDeletion, event.tid, place.path + std::string(name)};
+  if (!target) {
+    if (place.root != nullptr) place.root->upper.forget(inode);
+    place.files->forget(inode);
+  }
   change.operations = kDeleteFile;
   if (target && !is_of_overlay) {
     change.has_file = true;
     change.file = file;
   }
-  tell(*place.root, change);
+  tell(place, change);
 }
 
 void Changes::takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidEvent* next) {
-  if (from.root == nullptr || from.root != to.root) {
-    // From overlayfs's own folder: a whiteout, or what was made over one. To elsewhere: of no name in the container.
-    if (to.root != nullptr) takeName(to, mount, event, event.new_name, true);
-    if (from.root != nullptr) takeDeletion(from, mount, event, event.name);
-    return;
-  }
-  Change change{ChangeKind::kRename, event.tid, to.path + std::string(event.new_name), from.path + std::string(event.name)};
-  const Descriptor target = openTarget(mount, event, to.root->upper, change.path, &change.file);
-  if (target && isWhiteout(change.file)) return;
+  Place from_only;
+  Place to_only;
+  Place both;
+  Place old;
+  const bool is_within = splitRename(from, to, &from_only, &to_only, &both, &old);
+  // From overlayfs's own folder: a whiteout, or what was made over one. To elsewhere: of no name in the container.
+  takeName(to_only, mount, event, event.new_name, true);
+  takeDeletion(from_only, mount, event, event.name);
+  if (!is_within) return;
+  const Root* const root = both.root.get();
+  Change change{ChangeKind::kRename, event.tid, both.pathOf(event.new_name), old.pathOf(event.name)};
+  const Descriptor target = openTarget(mount, event, root, change.path, &change.file);
+  if (root != nullptr && target && isWhiteout(change.file)) return;
   settle(inodeOf(event.target));
   change.old_operations = kDeleteFile;
   change.has_file = static_cast<bool>(target);
   change.birth_ns = target ? opened(target.get()).birth_ns : 0;
-  change.is_copied_up = target && S_ISREG(change.file.st_mode) && to.root->upper.isCopiedUp(target.get(), change.file.st_ino);
+  change.is_copied_up = isCopiedUp(root, target, change.file);
   // KERNEL: the inode that had the name before loses a link right after, by the same task and without a name.
   struct stat replaced {};
   std::optional<bool> was_executable;
   if (next != nullptr && (next->mask & FAN_ATTRIB) && next->tid == event.tid && next->folder.empty()) {
     const uint64_t inode = inodeOf(next->target);
-    const bool is_there = static_cast<bool>(openTarget(mount, *next, to.root->upper, {}, &replaced));
-    if (!is_there || S_ISREG(replaced.st_mode)) was_executable = is_there ? isExecutable(replaced) : to.root->upper.wasExecutable(inode).value_or(false);
-  } else if (isInImage(to.root->upper, change.path)) {
-    was_executable = isExecutableInImage(to.root->upper, change.path);
+    const bool is_there = static_cast<bool>(openTarget(mount, *next, root, {}, &replaced));
+    if (!is_there || S_ISREG(replaced.st_mode)) {
+      was_executable = is_there ? isExecutable(replaced) : both.files->wasExecutable(inode).value_or(false);
+    }
+  } else if (isInImage(root, change.path)) {
+    was_executable = isExecutableInImage(root, change.path);
   }
   if (target && !S_ISREG(change.file.st_mode) && !S_ISLNK(change.file.st_mode)) {
     change.operations = 0;
@@ -228,7 +239,7 @@ void Changes::takeRename(const Place& from, const Place& to, int mount, const Fi
     // A program under a name that was none is as good as a new one.
     if (!*was_executable && change.isExecutable()) change.operations |= kCreateExecutable;
   }
-  tell(*to.root, change);
+  tell(both, change, &old);
 }
 
 }  // namespace d4c

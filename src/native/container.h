@@ -138,6 +138,11 @@ class Root : public std::enable_shared_from_this<Root> {
   /// Threads that are kept beyond the deadline by tasks on it. While there are any, nobody reads the memory of one.
   std::atomic<int> keeps{0};
 
+  /// Whether rules speak of what raises no permission event, on the root filesystem and on volumes.
+  std::atomic<bool> tells_changes{false};
+  /// How many mount tables there are of which the volumes are about to be watched for that.
+  std::atomic<int> expected{0};
+
   /// What watches where `upper_dir` is; null while nothing does. Outlives the readers.
   std::atomic<Creations*> creations{nullptr};
 

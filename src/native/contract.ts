@@ -76,6 +76,7 @@ export type GateFailure = Extract<
   Failure,
   | 'agent_lost'
   | 'agent_silent'
+  | 'changes_late'
   | 'changes_lost'
   | 'changes_unseen'
   | 'container_unknown'

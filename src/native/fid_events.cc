@@ -66,6 +66,7 @@ bool takeEvent(std::string_view* bytes, FidEvent* event) {
     std::memcpy(&record, records.data(), sizeof record);
     if (record.len < sizeof(fanotify_event_info_fid) || record.len > records.size()) break;
     const size_t from = sizeof(fanotify_event_info_fid);
+    event->filesystem = numberAt<uint64_t>(records.data() + sizeof record);
     takeRecord(record.info_type, records.substr(from, record.len - from), event);
     records.remove_prefix(record.len);
   }

@@ -20,6 +20,8 @@ struct FidEvent {
   uint64_t mask = 0;
   /// 0 when the task is not visible in this process's pid namespace.
   pid_t tid = 0;
+  /// As `statfs` says it.
+  uint64_t filesystem = 0;
   /// The directory and the name; of a rename, the old ones.
   Handle folder;
   std::string_view name;

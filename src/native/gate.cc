@@ -65,7 +65,9 @@ Gate::Gate(GateOptions options)
     : options_(std::move(options)),
       settings_(options_.settings),
       reports_(options_.max_events, options_.wake),
-      spaces_(&reports_),
+      spaces_(&reports_, [this](Root& root, const std::string& space, pid_t pid, std::vector<FoundVolume> volumes) {
+        changes_.expect(root, space, pid, std::move(volumes));
+      }),
       judge_(settings_, &reports_,
              {[this](Root& root) { return makeContainer(root); },
               [this](const Root& root, const Container& container) { announce(root, container, false); },
@@ -79,11 +81,13 @@ Gate::Gate(GateOptions options)
                 putOff(root, std::move(container), std::move(envelope));
               },
               [this](Root& root, Envelope envelope) { handOver(root, std::move(envelope)); },
-              [this](Root& root, Envelope* envelope, const std::string& path) { return comparing_.add(root, envelope, path); }}),
+              [this](Root& root, Envelope* envelope, const std::string& path) { return comparing_.add(root, envelope, path); },
+              [this](dev_t device, std::optional<uint64_t>* number) { return changes_.hasTold(device, number); },
+              [this](dev_t device) { return changes_.filesOf(device); }}),
       comparing_(&reports_, [this](Root& root, Envelope envelope) { putOff(root, nullptr, std::move(envelope)); }),
       forks_(&reports_, [this](uint64_t key, pid_t parent, pid_t child, int64_t time_us) { tellFork(key, parent, child, time_us); }),
       changes_(&reports_, {[this](Root& root, const Change& change) { return judge_.concerns(root, change, &changes_desk_); },
-                          [this](Root& root, const Change& change) { judge_.judgeChange(root, change, &changes_desk_); }}),
+                          [this](Root& root, const Change& change, bool may_guess) { return judge_.judgeChange(root, change, may_guess, &changes_desk_); }}),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
       put_off_timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
@@ -169,21 +173,6 @@ std::vector<FoundContainer> Gate::found() const {
   return all;
 }
 
-GateStats Gate::stats() const {
-  GateStats stats;
-  stats.verdicts = judge_.tallies().verdicts.load();
-  stats.denied = judge_.tallies().denied.load();
-  stats.unknown = judge_.tallies().unknown.load();
-  stats.dropped = reports_.dropped();
-  stats.late = judge_.tallies().late.load();
-  for (const Known& known : allKnown()) stats.held += known.container->waiting();
-  const std::shared_lock<std::shared_mutex> lock(mutex_);
-  stats.groups = static_cast<uint64_t>(
-      std::count_if(lanes_.begin(), lanes_.end(), [](const auto& lane) { return !lane.second->roots.empty(); }));
-  stats.roots = roots_.size();
-  return stats;
-}
-
 void Gate::close() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
@@ -199,9 +188,10 @@ void Gate::close() {
       reader.thread.join();
     }
   }
+  // They give it volumes.
+  spaces_.stop();
   changes_.close();
   comparing_.close();
-  spaces_.stop();
   forks_.close();
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   // Each envelope that waits is answered as it goes, and the groups are closed with the last of them.

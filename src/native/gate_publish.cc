@@ -16,7 +16,7 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   // Also for rules about modifying: what an open has created it does not modify.
   if (table != nullptr && table->operations() & kOpenOperations) watchCreations(*known.root);
   if (table != nullptr && table->operations() & (kFork | (settings_.tells_ends ? kExec : 0))) forks_.listen();
-  if (table != nullptr && table->operations() & kChangeOperations) changes_.cover(known.root);
+  if (table != nullptr && table->operations() & kChangeOperations && changes_.cover(known.root)) known.root->tells_changes = true;
   // Before the marks go: what is executed without them is not seen, also when another table comes later.
   if (table == nullptr) known.root->may_run = true;
   // From the first table on execs are told; where something may run already, one may be under way.

@@ -86,6 +86,9 @@ struct EventNotes {
   std::optional<bool> was_created;
   /// Its file was compared with that of the image.
   std::optional<bool> is_unchanged;
+  /// The last change on its volume before it, and until when it waits for changes to be judged.
+  std::optional<uint64_t> last_change;
+  std::optional<Clock::time_point> waits_until;
 };
 
 /// A turn that is taken, by whoever holds the event.

@@ -61,28 +61,31 @@ bool removeCreated(const OverlayPlace& place, const std::string& path, const str
   return removeFrom(openIn(root.get(), path.substr(0, slash + 1)), path.substr(slash + 1), created);
 }
 
-bool removeCreatedBy(pid_t tid, const std::string& path, const struct stat& created) {
+Descriptor openAsSeenBy(pid_t tid, const std::string& path) {
   char name[32];
   std::snprintf(name, sizeof name, "/proc/%d/root", tid);
   const Descriptor root(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  const size_t slash = path.rfind('/');
-  if (!root || slash == std::string::npos) return false;
-  return removeFrom(openBelow(root.get(), path.substr(0, slash + 1), true), path.substr(slash + 1), created);
+  return root ? openBelow(root.get(), path, true) : Descriptor();
 }
 
-bool takeExecuteBitsBack(const OverlayPlace& place, const std::string& path, const struct stat& as_seen, int64_t birth_ns) {
-  const Descriptor file = openInContainer(place, path);
+bool removeCreatedBy(pid_t tid, const std::string& path, const struct stat& created) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return false;
+  return removeFrom(openAsSeenBy(tid, path.substr(0, slash + 1)), path.substr(slash + 1), created);
+}
+
+bool takeExecuteBitsBack(int file, const struct stat& as_seen) {
   struct stat now {};
-  if (!file || opened(file.get()).birth_ns != birth_ns || fstat(file.get(), &now) != 0) return false;
+  if (fstat(file, &now) != 0) return false;
   const bool is_as_seen = now.st_mode == as_seen.st_mode && now.st_ctim.tv_sec == as_seen.st_ctim.tv_sec &&
                           now.st_ctim.tv_nsec == as_seen.st_ctim.tv_nsec;
   if (!is_as_seen) return false;
   const mode_t mode = now.st_mode & 07777 & ~mode_t{0111};
   // KERNEL: 6.6. The number is the same on every architecture.
   constexpr long kFchmodat2 = 452;
-  if (syscall(kFchmodat2, file.get(), "", mode, AT_EMPTY_PATH) == 0) return true;
+  if (syscall(kFchmodat2, file, "", mode, AT_EMPTY_PATH) == 0) return true;
   // SAFETY: through the link of a descriptor, which is followed and not opened.
-  const std::string link = "/proc/self/fd/" + std::to_string(file.get());
+  const std::string link = "/proc/self/fd/" + std::to_string(file);
   return errno == ENOSYS && chmod(link.c_str(), mode) == 0;
 }
 

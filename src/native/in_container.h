@@ -33,8 +33,10 @@ bool removeCreated(const OverlayPlace& place, const std::string& path, const str
 /// The same for a file on a volume, as the task that created it sees it.
 bool removeCreatedBy(pid_t tid, const std::string& path, const struct stat& created);
 
-/// Takes the execute bits of the file at `path` back, if it is this one (by when it was made) and nobody has changed it
-/// since. Opens nothing.
-bool takeExecuteBitsBack(const OverlayPlace& place, const std::string& path, const struct stat& as_seen, int64_t birth_ns);
+/// What `path` names as the task sees it, with O_PATH. Waits for no filesystem.
+Descriptor openAsSeenBy(pid_t tid, const std::string& path);
+
+/// Takes the execute bits of the file (O_PATH) back, if nobody has changed it since. Opens nothing.
+bool takeExecuteBitsBack(int file, const struct stat& as_seen);
 
 }  // namespace d4c

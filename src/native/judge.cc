@@ -153,6 +153,9 @@ void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* 
     hooks_.forbid_memfd(container);
     envelope.take(&desk->turn, root);
   }
+  // What it does next is to be seen on all of its volumes.
+  const bool tells_changes = (binding->table->operations() & kChangeOperations) != 0;
+  if (envelope.isExec() && root.expected > 0 && tells_changes && waitsForChanges(root, &envelope)) return;
   Case one{root, container, *binding, *binding->table, envelope, desk};
   if (envelope.isExec()) {
     if (binding->table->operations() & (kFork | (settings_.tells_ends ? kExec : 0))) hooks_.member(processOf(envelope.tid()), container.key);

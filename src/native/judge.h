@@ -75,6 +75,11 @@ class Judge {
     std::function<void(Root&, Envelope)> hand_over;
     /// Judge the event again when its file, under this path, has been compared with the image's. False: it stays here.
     std::function<bool(Root&, Envelope*, const std::string&)> compare;
+    /// Whether the changes on the filesystem were judged that had happened when this was asked for the first time, without a
+    /// number.
+    std::function<bool(dev_t, std::optional<uint64_t>*)> has_told;
+    /// What is remembered of the files of a filesystem on which volumes are; null when nothing is.
+    std::function<std::shared_ptr<Files>(dev_t)> files_of;
   };
 
   Judge(const LiveSettings& settings, Reports* reports, Hooks hooks)
@@ -86,8 +91,9 @@ class Judge {
   bool judgeTogether(Root& root, std::vector<Envelope> events, Desk* desk);
   /// Answers an event that waited until something was published for its container.
   void judgeWaited(Root& root, Container& container, Envelope envelope, Desk* desk);
-  /// Reports a change that has happened, if a rule speaks of it.
-  void judgeChange(Root& root, const Change& change, Desk* desk);
+  /// Reports a change that has happened, if a rule speaks of it. Whether it was a process of a container on the root
+  /// filesystem. `may_guess`: also of a task of which nothing is known any more.
+  bool judgeChange(Root& root, const Change& change, bool may_guess, Desk* desk);
   /// Reports a fork that has happened, if a rule speaks of it.
   void judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us, Desk* desk);
   /// Whether some container's rules speak of the change.
@@ -152,6 +158,7 @@ class Judge {
   void look(Case* one, Section section);
   static Created createdLately(int file);
   Created createdByThisOpen(const Case& one, const OpenIntent& intent);
+  Created createdOnVolume(const Case& one, const OpenIntent& intent);
   bool isOfOther(Case* one);
   bool isPutOff(Root& root, Envelope* event, BlockedCall::Rest rest, Desk* desk);
   bool enforces(const Table& table) const { return settings_.enforces && table.enforces(); }
@@ -168,7 +175,9 @@ class Judge {
   bool judgeLoad(Case* one, const Opened& file);
   bool judgeScript(Case* one);
   bool refuseLoad(Case* one, const Opened& file);
-  static Outcome contain(Root& root, const Change& change);
+  bool waitsForChanges(Root& root, Envelope* envelope);
+  Barred barredOnVolume(Case* one, const Opened& file, dev_t device);
+  Outcome contain(Root& root, const Change& change);
 
   // Of what has happened already (judge_changes.cc).
   struct Said {
@@ -176,7 +185,7 @@ class Judge {
     Verdict of_name = Verdict::kAllow;
     Verdict of_old_name = Verdict::kAllow;
   };
-  std::shared_ptr<Container> doerOf(Root& root, const Change& change, Process* process);
+  std::shared_ptr<Container> doerOf(Root& root, const Change& change, bool may_guess, Process* process);
   static Said decideChange(const Table& table, const Change& change, Scratch* scratch);
 
   const LiveSettings& settings_;

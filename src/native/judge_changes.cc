@@ -48,7 +48,7 @@ Judge::Said Judge::decideChange(const Table& table, const Change& change, Scratc
   const auto decide = [&](const std::string& path, uint8_t operations) {
     if (operations == 0 || path.empty()) return Verdict::kAllow;
     table.look(Section::kFile, path, scratch);
-    const Verdict verdict = table.decide({Section::kFile, operations}, scratch);
+    const Verdict verdict = table.decide({Section::kFile, operations, change.mount}, scratch);
     merge(scratch->fired, &said.fired);
     return verdict;
   };
@@ -67,7 +67,7 @@ bool Judge::concerns(Root& root, const Change& change, Desk* desk) {
 }
 
 /// The container whose process made the change, or null for a process of the host.
-std::shared_ptr<Container> Judge::doerOf(Root& root, const Change& change, Process* process) {
+std::shared_ptr<Container> Judge::doerOf(Root& root, const Change& change, bool may_guess, Process* process) {
   const std::shared_ptr<const Containers> all = root.containers();
   // Who it is comes first, since it may be about to end.
   const bool is_read = change.tid != 0 && readProcess(change.tid, process);
@@ -87,21 +87,22 @@ std::shared_ptr<Container> Judge::doerOf(Root& root, const Change& change, Proce
   if (process->pid == 0) process->pid = change.tid;
   // A task that has ended cannot be told from one of the host any more. Then it is taken as the container's: whoever
   // wants to stay unseen would only have to end quickly.
-  return owner == nullptr && has_ended ? all->front() : owner;
+  return owner == nullptr && has_ended && may_guess ? all->front() : owner;
 }
 
-void Judge::judgeChange(Root& root, const Change& change, Desk* desk) {
+bool Judge::judgeChange(Root& root, const Change& change, bool may_guess, Desk* desk) {
   const std::shared_ptr<const Containers> all = root.containers();
   // As long as nothing was executed, the runtime sets the root filesystem up.
-  if (all->front()->cgroup() == nullptr && !root.may_run) return;
-  if (!concerns(root, change, desk)) return;
+  if (all->front()->cgroup() == nullptr && !root.may_run) return false;
+  // Where nobody else may have done it, it need not be known who did what no rule speaks of.
+  if (may_guess && !concerns(root, change, desk)) return false;
   Process process;
-  const auto owner = doerOf(root, change, &process);
-  if (owner == nullptr) return;
+  const auto owner = doerOf(root, change, may_guess, &process);
+  if (owner == nullptr) return false;
   const std::shared_ptr<const Binding> binding = owner->binding();
-  if (binding->table == nullptr) return;
+  if (binding->table == nullptr) return true;
   Said said = decideChange(*binding->table, change, &desk->scratch);
-  if (said.fired.empty()) return;
+  if (said.fired.empty()) return true;
   const bool is_barred = said.of_name == Verdict::kDeny && enforces(*binding->table);
 
   KernelEvent event = eventOf(*owner, *binding, kindOf(change.kind), change.tid);
@@ -112,10 +113,12 @@ void Judge::judgeChange(Root& root, const Change& change, Desk* desk) {
   event.path = change.path;
   event.old_path = change.old_path;
   event.file = change.file;
+  event.mount = change.mount;
   event.process = std::move(process);
   event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
   event.leaders = lineage_.of(event.process);
   reports_->add(std::move(event));
+  return true;
 }
 
 }  // namespace d4c

@@ -4,11 +4,13 @@
 // be of the image (drift), however it came. Both only where a blocking rule of the container's table speaks of it now.
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <string_view>
 
 #include "drift.h"
+#include "in_container.h"
 #include "interpreters.h"
 #include "judge.h"
 #include "kernel_stack.h"
@@ -21,6 +23,8 @@ namespace {
 constexpr uint8_t kOnExecutables = kCreateExecutable | kModifyExecutable;
 /// As the kernel calls it, with the name that its maker gave after it.
 constexpr const char* kWithoutFile = "/memfd:";
+/// For changes to be judged that came before an exec.
+constexpr std::chrono::milliseconds kLongestWait(50);
 
 }  // namespace
 
@@ -32,18 +36,56 @@ bool Judge::denies(Case* one, const std::string& path, uint8_t operations, bool 
   } else {
     one->table.look(Section::kFile, path, &scratch);
   }
-  Question question{Section::kFile, operations};
+  Question question{Section::kFile, operations, one->mount};
   question.is_exact = is_exact;
   return one->table.decide(question, &scratch) == Verdict::kDeny;
+}
+
+/// Whether the event waits for changes to be judged that came before it. It is counted when they are not after a while, and then
+/// it goes on: whoever makes changes without end would hold execs for ever.
+bool Judge::waitsForChanges(Root& root, Envelope* envelope) {
+  const Clock::time_point now = Clock::now();
+  std::optional<Clock::time_point>& until = envelope->notes.waits_until;
+  if (!until) until = now + kLongestWait;
+  if (now >= *until) {
+    reports_->fail(Failure::kChangesLate, "`" + root.place.mount_point + "`");
+    return false;
+  }
+  if (envelope->letGo()) hooks_.put_off(root, nullptr, std::move(*envelope));
+  return true;
+}
+
+/// Whether the file on a volume came to be by a way that a rule of the container's present table bars. A rule that is about
+/// paths is asked for the path under which it came to be, or in another container for the one here.
+Judge::Barred Judge::barredOnVolume(Case* one, const Opened& file, dev_t device) {
+  const auto files = hooks_.files_of(device);
+  if (files == nullptr) return Barred::kNo;
+  if (!hooks_.has_told(device, &one->envelope.notes.last_change) && waitsForChanges(one->root, &one->envelope)) return Barred::kWaits;
+  for (const Containment& contained : files->containedOf(file.birth_ns)) {
+    if (contained.inode != file.inode) continue;
+    if (one->path.empty()) readPath(one->envelope.file(), &one->path);
+    const bool is_here = contained.root == one->root.place.device;
+    if (is_here && contained.only_there && !one->path.empty() && one->path != contained.path) continue;
+    if (!denies(one, is_here ? contained.path : one->path, contained.operations, false)) continue;
+    one->reason = Reason::kContained;
+    one->barring = one->desk->scratch.fired;
+    one->came_by = contained.operations;
+    return Barred::kYes;
+  }
+  return Barred::kNo;
 }
 
 Judge::Barred Judge::barred(Case* one, const Opened& file) {
   Upper& upper = one->root.upper;
   const uint8_t blocks = one->table.blockedOperations();
-  if (!(blocks & kOpenOperations) || !upper.mayHold(file.birth_ns)) return Barred::kNo;
-  // What lies on a volume is of no image, and nothing is known of how it came there.
+  if (!(blocks & kOpenOperations)) return Barred::kNo;
+  struct stat found {};
+  const bool may_be_here = upper.mayHold(file.birth_ns);
+  if (fstat(one->envelope.file(), &found) != 0 || (!may_be_here && found.st_dev == one->root.place.device)) return Barred::kNo;
   one->mount = one->root.kinds.of(one->envelope.file(), file, one->envelope.tid(), one->root.place.device);
-  if (one->mount != MountKind::kRoot) return Barred::kNo;
+  // What lies on a volume is of no image. How it came there is known as far as it was seen.
+  if (one->mount != MountKind::kRoot) return barredOnVolume(one, file, found.st_dev);
+  if (!may_be_here) return Barred::kNo;
   if (one->path.empty()) readPath(one->envelope.file(), &one->path);
   const auto bar = [&](Reason reason, uint8_t operations) {
     one->reason = reason;
@@ -108,7 +150,7 @@ std::string Judge::nameWithoutFile(pid_t tid, const BlockedCall& call) {
 /// Whether the open was answered as the loading of a program that is barred. A loader that was called as a program opens
 /// what it runs like any file.
 bool Judge::judgeLoad(Case* one, const Opened& file) {
-  if (!(one->table.blockedOperations() & kOpenOperations) || !one->root.upper.mayHold(file.birth_ns)) return false;
+  if (!(one->table.blockedOperations() & kOpenOperations)) return false;
   const auto program = one->container.execs.lastProgram(one->envelope.tid());
   return program && isLoader(program->name) && refuseLoad(one, file);
 }
@@ -117,9 +159,9 @@ bool Judge::judgeLoad(Case* one, const Opened& file) {
 bool Judge::judgeScript(Case* one) {
   if (!(one->table.blockedOperations() & kOnExecutables)) return false;
   const Opened file = opened(one->envelope.file());
-  if (!one->root.upper.mayHold(file.birth_ns)) return false;
   struct stat found {};
   if (fstat(one->envelope.file(), &found) != 0 || !S_ISREG(found.st_mode)) return false;
+  if (found.st_dev == one->root.place.device && !one->root.upper.mayHold(file.birth_ns)) return false;
   return isInterpreter(one->envelope.tid()) && refuseLoad(one, file);
 }
 
@@ -136,14 +178,24 @@ bool Judge::refuseLoad(Case* one, const Opened& file) {
 /// Keeps what came to be from being executed, and takes an execute bit back. What became of it.
 Outcome Judge::contain(Root& root, const Change& change) {
   if (!change.isExecutable()) return Outcome::kDetected;
-  // Under its own name a file of the image is not to be blamed for a further one.
-  const bool only_there = change.is_copied_up && change.kind != ChangeKind::kAttributes && change.kind != ChangeKind::kModification;
-  const bool is_contained = root.upper.contain(change.birth_ns, {change.file.st_ino, change.path, change.operations, only_there});
-  if (change.kind == ChangeKind::kAttributes && takeExecuteBitsBack(root.place, change.path, change.file, change.birth_ns)) {
-    root.upper.noteExecutable(change.file.st_ino, false);
-    return Outcome::kReverted;
-  }
-  return is_contained ? Outcome::kContained : Outcome::kDetected;
+  const bool is_on_volume = change.files != nullptr;
+  Files& files = is_on_volume ? *change.files : root.upper;
+  // Under the name that it had before, a file is not to be blamed for a further one; on a volume that is one that still has
+  // both.
+  const bool is_known_file = is_on_volume ? change.file.st_nlink > 1 : change.is_copied_up;
+  const bool only_there = is_known_file && change.kind != ChangeKind::kAttributes && change.kind != ChangeKind::kModification;
+  const bool is_contained = files.contain(
+      change.birth_ns, {change.file.st_ino, change.path, change.operations, only_there, root.place.device});
+  const Outcome contained = is_contained ? Outcome::kContained : Outcome::kDetected;
+  if (change.kind != ChangeKind::kAttributes) return contained;
+  // By the container's own mount, since the host's may be read-only.
+  const Descriptor file = is_on_volume ? openAsSeenBy(change.sees_it, change.path) : openInContainer(root.place, change.path);
+  struct stat found {};
+  if (!file || opened(file.get()).birth_ns != change.birth_ns) return contained;
+  if (is_on_volume && (fstat(file.get(), &found) != 0 || found.st_ino != change.file.st_ino)) return contained;
+  if (!takeExecuteBitsBack(file.get(), change.file)) return contained;
+  files.noteExecutable(change.file.st_ino, false);
+  return Outcome::kReverted;
 }
 
 }  // namespace d4c

@@ -171,7 +171,7 @@ bool Judge::isOfOther(Case* one) {
 Judge::Created Judge::createdByThisOpen(const Case& one, const OpenIntent& intent) {
   if (intent.temporary) return Created::kYes;
   if (!intent.creates) return Created::kNo;
-  if (one.mount != MountKind::kRoot) return intent.exclusive ? Created::kYes : createdLately(one.envelope.file());
+  if (one.mount != MountKind::kRoot) return createdOnVolume(one, intent);
   Creations* const creations = one.root.creations.load(std::memory_order_acquire);
   std::optional<bool>& was_seen = one.envelope.notes.was_created;
   if (!was_seen) was_seen = creations != nullptr && creations->createdBy(one.envelope.tid(), one.file.st_ino);
@@ -183,6 +183,14 @@ Judge::Created Judge::createdByThisOpen(const Case& one, const OpenIntent& inten
   if (is_sure) return Created::kYes;
   reports_->fail(Failure::kCreationUnconfirmed, one.path);
   return Created::kPerhaps;
+}
+
+Judge::Created Judge::createdOnVolume(const Case& one, const OpenIntent& intent) {
+  const Created created = intent.exclusive ? Created::kYes : createdLately(one.envelope.file());
+  // Its creation is an event of its own, too.
+  const auto files = created == Created::kNo ? nullptr : hooks_.files_of(one.file.st_dev);
+  if (files != nullptr) files->claim(one.envelope.tid(), one.file.st_ino, one.file.st_mode);
+  return created;
 }
 
 /// On a volume nobody tells who created a file. One that is older than any open takes was not created by this one.

@@ -71,6 +71,9 @@ std::optional<Mount> mountOfLine(std::string_view line) {
   mount.root = unescaped(take(&line, ' '));
   mount.mount_point = unescaped(take(&line, ' '));
   mount.type = std::string(take(&rest, ' '));
+  take(&rest, ' ');
+  const auto isReadOnly = [](std::string_view options) { return take(&options, ',') == "ro"; };
+  mount.is_read_only = isReadOnly(take(&line, ' ')) || isReadOnly(rest);
   return mount;
 }
 

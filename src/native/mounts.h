@@ -34,6 +34,7 @@ struct Mount {
   std::string root;
   std::string mount_point;
   std::string type;
+  bool is_read_only = false;
 };
 
 /// At most `max` mounts of a mountinfo text, in its order.

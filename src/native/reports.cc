@@ -32,6 +32,8 @@ const char* nameOf(Failure failure) {
       return "agent_lost";
     case Failure::kAgentSilent:
       return "agent_silent";
+    case Failure::kChangesLate:
+      return "changes_late";
     case Failure::kChangesLost:
       return "changes_lost";
     case Failure::kChangesUnseen:

@@ -97,6 +97,7 @@ struct KernelEvent {
 enum class Failure : uint8_t {
   kAgentLost,
   kAgentSilent,
+  kChangesLate,
   kChangesLost,
   kChangesUnseen,
   kContainerUnknown,

@@ -13,7 +13,6 @@
 
 #include "proc_file.h"
 #include "processes.h"
-#include "volumes.h"
 
 namespace d4c {
 
@@ -150,7 +149,8 @@ bool Spaces::mark(Space* space) {
   };
   if (mounts.size() > kMaxVolumes) refuse(mounts[kMaxVolumes], "it has more mounts than are watched");
   mounts.resize(std::min(mounts.size(), kMaxVolumes));
-  watchVolumes(*space->root, directory.get(), mounts, needed, refuse);
+  auto volumes = watchVolumes(*space->root, directory.get(), mounts, needed, refuse);
+  if (space->root->tells_changes) take_volumes_(*space->root, space->name, space->pid, std::move(volumes));
   space->watched = needed;
   return true;
 }

@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -25,12 +26,17 @@
 #include "descriptor.h"
 #include "mounts.h"
 #include "reports.h"
+#include "volumes.h"
 
 namespace d4c {
 
 class Spaces {
  public:
-  explicit Spaces(Reports* reports) : reports_(reports) {}
+  /// Takes the volumes of a mount namespace on which something may change, each time that they have been marked, and a process
+  /// in it. Must not wait: whoever is held, and further mounts, wait for it.
+  using TakeVolumes = std::function<void(Root&, const std::string& space, pid_t pid, std::vector<FoundVolume>)>;
+
+  Spaces(Reports* reports, TakeVolumes take_volumes) : reports_(reports), take_volumes_(std::move(take_volumes)) {}
   ~Spaces() { stop(); }
 
   /// False with `errno` set. The thread takes the caller's signal mask.
@@ -90,6 +96,7 @@ class Spaces {
   void wake() const;
 
   Reports* const reports_;
+  const TakeVolumes take_volumes_;
   std::string own_;
   std::string first_;
   Descriptor stop_;

@@ -19,6 +19,21 @@ std::array<uint64_t, Latencies::kBuckets> Latencies::counts() const {
   return counts;
 }
 
+GateStats Gate::stats() const {
+  GateStats stats;
+  stats.verdicts = judge_.tallies().verdicts.load();
+  stats.denied = judge_.tallies().denied.load();
+  stats.unknown = judge_.tallies().unknown.load();
+  stats.dropped = reports_.dropped();
+  stats.late = judge_.tallies().late.load();
+  for (const Known& known : allKnown()) stats.held += known.container->waiting();
+  const std::shared_lock<std::shared_mutex> lock(mutex_);
+  stats.groups = static_cast<uint64_t>(
+      std::count_if(lanes_.begin(), lanes_.end(), [](const auto& lane) { return !lane.second->roots.empty(); }));
+  stats.roots = roots_.size();
+  return stats;
+}
+
 GateStatus Gate::status() const {
   GateStatus status{};
   status.latencies = judge_.latencies().counts();

@@ -1,6 +1,5 @@
 #include "upper.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
@@ -9,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
 
 namespace d4c {
 
@@ -17,8 +15,8 @@ namespace {
 
 /// A container that makes more files than this is asked about again, at the cost of a wrong guess.
 constexpr size_t kMaxKnown = 200000;
-constexpr size_t kMaxContained = 65536;
 constexpr size_t kMaxCompared = 4096;
+constexpr size_t kMaxWriters = 4096;
 
 Descriptor openAt(int at, const char* path, uint64_t flags) {
   open_how how{};
@@ -68,74 +66,37 @@ Descriptor Upper::openInImage(const std::string& path) const {
   return Descriptor();
 }
 
-std::optional<bool> Upper::wasExecutable(uint64_t inode) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = executables_.find(inode);
-  return found == executables_.end() ? std::nullopt : std::optional<bool>(found->second);
-}
-
-bool Upper::hasLearned() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return has_learned_;
-}
-
-void Upper::noteExecutable(uint64_t inode, bool is_executable) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (executables_.size() >= kMaxKnown && executables_.count(inode) == 0) {
-    executables_.clear();
-    has_learned_ = false;
-  }
-  executables_[inode] = is_executable;
-}
-
 void Upper::forget(uint64_t inode) {
+  Files::forget(inode);
   const std::lock_guard<std::mutex> lock(mutex_);
-  executables_.erase(inode);
   copied_up_.erase(inode);
 }
 
-bool Upper::walk(size_t max_files, const std::function<bool(const std::string&, const struct stat&)>& visit) const {
-  std::vector<std::string> folders{"/"};
-  const Descriptor root(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  size_t files = 0;
-  while (root && !folders.empty()) {
-    const std::string folder = std::move(folders.back());
-    folders.pop_back();
-    const Descriptor at = openAt(root.get(), folder.c_str(), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
-    const std::unique_ptr<DIR, int (*)(DIR*)> entries(at ? fdopendir(fcntl(at.get(), F_DUPFD_CLOEXEC, 0)) : nullptr, closedir);
-    while (const dirent* entry = entries ? readdir(entries.get()) : nullptr) {
-      const std::string name = entry->d_name;
-      struct stat file {};
-      if (name == "." || name == ".." || fstatat(at.get(), name.c_str(), &file, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      if (++files > max_files) return false;
-      if (S_ISDIR(file.st_mode)) folders.push_back(folder + name + "/");
-      if (!visit(folder + name, file)) return false;
-    }
-  }
-  return static_cast<bool>(root);
-}
-
 bool Upper::learn(size_t max_files) {
-  std::unordered_map<uint64_t, bool> executables;
+  const Descriptor root(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  std::vector<uint64_t> executables;
   std::unordered_set<uint64_t> copied_up;
-  const bool is_whole = walk(max_files, [&](const std::string& path, const struct stat& file) {
-    if (!S_ISREG(file.st_mode) || (file.st_mode & 0111) == 0) return true;
-    executables[file.st_ino] = true;
-    if (openInImage(path)) copied_up.insert(file.st_ino);
+  const bool is_whole = root && walkFiles(root.get(), max_files, [&](const std::string& path, uint64_t inode, mode_t mode) {
+    if ((mode & 0111) == 0) return true;
+    executables.push_back(inode);
+    if (openInImage(path)) copied_up.insert(inode);
     return true;
   });
   if (!is_whole) return false;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  executables_ = std::move(executables);
-  copied_up_ = std::move(copied_up);
-  has_learned_ = true;
-  return true;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    copied_up_ = std::move(copied_up);
+  }
+  unlearn();
+  return haveLearned("", executables);
 }
 
 std::vector<std::string> Upper::namesInImage(uint64_t inode, size_t max_files) const {
   std::vector<std::string> names;
-  walk(max_files, [&](const std::string& path, const struct stat& file) {
-    if (file.st_ino == inode && openInImage(path)) names.push_back(path);
+  const Descriptor root(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return names;
+  walkFiles(root.get(), max_files, [&](const std::string& path, uint64_t found, mode_t) {
+    if (found == inode && openInImage(path)) names.push_back(path);
     return true;
   });
   return names;
@@ -148,6 +109,18 @@ bool Upper::showsImage(const std::string& path) const {
     if (folder && getxattr(linkOf(folder.get()).c_str(), "trusted.overlay.opaque", &value, 1) == 1 && value == 'y') return false;
   }
   return true;
+}
+
+void Upper::noteWriter(pid_t tid, const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (writers_.size() >= kMaxWriters) writers_.clear();
+  writers_[tid] = path;
+}
+
+bool Upper::isWriter(pid_t tid, const std::string& path) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = writers_.find(tid);
+  return found != writers_.end() && found->second == path;
 }
 
 void Upper::noteCopiedUp(uint64_t inode) {
@@ -163,27 +136,9 @@ bool Upper::isCopiedUp(int at, uint64_t inode) const {
   return copied_up_.count(inode) != 0;
 }
 
-bool Upper::contain(int64_t birth_ns, Containment containment) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<Containment>& all = contained_[birth_ns];
-  for (const Containment& known : all) {
-    const bool is_same = known.inode == containment.inode && known.path == containment.path;
-    if (is_same && known.operations == containment.operations) return true;
-  }
-  if (containments_ >= kMaxContained) return false;
-  ++containments_;
-  all.push_back(std::move(containment));
-  return true;
-}
-
 std::vector<Containment> Upper::contained(const Opened& file, const std::string& path) const {
-  std::vector<Containment> all;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = contained_.find(file.birth_ns);
-    if (found == contained_.end()) return all;
-    all = found->second;
-  }
+  std::vector<Containment> all = containedOf(file.birth_ns);
+  if (all.empty()) return all;
   // Files that were made in the same tick of the clock have the same birth.
   const Descriptor at = openIn(directory, path);
   const Opened here = at ? opened(at.get()) : Opened();

@@ -6,35 +6,21 @@
 
 #include <sys/stat.h>
 
-#include <chrono>
 #include <cstdint>
-#include <deque>
-#include <functional>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
-#include <utility>
 #include <vector>
 
 #include "descriptor.h"
+#include "files.h"
 #include "opened.h"
 
 namespace d4c {
 
-/// Why a file must not be executed: what brought it to be, and under what name.
-struct Containment {
-  /// In the upper directory.
-  uint64_t inode;
-  std::string path;
-  uint8_t operations;
-  /// Under this name alone: it is a file of the image that has got a further name.
-  bool only_there;
-};
-
-class Upper {
+class Upper : public Files {
  public:
   /// Paths as the mount table says them; a layer's may be relative to the folder of the runtime's layers. `host_root` is
   /// where this process sees the host's root filesystem. The layers of the image come highest first.
@@ -50,21 +36,13 @@ class Upper {
   /// What the image has under the path, from the highest layer that has it.
   Descriptor openInImage(const std::string& path) const;
 
-  /// Remembers that an open which created the file was decided, so that its creation is not told a second time.
-  void claim(pid_t tid, uint64_t inode, mode_t mode);
-  /// The file's mode when it was created by an open that was decided. Forgets it.
-  std::optional<mode_t> takeClaim(pid_t tid, uint64_t inode);
-
   /// Remembers that the task is about to open the file to write, and tells whether that is what it did last: the open copies a
   /// file of the image up.
   void noteWriter(pid_t tid, const std::string& path);
   bool isWriter(pid_t tid, const std::string& path) const;
 
-  /// Whether the file of the upper directory had an execute bit when it was last looked at; nothing when it never was.
-  std::optional<bool> wasExecutable(uint64_t inode) const;
   /// Whether every executable that is there was looked at, so that what is not known had no execute bit.
-  bool hasLearned() const;
-  void noteExecutable(uint64_t inode, bool is_executable);
+  bool hasLearned() const { return Files::hasLearned(""); }
   void forget(uint64_t inode);
   /// Whether the file was copied up from the image, so that it is no new one. KERNEL: of an image's file with several names
   /// overlayfs does not keep where it came from, so that has to be remembered. `at` may be a descriptor with O_PATH.
@@ -79,9 +57,6 @@ class Upper {
 
   /// Whether a file that was made then can lie in the upper directory. What is older is the image's.
   bool mayHold(int64_t birth_ns) const { return birth_ns_ == 0 || birth_ns == 0 || birth_ns >= birth_ns_; }
-  /// By when the file was made, in nanoseconds since 1970, which an exec of it shows. KERNEL: the inode number that it shows
-  /// may be the one of the image's file. False when there is no room for more.
-  bool contain(int64_t birth_ns, Containment containment);
   /// Of the file that the container executes under the path.
   std::vector<Containment> contained(const Opened& file, const std::string& path) const;
 
@@ -90,15 +65,6 @@ class Upper {
   void rememberCompared(const struct stat& file, bool is_same);
 
  private:
-  using Clock = std::chrono::steady_clock;
-  struct Claim {
-    mode_t mode;
-    Clock::time_point since;
-  };
-
-  /// False when there are more files than `max_files`, or `visit` says that it is enough.
-  bool walk(size_t max_files, const std::function<bool(const std::string& path, const struct stat& file)>& visit) const;
-
   struct Compared {
     timespec changed;
     off_t size;
@@ -107,16 +73,9 @@ class Upper {
 
   int64_t birth_ns_ = 0;
   mutable std::mutex mutex_;
-  std::unordered_map<int64_t, std::vector<Containment>> contained_;
-  size_t containments_ = 0;
   std::unordered_map<uint64_t, Compared> compared_;
-  /// Several of one task and inode: a number is used again as soon as a refused file is removed.
-  std::map<std::pair<pid_t, uint64_t>, std::deque<Claim>> claims_;
-  size_t claim_count_ = 0;
   std::unordered_map<pid_t, std::string> writers_;
-  std::unordered_map<uint64_t, bool> executables_;
   std::unordered_set<uint64_t> copied_up_;
-  bool has_learned_ = false;
 };
 
 /// The stand-in for a name of the image that was deleted.

@@ -106,7 +106,9 @@ std::vector<Mount> mountsWithin(std::vector<Mount> table, dev_t overlay) {
   return table;
 }
 
-void watchVolumes(const Root& root, int directory, const std::vector<Mount>& mounts, Watch watch, const Refuse& refuse) {
+std::vector<FoundVolume> watchVolumes(const Root& root, int directory, const std::vector<Mount>& mounts, Watch watch,
+                                      const Refuse& refuse) {
+  std::vector<FoundVolume> changeable;
   const HostMounts host = HostMounts::read();
   std::vector<const Mount*> refused;
   for (const Mount& mount : mounts) {
@@ -131,9 +133,13 @@ void watchVolumes(const Root& root, int directory, const std::vector<Mount>& mou
     const Watch wanted = !holds_programs && watch == Watch::kExec ? Watch::kNothing : watch;
     const int error = root.group->watchVolume(at.get(), way == WatchBy::kFilesystem, wanted);
     if (error != 0) refuse(mount, std::string("fanotify_mark: ") + std::strerror(error));
-    if (error != 0 || wanted != Watch::kExecAndOpen || mount.type != "tmpfs" || mount.mount_point != "/dev") continue;
-    for (const char* name : kDevices) root.group->ignoreDevice(at.get(), name);
+    if (error == 0 && wanted == Watch::kExecAndOpen && mount.type == "tmpfs" && mount.mount_point == "/dev") {
+      for (const char* name : kDevices) root.group->ignoreDevice(at.get(), name);
+    }
+    if (mount.is_read_only || !holds_programs) continue;
+    changeable.push_back({mount, host.kindOf(mount)});
   }
+  return changeable;
 }
 
 }  // namespace d4c

@@ -57,8 +57,16 @@ std::vector<Mount> mountsWithin(std::vector<Mount> table, dev_t overlay);
 /// Tells of a mount that is not watched, and why.
 using Refuse = std::function<void(const Mount&, const std::string& why)>;
 
+/// A mount through which files can be changed.
+struct FoundVolume {
+  Mount mount;
+  MountKind kind;
+};
+
 /// Makes `watch` of the volumes among `mounts` come to the root's group. `directory` is the root directory (O_PATH) that
-/// the mount points start from. Raises no permission event, and waits for no filesystem.
-void watchVolumes(const Root& root, int directory, const std::vector<Mount>& mounts, Watch watch, const Refuse& refuse);
+/// the mount points start from. Raises no permission event, and waits for no filesystem. Gives those through which files can be
+/// changed.
+std::vector<FoundVolume> watchVolumes(const Root& root, int directory, const std::vector<Mount>& mounts, Watch watch,
+                                      const Refuse& refuse);
 
 }  // namespace d4c

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -42,6 +43,7 @@ describe('the known ways around', { skip }, () => {
   let gate: TestGate;
   const idOf = (index: number) => `${containerPrefix}${process.pid}-way${index}`;
   const rootOf = (index: number) => join(host.folder, idOf(index), 'rootfs');
+  const volumeOf = (index: number) => join(host.folder, `${idOf(index)}-volume`);
   before(async () => {
     host = await gateHost();
     await putDynamic(join(host.folder, 'image'), '/bin/echo', '/usr/bin/dynamic');
@@ -56,7 +58,10 @@ describe('the known ways around', { skip }, () => {
       const tried = [...bypasses.entries()].filter(([, { optIn }]) => optIns.includes(optIn));
       const containers = new Map<number, Container>();
       for (const [index, { before: prepare }] of tried) {
-        const container = await host.startRunc({ id: idOf(index), capabilities: ['CAP_SYS_ADMIN'] });
+        const source = volumeOf(index);
+        await mkdir(source);
+        const volumes = [{ destination: '/data', type: 'bind', source, options: ['rbind', 'rw'] }];
+        const container = await host.startRunc({ id: idOf(index), capabilities: ['CAP_SYS_ADMIN'], volumes });
         await prepare?.(container, rootOf(index));
         containers.set(index, container);
       }
@@ -73,7 +78,7 @@ describe('the known ways around', { skip }, () => {
           assert.ok(container);
           const key = await gate.keyOf(container.id);
           await gate.ask({ type: 'adopt', key, pid: container.pid });
-          const succeeds = await bypass.attempt(container, rootOf(index));
+          const succeeds = await bypass.attempt(container, rootOf(index), volumeOf(index));
           const isAbout = (path: string) => path.startsWith(bypass.path);
           const first = () => gate.events.find((event) => event.key === key && isAbout(event.path));
           if (bypass.outcome !== 'unseen') await eventually('it is reported', first);

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Outcome } from '../../src/events/observation.ts';
 import type { Container } from '../support/containers.ts';
 import { putDynamic } from '../support/dynamic.ts';
+import { volumeWays } from './volumeCases.ts';
 
 /**
  * `drift`: blocks createExecutable and modifyExecutable everywhere. `exec`: blocks executing /usr/bin/linked. `modify` and
@@ -31,8 +32,11 @@ export interface Bypass {
   readonly answer: string;
   /** Done before the gate is there. */
   readonly before?: (container: Container, root: string) => Promise<unknown>;
-  /** Whether it succeeded. `root` is the container's root filesystem as the host sees it. */
-  readonly attempt: (container: Container, root: string) => Promise<boolean>;
+  /**
+   * Whether it succeeded. `root` is the container's root filesystem as the host sees it, and `volume` a folder of the host
+   * that is mounted at /data.
+   */
+  readonly attempt: (container: Container, root: string, volume: string) => Promise<boolean>;
   /** The path of the events that count. */
   readonly path: string;
 }
@@ -262,7 +266,7 @@ export const bypasses: readonly Bypass[] = [
     outcome: 'unseen',
     succeeds: true,
     answer:
-      'seeing it would take watching for every write on the filesystem; a program that is cut so is refused by drift',
+      'seeing it would take watching every write on the filesystem, also those of the host: one of 4 KiB took 11.0 µs then and 3.8 µs without; a program that is cut so is refused by drift',
     before: (c) => c.sh('echo text > /etc/own'),
     attempt: async (c) => (await c.exec('/bin/opener', 'truncate', '/etc/own', '1')).stdout === 'ok\n',
     path: '/etc/own',
@@ -276,6 +280,7 @@ export const bypasses: readonly Bypass[] = [
     attempt: async (c) => (await c.exec('/bin/rm', '/etc/passwd')).exitCode === 0,
     path: '/etc/passwd',
   },
+  ...volumeWays,
 ];
 
 /** Something that is done while no keeper is there, and what becomes of it once the next one has taken the container up. */

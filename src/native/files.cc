@@ -1,0 +1,159 @@
+#include "files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <iterator>
+#include <memory>
+
+namespace d4c {
+
+namespace {
+
+/// A creation's event comes right before its open is decided; what is older has lost its event.
+constexpr std::chrono::seconds kClaimLives(10);
+constexpr size_t kMaxClaims = 4096;
+/// Where more files are made than this, some are asked about again, at the cost of a wrong guess.
+constexpr size_t kMaxKnown = 200000;
+constexpr size_t kMaxContained = 65536;
+
+/// Below the directory and on its mount, since another one's filesystem may make whoever looks wait.
+int openFolder(int directory, const std::string& folder) {
+  open_how how{};
+  how.flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  return static_cast<int>(syscall(SYS_openat2, directory, folder.c_str(), &how, sizeof how));
+}
+
+}  // namespace
+
+bool walkFiles(int directory, size_t max_files, const VisitFile& visit) {
+  std::vector<std::string> folders{"."};
+  size_t files = 0;
+  while (!folders.empty()) {
+    const std::string folder = std::move(folders.back());
+    folders.pop_back();
+    const std::unique_ptr<DIR, int (*)(DIR*)> entries(fdopendir(openFolder(directory, folder)), closedir);
+    while (const dirent* entry = entries ? readdir(entries.get()) : nullptr) {
+      const std::string name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      if (++files > max_files) return false;
+      const std::string path = folder + "/" + name;
+      if (entry->d_type == DT_DIR) {
+        folders.push_back(path);
+        continue;
+      }
+      struct statx file {};
+      constexpr int kHow = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
+      if (statx(dirfd(entries.get()), name.c_str(), kHow, STATX_TYPE | STATX_MODE | STATX_INO, &file) != 0) continue;
+      if (S_ISDIR(file.stx_mode)) folders.push_back(path);
+      if (S_ISREG(file.stx_mode) && !visit(path.substr(1), file.stx_ino, file.stx_mode)) return false;
+    }
+  }
+  return true;
+}
+
+void Files::claim(pid_t tid, uint64_t inode, mode_t mode) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const Clock::time_point now = Clock::now();
+  if (claim_count_ >= kMaxClaims) {
+    claim_count_ = 0;
+    for (auto one = claims_.begin(); one != claims_.end();) {
+      std::deque<Claim>& all = one->second;
+      while (!all.empty() && now - all.front().since > kClaimLives) all.pop_front();
+      claim_count_ += all.size();
+      one = all.empty() ? claims_.erase(one) : std::next(one);
+    }
+  }
+  claims_[{tid, inode}].push_back({mode, now});
+  ++claim_count_;
+}
+
+std::optional<mode_t> Files::takeClaim(pid_t tid, uint64_t inode) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = claims_.find({tid, inode});
+  if (found == claims_.end()) return std::nullopt;
+  const Claim claim = found->second.front();
+  found->second.pop_front();
+  --claim_count_;
+  if (found->second.empty()) claims_.erase(found);
+  if (Clock::now() - claim.since > kClaimLives) return std::nullopt;
+  return claim.mode;
+}
+
+std::optional<bool> Files::wasExecutable(uint64_t inode) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = executables_.find(inode);
+  return found == executables_.end() ? std::nullopt : std::optional<bool>(found->second);
+}
+
+void Files::noteExecutable(uint64_t inode, bool is_executable) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (executables_.size() >= kMaxKnown && executables_.count(inode) == 0) {
+    executables_.clear();
+    learned_.clear();
+  }
+  executables_[inode] = is_executable;
+}
+
+void Files::forget(uint64_t inode) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  executables_.erase(inode);
+}
+
+bool Files::hasLearned(const std::string& folder) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return learned_.count(folder) != 0;
+}
+
+bool Files::learn(const std::string& folder, int directory, size_t max_files) {
+  std::vector<uint64_t> executables;
+  const auto visit = [&](const std::string&, uint64_t inode, mode_t mode) {
+    if ((mode & 0111) != 0) executables.push_back(inode);
+    return true;
+  };
+  return walkFiles(directory, max_files, visit) && haveLearned(folder, executables);
+}
+
+bool Files::haveLearned(const std::string& folder, const std::vector<uint64_t>& executables) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (executables_.size() + executables.size() > kMaxKnown) return false;
+  for (const uint64_t inode : executables) executables_.emplace(inode, true);
+  learned_.insert(folder);
+  return true;
+}
+
+void Files::unlearn() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  executables_.clear();
+  learned_.clear();
+}
+
+bool Files::contain(int64_t birth_ns, Containment containment) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Containment>& all = contained_[birth_ns];
+  for (const Containment& known : all) {
+    const bool is_same = known.inode == containment.inode && known.path == containment.path && known.root == containment.root;
+    if (is_same && known.operations == containment.operations) return true;
+  }
+  if (containments_ >= kMaxContained) return false;
+  ++containments_;
+  all.push_back(std::move(containment));
+  return true;
+}
+
+bool Files::hasContained() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return containments_ > 0;
+}
+
+std::vector<Containment> Files::containedOf(int64_t birth_ns) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = contained_.find(birth_ns);
+  return found == contained_.end() ? std::vector<Containment>() : found->second;
+}
+
+}  // namespace d4c

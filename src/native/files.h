@@ -1,0 +1,87 @@
+// What is remembered of the files of one place, by their inodes: which can be executed, which an open has just created, and
+// which must not be executed. Owns no descriptor. Every function may be called by any thread.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "descriptor.h"
+
+namespace d4c {
+
+/// Why a file must not be executed: what brought it to be, and under what name.
+struct Containment {
+  uint64_t inode;
+  std::string path;
+  uint8_t operations;
+  /// Under this name alone: it has another one, under which it was there before.
+  bool only_there;
+  /// The root filesystem of the container in which the path is one.
+  dev_t root;
+};
+
+using VisitFile = std::function<bool(const std::string& path, uint64_t inode, mode_t mode)>;
+
+/// Visits the regular files below the directory (not with O_PATH), on its mount alone. Their paths start with `/` there. False
+/// when there are more entries than `max_files`, or `visit` says that it is enough. Opens directories alone, which raises no
+/// permission event.
+bool walkFiles(int directory, size_t max_files, const VisitFile& visit);
+
+class Files {
+ public:
+  /// Remembers that an open which created the file was decided, so that its creation is not told a second time.
+  void claim(pid_t tid, uint64_t inode, mode_t mode);
+  /// The file's mode when it was created by an open that was decided. Forgets it.
+  std::optional<mode_t> takeClaim(pid_t tid, uint64_t inode);
+
+  /// Whether the file had an execute bit when it was last looked at; nothing when it never was.
+  std::optional<bool> wasExecutable(uint64_t inode) const;
+  void noteExecutable(uint64_t inode, bool is_executable);
+  void forget(uint64_t inode);
+  /// Whether every executable of the folder was looked at, so that what is not known there had no execute bit.
+  bool hasLearned(const std::string& folder) const;
+  /// Looks at every file below the directory, which is that folder. False when there are more than `max_files`; what is
+  /// known is then incomplete.
+  bool learn(const std::string& folder, int directory, size_t max_files);
+  /// The inodes of all executables in the folder. False when there is no room for them.
+  bool haveLearned(const std::string& folder, const std::vector<uint64_t>& executables);
+  /// Every folder has to be looked at again.
+  void unlearn();
+
+  /// By when the file was made, in nanoseconds since 1970, which an exec of it shows. False when there is no room for more.
+  bool contain(int64_t birth_ns, Containment containment);
+  bool hasContained() const;
+  /// Of files that were made then: in the same tick of the clock there may be several.
+  std::vector<Containment> containedOf(int64_t birth_ns) const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Claim {
+    mode_t mode;
+    Clock::time_point since;
+  };
+
+  mutable std::mutex mutex_;
+  std::unordered_map<int64_t, std::vector<Containment>> contained_;
+  size_t containments_ = 0;
+  /// Several of one task and inode: a number is used again as soon as a refused file is removed.
+  std::map<std::pair<pid_t, uint64_t>, std::deque<Claim>> claims_;
+  size_t claim_count_ = 0;
+  std::unordered_map<uint64_t, bool> executables_;
+  std::set<std::string> learned_;
+};
+
+}  // namespace d4c

@@ -1,0 +1,97 @@
+/** The ways around that lead over a volume: a folder of the node's disk that is mounted at /data. */
+
+import { chmod, copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Bypass } from './cases.ts';
+
+const dropped = '/data/busybox-x';
+const asData = `cat /bin/busybox > ${dropped}`;
+
+export const volumeWays: readonly Bypass[] = [
+  {
+    way: 'a program is copied to a volume',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'creating it is refused',
+    attempt: (c) => c.sh(`cp /bin/busybox ${dropped}; ${dropped} echo ran`).then(hasRun),
+    path: dropped,
+  },
+  {
+    way: 'a file is written to a volume as data and made executable by chmod',
+    rule: 'drift',
+    outcome: 'reverted',
+    succeeds: false,
+    answer: 'the execute bits are taken back; an exec waits until that has been done',
+    attempt: (c) => c.sh(`${asData}; chmod 755 ${dropped}; ${dropped} echo ran`).then(hasRun),
+    path: dropped,
+  },
+  {
+    way: 'a program on a volume gets another name by a hard link',
+    rule: 'drift',
+    outcome: 'contained',
+    succeeds: false,
+    answer: 'it is not executed under that name; under its own it is',
+    before: (c) => c.sh('cp /bin/busybox /data/busybox-old'),
+    attempt: (c) => c.sh(`ln /data/busybox-old ${dropped}; ${dropped} echo ran`).then(hasRun),
+    path: dropped,
+  },
+  {
+    way: 'a program on a volume gets another name by rename, and its folder too',
+    rule: 'drift',
+    outcome: 'contained',
+    succeeds: false,
+    answer:
+      'it is not executed any more, wherever it is; the rename may be told and judged under the new name of the folder, so a rule should speak of the whole volume',
+    before: (c) => c.sh('mkdir /data/one; cp /bin/busybox /data/one/busybox-old'),
+    attempt: (c) =>
+      c
+        .sh(
+          'mv /data/one/busybox-old /data/one/busybox-x; mv /data/one /data/two; /data/two/busybox-x echo ran',
+        )
+        .then(hasRun),
+    path: '/data/',
+  },
+  {
+    way: 'a program that was on a volume before is executed',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'a volume is of no image, and nothing is known of how it came there: block `exec` below the volume',
+    before: (c) => c.sh(`cp /bin/busybox ${dropped}`),
+    attempt: (c) => c.exec(dropped, 'echo', 'ran').then(hasRun),
+    path: dropped,
+  },
+  {
+    way: 'a container without such a rule, or the host, puts a program on a shared volume',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer: 'only what a container does itself is judged by its rules: block `exec` below the volume',
+    attempt: async (c, _, volume) => {
+      await copyFile('/bin/busybox', join(volume, 'busybox-x'));
+      await chmod(join(volume, 'busybox-x'), 0o755);
+      return hasRun(await c.exec(dropped, 'echo', 'ran'));
+    },
+    path: dropped,
+  },
+  {
+    way: 'a program that came to be on a volume is executed where the volume is mounted again (with CAP_SYS_ADMIN)',
+    rule: 'drift',
+    outcome: 'contained',
+    succeeds: false,
+    answer:
+      'it is barred by the file; a new mount is watched a few milliseconds after it was made, and within them it is not gated',
+    before: (c) => c.sh('cp /bin/busybox /data/busybox-old; mkdir /mnt'),
+    attempt: (c) =>
+      c
+        .sh(`mv /data/busybox-old ${dropped}; mount -o bind /data /mnt; sleep 0.3; /mnt/busybox-x echo ran`)
+        .then(hasRun),
+    path: dropped,
+  },
+];
+
+function hasRun({ stdout }: { stdout: string }): boolean {
+  return stdout.includes('ran');
+}
