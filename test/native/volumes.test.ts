@@ -89,6 +89,28 @@ describe('a container whose first program lies on a volume', { skip }, () => {
     assert.deepEqual(codes, Array(20).fill(1));
   });
 
+  test('is refused ten times out of ten while its volumes come to be watched for changes, too', async (t) => {
+    const folder = await folderWithProgram();
+    const ids = Array.from({ length: 10 }, newId);
+    const table = tableOf({
+      process: {
+        selectors: [{ name: 'run', operation: ['exec'], processExecutable: ['/data/**'] }],
+        responses: [{ match: ['run'], actions: blocked }],
+      },
+      file: {
+        selectors: [{ name: 'drop', operation: ['createExecutable', 'modifyExecutable', 'deleteFile'] }],
+        responses: [{ match: ['drop'], actions: ['alert'] }],
+      },
+    });
+    await gate(t, { publish: 'found', tables: Object.fromEntries(ids.map((id) => [id, table])) });
+    const volumes = [bind(folder, '/data'), memory('/cache'), bind(await folderWithProgram(), '/other')];
+    const codes = [];
+    for (const id of ids) {
+      codes.push((await host.runRunc({ id, args: ['/data/busybox', 'true'], volumes })).exitCode);
+    }
+    assert.deepEqual(codes, Array(10).fill(1));
+  });
+
   test('of containerd is refused as well', { skip: requirements('containerd') }, async (t) => {
     const folder = await folderWithProgram();
     const gated = await gate(t, { publish: 'never' });
