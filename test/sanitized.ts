@@ -16,7 +16,12 @@ import { basename, join } from 'node:path';
 const root = join(import.meta.dirname, '..');
 const folder = join(root, 'build', 'sanitized');
 const program = join(folder, 'd4c-gate-keeper');
-const tests = ['test/native/lifetimes.test.ts', 'test/native/gate.test.ts', 'test/chaos/deadline.test.ts'];
+const tests = [
+  'test/native/lifetimes.test.ts',
+  'test/native/returning.test.ts',
+  'test/native/gate.test.ts',
+  'test/chaos/deadline.test.ts',
+];
 const flags = [
   ...['-std=c++17', '-O0', '-g1', '-fno-exceptions', '-fno-omit-frame-pointer', '-pthread'],
   ...['-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
