@@ -1,12 +1,17 @@
 /** A task that keeps whoever judges it waits no longer than the deadline, and keeps nobody else. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
+import { holdings } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
-import { eventually, run } from '../support/programs.ts';
-import { tableOf, testGate } from '../support/testGate.ts';
+import { eventually, must, run } from '../support/programs.ts';
+import { execTable as execTableOf, tableOf, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
@@ -107,4 +112,52 @@ describe('an exec whose arguments never come', { skip }, () => {
     assert.ok(performance.now() - started < 1_500);
     assert.equal((await kept).outcome, 'EPERM');
   });
+});
+
+/** Has a reader of the gate stop when it is about to read whose the event is. Ends with the test. */
+async function detain(t: TestContext, keeper: number) {
+  const program = join(host.folder, 'detainer');
+  const source = join(import.meta.dirname, '../support/detainer.c');
+  await must('gcc', ['-O1', '-Wall', '-o', program, source], { limitMs: 60_000 });
+  const detainer = spawn(program, [String(keeper), 'd4c-reader', '/cgroup'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = once(detainer, 'exit');
+  let said = '';
+  detainer.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const letGo = async (): Promise<void> => {
+    detainer.stdin.end();
+    await ended;
+  };
+  t.after(letGo);
+  await eventually('it watches', () => said.includes('watching'));
+  return { letGo, hasDetained: () => said.includes('detained') };
+}
+
+describe('an event of which nobody knows yet whose it is when its reader is kept', { skip }, () => {
+  for (const [actions, exitCode] of [
+    [['alert', 'block'], 1],
+    [['alert'], 0],
+  ] as const) {
+    test(`is ${exitCode === 0 ? 'allowed where no' : 'refused where a'} rule of the root filesystem blocks`, async (t) => {
+      const id = `${containerPrefix}${process.pid}-deadline-${++count}`;
+      const table = execTableOf(['/none'], [...actions]);
+      const gate = await testGate({ publish: 'found', tables: { [id]: table }, options: { deadlineMs } });
+      t.after(gate.close);
+      const keeper = Number(await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8'));
+      const { threads: atFirst } = await holdings(keeper);
+      const { letGo, hasDetained } = await detain(t, keeper);
+      // Its first exec is of a program of which no rule speaks.
+      const ran = await host.runRunc({ id, args: ['/bin/true'] });
+      assert.ok(hasDetained());
+      assert.equal(ran.exitCode, exitCode, ran.stderr);
+      const { late, denied } = await gate.stats();
+      assert.deepEqual([late, denied], [1, exitCode]);
+      await letGo();
+      // The reader goes on with an event that was answered, and ends.
+      await eventually('as many readers as before', async () => (await holdings(keeper)).threads <= atFirst);
+    });
+  }
 });
