@@ -37,6 +37,7 @@ export const failures = {
   path_unread: 'every path condition of a `block` rule was taken as met',
   publish_failed: 'the container keeps the table it had',
   runtime_unanswered: 'the runtime is asked again; meanwhile a first exec waits, then `onUnknown` decides',
+  runtime_not_held: 'the runtime went on; what its container runs first may not have been gated',
   volume_unwatched: 'the container runs; what happens on that volume is not seen',
   rollback_failed: 'the open was refused; the empty file stays',
   pod_not_mended: 'the annotations stay as they are until a later attempt, at a growing distance',

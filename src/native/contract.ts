@@ -94,6 +94,7 @@ export type GateFailure = Extract<
   | 'path_unread'
   | 'publish_failed'
   | 'rollback_failed'
+  | 'runtime_not_held'
   | 'volume_unwatched'
 >;
 

@@ -68,6 +68,7 @@ Gate::Gate(GateOptions options)
       spaces_(&reports_, [this](Root& root, const std::string& space, pid_t pid, std::vector<FoundVolume> volumes) {
         changes_.expect(root, space, pid, std::move(volumes));
       }),
+      runtimes_(options_.host_root, &reports_),
       judge_(settings_, &reports_,
              {[this](Root& root) { return makeContainer(root); },
               [this](const Root& root, const Container& container) { announce(root, container, false); },
@@ -76,7 +77,7 @@ Gate::Gate(GateOptions options)
               [this](pid_t pid, uint64_t key) { forks_.note(pid, key); },
               [this](std::shared_ptr<const KernelEvent> begin) { forks_.began(std::move(begin)); },
               [this](Root& root, pid_t tid) { coverVolumes(root, tid); },
-              [this](Root& root, pid_t tid) { spaces_.cover(root, tid, Spaces::Owner::kRuntime); },
+              [this](Root& root, pid_t tid) { coverSetUp(root, tid); },
               [this](Root& root, std::shared_ptr<Container> container, Envelope envelope) {
                 putOff(root, std::move(container), std::move(envelope));
               },
@@ -91,7 +92,7 @@ Gate::Gate(GateOptions options)
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
       put_off_timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
-      changed_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      house_changed_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 std::unique_ptr<Gate> Gate::open(GateOptions options, GateFault* fault) {
   std::unique_ptr<Gate> gate(new Gate(std::move(options)));
@@ -101,7 +102,7 @@ std::unique_ptr<Gate> Gate::open(GateOptions options, GateFault* fault) {
 bool Gate::start(GateFault* fault) {
   reserveLowNumbers();
   if (!probe(fault)) return false;
-  if (!mounts_.open() || !stop_ || !timer_ || !put_off_timer_ || !changed_) {
+  if (!mounts_.open() || !stop_ || !timer_ || !put_off_timer_ || !house_changed_) {
     *fault = faultOf("cannot open `/proc/self/mountinfo`", "open", errno);
     return false;
   }
@@ -139,10 +140,13 @@ bool Gate::start(GateFault* fault) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return false;
   }
-  // Marks come after the readers: what is marked must be answered.
+  // Marks come after the readers: what is marked must be answered. Who starts a container from now on waits until it is.
+  runtimes_.open();
   scan(true);
   threads_.emplace_back([this] { watchMounts(); });
   pthread_setname_np(threads_.back().native_handle(), "d4c-watcher");
+  threads_.emplace_back([this] { keepHouse(); });
+  pthread_setname_np(threads_.back().native_handle(), "d4c-house");
   threads_.emplace_back([this] { watchDeadlines(); });
   pthread_setname_np(threads_.back().native_handle(), "d4c-watchdog");
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -178,6 +182,7 @@ void Gate::close() {
   [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  runtimes_.close();
   // SAFETY: a reader that a task keeps cannot be waited for. What it uses is not freed before the process ends, which is
   // right after.
   for (Reader& reader : readers_) {

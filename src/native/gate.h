@@ -5,6 +5,7 @@
 // JavaScript: who opens it gives a function to be woken by, and takes the reports out.
 //
 //   mount table ─▶ watcher thread ─▶ new overlay: group, root, mark ─▶ report
+//   exec of a runtime ─▶ watcher thread, which looks at the mount table first ─▶ allow
 //   kernel ─▶ group ─▶ a reader thread ─▶ judge ─▶ verdict ─▶ report
 //                                            └▶ waits in its container ─▶ publish, or the deadline ─▶ verdict
 //
@@ -38,6 +39,7 @@
 #include "judge.h"
 #include "mounts.h"
 #include "reports.h"
+#include "runtimes.h"
 #include "spaces.h"
 #include "status.h"
 
@@ -130,11 +132,15 @@ class Gate {
   // The watcher thread, and `start` before it runs (gate_watch.cc).
   void watchMounts();
   void scan(bool is_first);
-  void addRoot(const OverlayMount& mount, bool may_run);
+  bool addRoot(const OverlayMount& mount, bool may_run);
   void retire(const std::shared_ptr<Root>& root);
   std::optional<uint64_t> openLane();
+
+  // The housekeeper thread (gate_house.cc).
+  void keepHouse();
   bool closeIdleLanes();
   void watchCreations(Root& root);
+  void wakeHousekeeper() const;
   bool pollLane(uint64_t name, int group, bool is_new);
 
   struct Reader;
@@ -158,6 +164,7 @@ class Gate {
   void watch(Root& root);
   void tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us);
   void coverVolumes(Root& root, pid_t tid);
+  void coverSetUp(Root& root, pid_t tid);
   void putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope);
   void handOver(Root& root, Envelope envelope);
   void judgeDue(Desk* desk);
@@ -171,6 +178,7 @@ class Gate {
   LiveSettings settings_;
   Reports reports_;
   Spaces spaces_;
+  Runtimes runtimes_;
   Judge judge_;
   Comparing comparing_;
   /// Of the thread that reads forks.
@@ -183,13 +191,15 @@ class Gate {
   std::set<dev_t> never_marked_;
   /// Devices that could not be marked, as long as they are mounted.
   std::set<dev_t> failed_;
-  /// Whether some superblock lives on though it is mounted nowhere here, or a group without one. Of the watcher thread.
-  bool has_detached_ = false;
+  /// Whether the mount table is to be read again though it does not change: some superblock lives on though it is mounted nowhere
+  /// here, or could not be looked at. Of the watcher thread.
+  bool looks_again_ = false;
   MountTable mounts_;
   Descriptor stop_;
   Descriptor timer_;
   Descriptor put_off_timer_;
-  Descriptor changed_;
+  /// Wakes the housekeeper.
+  Descriptor house_changed_;
 
   mutable std::shared_mutex mutex_;
   std::unordered_map<uint64_t, std::shared_ptr<const Lane>> lanes_;

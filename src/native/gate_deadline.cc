@@ -70,6 +70,7 @@ void Gate::watchDeadlines() {
     pollfd stop{stop_.get(), POLLIN, 0};
     if (poll(&stop, 1, static_cast<int>(std::clamp(pause_ms, int64_t{1}, kLongestPauseMs))) > 0) return;
     if (const bool is_busy = load.isBusy(); is_busy != wakes_one_ || !is_done) is_done = wakeReaders(is_busy);
+    runtimes_.expire(std::chrono::milliseconds(settings_.hold_ms));
     if (deadline_ms == 0) continue;
     // Those that take the place of others come behind the end that is looked at now.
     const auto end = std::prev(readers_.end());
@@ -77,18 +78,20 @@ void Gate::watchDeadlines() {
       const bool is_last = reader == end;
       // As many threads may be kept by one root filesystem as there were readers when it began: from then on nobody reads
       // the memory of its tasks.
+      const std::chrono::milliseconds deadline(deadline_ms);
       const auto missed = reader->desk.turn.expire(
-          std::chrono::milliseconds(deadline_ms),
+          deadline,
           [&](std::shared_ptr<Root> root) {
             ++root->keeps;
             reader->kept_by = std::move(root);
             reader->is_kept = true;
           },
-          [this](const Root& root, bool is_exec) {
-            // It is not known which task begins to execute what.
-            for (const auto& container : *root.containers()) container->execs.attend();
-            return judge_.strictestOn(root, is_exec);
-          });
+          {[this, deadline](const Root& root, bool is_exec) { return judge_.limitOn(root, is_exec, deadline); },
+           [this](const Root& root, bool is_exec) {
+             // It is not known which task begins to execute what.
+             for (const auto& container : *root.containers()) container->execs.attend();
+             return judge_.strictestOn(root, is_exec);
+           }});
       if (missed) {
         judge_.countMissed(*missed);
         startReader(reader->at);

@@ -1,15 +1,15 @@
 // The part of the gate that follows the mount table.
 
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "gate.h"
 #include "group_limit.h"
+#include "priority.h"
 
 namespace d4c {
 
@@ -17,44 +17,34 @@ namespace {
 
 /// A superblock that the host has unmounted ends without a change of the mount table: as a rule at once, but a
 /// container may keep it. It is looked after at a growing distance.
-constexpr int kFirstLookMs = 5;
-constexpr int kLongestLookMs = 1000;
-/// Creations are read at the latest when somebody asks; this only keeps the queue short.
-constexpr int kDrainPauseMs = 50;
+constexpr std::chrono::milliseconds kFirstLook(5);
+constexpr std::chrono::milliseconds kLongestLook(1000);
 
 }  // namespace
 
+/// INVARIANT: this thread waits for nobody. What is mounted is not gated before it has had its turn, and runtimes wait for that.
 void Gate::watchMounts() {
-  bool is_paused = false;
-  int look_ms = kFirstLookMs;
+  goFirst();
+  auto pause = kFirstLook;
+  auto look_at = Clock::now() + pause;
   for (;;) {
-    std::vector<pollfd> polled = {{stop_.get(), POLLIN, 0}, {mounts_.descriptor(), POLLPRI, 0}, {changed_.get(), POLLIN, 0}};
-    std::vector<Creations*> watched;
-    {
-      const std::shared_lock<std::shared_mutex> lock(mutex_);
-      for (const auto& [device, creations] : creations_) {
-        if (creations != nullptr) watched.push_back(creations.get());
-      }
-    }
-    if (!is_paused) {
-      for (const Creations* creations : watched) polled.push_back({creations->descriptor(), POLLIN, 0});
-    }
-    const int wait_ms = is_paused ? kDrainPauseMs : has_detached_ ? look_ms : -1;
-    const int ready = poll(polled.data(), polled.size(), wait_ms);
+    pollfd polled[] = {{stop_.get(), POLLIN, 0}, {runtimes_.descriptor(), POLLIN, 0}, {mounts_.descriptor(), POLLPRI, 0}};
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(look_at - Clock::now()).count();
+    poll(polled, std::size(polled), looks_again_ ? static_cast<int>(std::max<int64_t>(left, 0)) : -1);
     if (polled[0].revents != 0) return;
-    uint64_t ignored = 0;
-    if (polled[2].revents != 0) [[maybe_unused]] const ssize_t size = read(changed_.get(), &ignored, sizeof ignored);
-    is_paused = false;
-    for (size_t i = 3; i < polled.size(); ++i) {
-      if (polled[i].revents == 0) continue;
-      watched[i - 3]->drain();
-      is_paused = true;
+    // KERNEL: what a runtime has mounted before its exec changes the table before this, so it is asked for only now.
+    const uint64_t held = runtimes_.take();
+    bool has_changed = polled[2].revents != 0;
+    polled[2].revents = 0;
+    has_changed |= poll(&polled[2], 1, 0) > 0;
+    // Also while runtimes are executed again and again.
+    const bool is_due = looks_again_ && Clock::now() >= look_at;
+    if (has_changed || is_due) {
+      scan(false);
+      pause = has_changed ? kFirstLook : std::min(2 * pause, kLongestLook);
+      look_at = Clock::now() + pause;
     }
-    if (polled[1].revents != 0) look_ms = kFirstLookMs;
-    if (ready == 0) look_ms = std::min(2 * look_ms, kLongestLookMs);
-    if (polled[1].revents == 0 && ready != 0) continue;
-    scan(false);
-    if (!closeIdleLanes()) has_detached_ = true;
+    runtimes_.answer(held);
   }
 }
 
@@ -65,37 +55,57 @@ void Gate::scan(bool is_first) {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
     roots = roots_;
   }
-  // KERNEL: device numbers, mount IDs and paths are all used again. Only the mark says whether this superblock
-  // is still the one that was marked.
   std::set<dev_t> listed;
-  for (const OverlayMount& mount : mounted) listed.insert(mount.device);
-  has_detached_ = false;
-  for (const auto& [device, root] : roots) {
-    if (!root->group->marks(device)) {
-      retire(root);
-    } else if (listed.count(device) == 0) {
-      has_detached_ = true;
-    }
-  }
   std::set<dev_t> failed;
+  looks_again_ = false;
+  // What is new comes first, since somebody may execute it next.
   for (const OverlayMount& mount : mounted) {
+    listed.insert(mount.device);
     if (failed_.count(mount.device)) failed.insert(mount.device);
     if (mount.upper_dir.empty() || never_marked_.count(mount.device) || failed.count(mount.device)) continue;
-    {
-      const std::shared_lock<std::shared_mutex> lock(mutex_);
-      if (roots_.count(mount.device)) continue;
+    // KERNEL: device numbers, mount IDs and paths are all used again. Only the mark says whether this superblock
+    // is still the one that was marked.
+    if (const auto known = roots.find(mount.device); known != roots.end()) {
+      if (known->second->group->marks(mount.device)) continue;
+      retire(known->second);
+      roots.erase(known);
     }
-    addRoot(mount, is_first);
+    if (addRoot(mount, is_first)) continue;
+    failed.insert(mount.device);
   }
   failed_ = std::move(failed);
+  for (const auto& [device, root] : roots) {
+    if (listed.count(device) != 0) continue;
+    if (root->group->marks(device)) {
+      looks_again_ = true;
+    } else {
+      retire(root);
+    }
+  }
 }
 
-void Gate::addRoot(const OverlayMount& mount, bool may_run) {
-  if (!openOverlay({mount.mount_point, mount.device})) return;
+/// False when it can never be marked.
+bool Gate::addRoot(const OverlayMount& mount, bool may_run) {
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    // It is mounted a second time.
+    if (roots_.count(mount.device)) return true;
+  }
+  const auto fail = [&](const char* call, int error) {
+    reports_.fail(Failure::kMarkFailed, "`" + mount.mount_point + "`: " + call + ": " + std::strerror(error));
+  };
+  if (!openOverlay({mount.mount_point, mount.device})) {
+    // It is gone again, or another mount hides it, unless this process lacks something.
+    if (errno == ESTALE || errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return true;
+    fail("open", errno);
+    looks_again_ = true;
+    return true;
+  }
   const std::optional<uint64_t> name = openLane();
   if (!name) {
-    reports_.fail(Failure::kMarkFailed, "`" + mount.mount_point + "`: fanotify_init: " + std::strerror(errno));
-    return;
+    fail("fanotify_init", errno);
+    looks_again_ = true;
+    return true;
   }
   std::shared_ptr<Root> root;
   {
@@ -114,13 +124,16 @@ void Gate::addRoot(const OverlayMount& mount, bool may_run) {
   const int error = root->watchWhatIsNeeded();
   if (error == 0) {
     if (!may_run) spaces_.await(root);
-    return;
+    runtimes_.look();
+    return true;
   }
   retire(root);
   // ESTALE: it is gone again, and so is what should have been watched.
-  if (error == ESTALE) return;
-  failed_.insert(mount.device);
-  reports_.fail(Failure::kMarkFailed, "`" + mount.mount_point + "`: fanotify_mark: " + std::strerror(error));
+  if (error == ESTALE) return true;
+  fail("fanotify_mark", error);
+  const bool may_pass = error == ENOMEM || error == ENOSPC || error == EMFILE || error == ENFILE;
+  looks_again_ |= may_pass;
+  return may_pass;
 }
 
 /// A lane of its own while the kernel grants groups, then the one with the fewest roots.
@@ -160,6 +173,12 @@ void Gate::tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us) {
 void Gate::watch(Root& root) {
   const int error = root.watchWhatIsNeeded();
   if (error != 0) reports_.fail(Failure::kMarkFailed, "`" + root.place.mount_point + "`: " + std::strerror(error));
+}
+
+/// Set-up is done by whom a runtime has started.
+void Gate::coverSetUp(Root& root, pid_t tid) {
+  spaces_.cover(root, tid, Spaces::Owner::kRuntime);
+  runtimes_.learn(tid);
 }
 
 /// At a first exec less may be needed than while the container was set up.
@@ -205,44 +224,7 @@ void Gate::retire(const std::shared_ptr<Root>& root) {
     reports_.forget(container->key);
     reports_.add(Report(ContainerGone{container->key}));
   }
-}
-
-/// Closes the groups to which nothing comes any more and that nobody else holds. With the last holder gone the kernel allows
-/// what is pending. False when some are still held.
-bool Gate::closeIdleLanes() {
-  // KERNEL: letting go of a group waits for tasks that wait for another group's answer to an event of a file that both have
-  // marked. Who gives that answer needs the lock.
-  std::vector<std::shared_ptr<const Lane>> idle;
-  const std::unique_lock<std::shared_mutex> lock(mutex_);
-  bool is_done = true;
-  for (auto lane = lanes_.begin(); lane != lanes_.end();) {
-    const bool is_idle = lane->second->roots.empty();
-    const bool is_free = is_idle && lane->second->group.use_count() == 1;
-    if (is_idle && !is_free) is_done = false;
-    if (is_free) idle.push_back(std::move(lane->second));
-    lane = is_free ? lanes_.erase(lane) : std::next(lane);
-  }
-  return is_done;
-}
-
-void Gate::watchCreations(Root& root) {
-  if (root.creations.load() != nullptr) return;
-  const std::string& directory = root.upper.directory;
-  struct stat found {};
-  if (stat(directory.c_str(), &found) != 0) {
-    reports_.fail(Failure::kCreationUnconfirmed, "`" + directory + "`: " + std::strerror(errno));
-    return;
-  }
-  const std::unique_lock<std::shared_mutex> lock(mutex_);
-  auto creations = creations_.find(found.st_dev);
-  if (creations == creations_.end()) {
-    std::string fault;
-    creations = creations_.emplace(found.st_dev, Creations::watch(directory, &fault)).first;
-    if (creations->second == nullptr) reports_.fail(Failure::kCreationUnconfirmed, fault);
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = write(changed_.get(), &one, sizeof one);
-  }
-  root.creations.store(creations->second.get(), std::memory_order_release);
+  wakeHousekeeper();
 }
 
 }  // namespace d4c

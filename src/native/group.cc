@@ -1,9 +1,11 @@
 #include "group.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -18,19 +20,28 @@ namespace {
 
 constexpr unsigned kIgnore = FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
 constexpr uint64_t kBoth = FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM;
+/// Groups of containers have the lowest numbers that are free, so this is above them all unless as many descriptors are open.
+constexpr rlim_t kNumberOfRuntimes = 8191;
+
+Descriptor aboveContainers(Descriptor group) {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  const rlim_t number = std::min(kNumberOfRuntimes, files.rlim_cur - 1);
+  return group ? Descriptor(fcntl(group.get(), F_DUPFD_CLOEXEC, static_cast<int>(number))) : Descriptor();
+}
 
 }  // namespace
 
-std::shared_ptr<Group> Group::open() {
+std::shared_ptr<Group> Group::open(Rank rank) {
+  const unsigned priority = rank == Rank::kOfRuntimes ? FAN_CLASS_PRE_CONTENT : FAN_CLASS_CONTENT;
   // KERNEL: with the default queue limit, permission events beyond it are allowed unseen.
-  constexpr unsigned kFlags =
-      FAN_CLASS_CONTENT | FAN_REPORT_TID | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
+  const unsigned flags = priority | FAN_REPORT_TID | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
   // As in linux/fanotify.h, which is newer than the headers this may be built with. KERNEL: 6.13
   constexpr unsigned kReportFdError = 0x2000;
   for (const unsigned more : {kReportFdError, 0U}) {
-    Descriptor group(fanotify_init(kFlags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+    Descriptor group(fanotify_init(flags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
     if (!group && errno == EINVAL) continue;
-    group = aboveLowNumbers(std::move(group));
+    group = rank == Rank::kOfRuntimes ? aboveContainers(std::move(group)) : aboveLowNumbers(std::move(group));
     return group ? std::shared_ptr<Group>(new Group(std::move(group), more != 0)) : nullptr;
   }
   return nullptr;
@@ -89,6 +100,8 @@ bool Group::marks(dev_t device) const {
   char name[48];
   std::snprintf(name, sizeof name, "/proc/self/fdinfo/%d", group_.get());
   const std::string text = readWhole(Descriptor(::open(name, O_RDONLY | O_CLOEXEC)));
+  // Without a free descriptor, say. Nothing is let go because of what is not known.
+  if (text.empty()) return true;
   char mark[48];
   // KERNEL: as the kernel itself encodes a device number: 20 bits of minor.
   std::snprintf(mark, sizeof mark, "fanotify sdev:%x ", (major(device) << 20) | minor(device));

@@ -29,12 +29,19 @@ enum class Watch : uint8_t {
   kExecAndOpen,
 };
 
+/// Which groups are asked before others, and let go before others when this process ends.
+enum class Rank : uint8_t { kOfContainer, kOfRuntimes };
+
 /// SAFETY: when the last descriptor of a group is closed, the kernel allows everything that is pending, so
 /// nobody is left asleep whatever happens to this process. Hence CLOEXEC, and no copy anywhere.
+///
+/// KERNEL: whoever waits for an answer keeps all groups that have marks on its way (the file, its mount, its filesystem), and to
+/// close one of these takes until the answer is there. So that of runtimes, which is asked first, must be closed before those of containers, as
+/// these before notification groups: it has the highest number, since the kernel begins with that when this process is killed (low_descriptor.h).
 class Group {
  public:
   /// Null with `errno` set when the kernel grants no group.
-  static std::shared_ptr<Group> open();
+  static std::shared_ptr<Group> open(Rank rank = Rank::kOfContainer);
 
   int descriptor() const { return group_.get(); }
   /// Whether an event for which no descriptor could be made is given with the error in its place, also among others.

@@ -39,6 +39,7 @@ Descriptor openOverlay(const OverlayPlace& place) {
   // KERNEL: mount IDs and paths are reused, so only the descriptor says what was opened.
   const bool is_overlay = root && fstat(root.get(), &found) == 0 && fstatfs(root.get(), &filesystem) == 0 &&
                           filesystem.f_type == OVERLAYFS_SUPER_MAGIC && found.st_dev == place.device;
+  if (root && !is_overlay) errno = ESTALE;
   return is_overlay ? std::move(root) : Descriptor();
 }
 

@@ -22,14 +22,16 @@ void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
     // SAFETY: this root filesystem appeared under the gate and nothing was ever executed on it, so its container
     // has not run one instruction. Whoever opens a file is the runtime at its set-up (runc creates mount points
     // such as /etc/resolv.conf), and it must not match rules that speak of the container's processes. Its last opens come
-    // when everything is mounted.
+    // when everything is mounted. To mark that is not bound by the deadline: it waits for no task, and must be done.
+    if (!envelope.letGo()) return;
     noteEntry(envelope.tid());
     hooks_.cover_runtime(root, envelope.tid());
     answer(&envelope, Verdict::kAllow);
     return;
   }
   if (envelope.isExec()) {
-    container = containerOfExec(root, *all, envelope);
+    container = containerOfExec(root, *all, &envelope, desk);
+    if (envelope.file() < 0) return;
   } else if (all->size() > 1) {
     // Where there is no choice, an open asks only when a rule fires: most end before.
     container = containerOf(root, envelope.tid(), root.may_run);
@@ -114,17 +116,21 @@ std::shared_ptr<Container> Judge::containerOf(Root& root, pid_t tid, bool admits
 
 /// An exec may be the first one of a further container, so it is always asked for. A mount that is known to be of a
 /// container tells it as well as the cgroup, and far more cheaply.
-std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& all, const Envelope& envelope) {
-  const uint64_t mount = opened(envelope.file()).mount;
+std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& all, Envelope* envelope, Desk* desk) {
+  const pid_t tid = envelope->tid();
+  const uint64_t mount = opened(envelope->file()).mount;
   for (const auto& container : all) {
     if (mount != 0 && container->hasMount(mount)) return container;
   }
-  auto container = containerOf(root, envelope.tid(), true);
+  auto container = containerOf(root, tid, true);
   if (container == nullptr) return nullptr;
-  if (pid_t none = 0; container->pid.load() == none) container->pid.compare_exchange_strong(none, processOf(envelope.tid()));
-  noteEntry(envelope.tid());
-  hooks_.cover(root, envelope.tid());
+  if (pid_t none = 0; container->pid.load() == none) container->pid.compare_exchange_strong(none, processOf(tid));
+  // As for the runtime's opens: not bound by the deadline.
+  if (!envelope->letGo()) return container;
+  noteEntry(tid);
+  hooks_.cover(root, tid);
   container->rememberMount(mount);
+  envelope->take(&desk->turn, root);
   return container;
 }
 

@@ -105,8 +105,11 @@ class Judge {
   /// Whether programs without a file are to be forbidden in the container by the kernel, and were not yet.
   bool wantsNoMemfd(const Container& container, const Table* table) const;
   /// What answers an event past its deadline of which nobody knows yet whose it is: deny where that holds for any container
-  /// on the root filesystem.
+  /// on the root filesystem. One that has no table yet is decided as if it had waited for that in vain.
   Verdict strictestOn(const Root& root, bool is_exec) const;
+  /// After how long the watchdog answers an event of which nobody knows yet whose it is, given the deadline: it may be the first exec
+  /// of a container that has no table yet, which waits for longer than that anyway.
+  Clock::duration limitOn(const Root& root, bool is_exec, Clock::duration deadline) const;
 
   /// The cgroup by which a task's container is known; an empty path when it has none of its own.
   Cgroup cgroupOf(const std::string& cgroups) const { return cgroupOfContainer(cgroups, own_cgroups_); }
@@ -137,7 +140,7 @@ class Judge {
   enum class Created : uint8_t { kNo, kYes, kPerhaps };
 
   std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits);
-  std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, const Envelope& envelope);
+  std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, Envelope* envelope, Desk* desk);
   void noteEntry(pid_t tid);
   enum class First : uint8_t { kMerelyReads, kRuns, kAsksMore };
   First firstOf(Root& root, Envelope* event, Desk* desk) const;

@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "judge.h"
 #include "proc_file.h"
 
@@ -51,12 +53,19 @@ Verdict Judge::onDeadlineOfExec(const Table& table) const {
 Verdict Judge::strictestOn(const Root& root, bool is_exec) const {
   for (const auto& container : *root.containers()) {
     const auto binding = container->binding();
+    if (!binding->is_published && is_exec && settings_.enforces && settings_.on_unknown == Verdict::kDeny) return Verdict::kDeny;
     if (binding->table == nullptr) continue;
     const Table& table = *binding->table;
     const Verdict verdict = is_exec ? onDeadlineOfExec(table) : onDeadline(table, Section::kFile);
     if (verdict == Verdict::kDeny) return verdict;
   }
   return Verdict::kAllow;
+}
+
+Clock::duration Judge::limitOn(const Root& root, bool is_exec, Clock::duration deadline) const {
+  const auto all = root.containers();
+  const bool may_wait = is_exec && std::any_of(all->begin(), all->end(), [](const auto& one) { return !one->binding()->is_published; });
+  return may_wait ? std::max<Clock::duration>(deadline, std::chrono::milliseconds(settings_.hold_ms)) : deadline;
 }
 
 void Judge::countMissed(const Turn::Missed& missed) {

@@ -66,6 +66,8 @@ const char* nameOf(Failure failure) {
       return "publish_failed";
     case Failure::kRollbackFailed:
       return "rollback_failed";
+    case Failure::kRuntimeNotHeld:
+      return "runtime_not_held";
     case Failure::kVolumeUnwatched:
       return "volume_unwatched";
   }

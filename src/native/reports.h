@@ -114,6 +114,7 @@ enum class Failure : uint8_t {
   kPathUnread,
   kPublishFailed,
   kRollbackFailed,
+  kRuntimeNotHeld,
   kVolumeUnwatched,
   kLast = kVolumeUnwatched,
 };

@@ -39,12 +39,14 @@ void Turn::end() {
 }
 
 std::optional<Turn::Missed> Turn::expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept,
-                                         const std::function<Verdict(const Root&, bool)>& strictest) {
+                                         const Undecided& undecided) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (state_ != State::kBusy || Clock::now() - since_ < limit) return std::nullopt;
+  const auto taken = Clock::now() - since_;
+  if (state_ != State::kBusy || taken < limit) return std::nullopt;
+  if (!fallback_ && taken < undecided.limit(*root_, has_exec_)) return std::nullopt;
   state_ = State::kMissed;
   kept(root_);
-  if (!fallback_) fallback_ = strictest(*root_, has_exec_);
+  if (!fallback_) fallback_ = undecided.verdict(*root_, has_exec_);
   // SAFETY: the descriptors, by whose numbers the kernel knows the events, are closed only after `claim`.
   for (size_t i = 0; i < count_; ++i) root_->group->answer(files_[i], *fallback_);
   return Missed{*fallback_, count_};

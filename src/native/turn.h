@@ -43,11 +43,15 @@ class Turn {
     /// How many events it answered.
     size_t count;
   };
+  /// What to do for an event, an exec or not, of which the thread has not found out yet whose it is.
+  struct Undecided {
+    /// After how long it is answered. Asked for when the limit of any other has passed.
+    std::function<Clock::duration(const Root&, bool)> limit;
+    std::function<Verdict(const Root&, bool)> verdict;
+  };
   /// Answers when the turn has taken longer than `limit`, once for each turn, and gives the answer. Before that `kept` is
-  /// called: when the thread goes on, it has happened. `strictest` tells what to answer for an event, an exec or not, of which
-  /// the thread has not found out yet whose it is.
-  std::optional<Missed> expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept,
-                              const std::function<Verdict(const Root&, bool)>& strictest);
+  /// called: when the thread goes on, it has happened.
+  std::optional<Missed> expire(Clock::duration limit, const std::function<void(std::shared_ptr<Root>)>& kept, const Undecided& undecided);
 
  private:
   enum class State : uint8_t { kIdle, kBusy, kClaimed, kMissed };

@@ -13,7 +13,7 @@ import { frameOf } from '../../src/native/frames.ts';
 import { speech } from '../../src/native/greeting.ts';
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
-import { type Holdings, holdings, isKeeperAlive, keeperIn } from '../support/keeper.ts';
+import { type Holdings, holdings, isKeeperAlive, keeperIn, keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must, type Ran, run } from '../support/programs.ts';
 import { fileTable, type TestGate, testGate } from '../support/testGate.ts';
@@ -67,14 +67,6 @@ function say(socket: string, bytes: Uint8Array, leaves = false): Promise<void> {
 }
 
 const hello = frameOf('H', Buffer.from(`holdMs=60000\0onUnknown=deny\0speech=${speech}\0`));
-const keepersOf = async (pid: number): Promise<number[]> => {
-  const threads = await readdir(`/proc/${pid}/task`);
-  const children = await Promise.all(
-    threads.map((tid) => readFile(`/proc/${pid}/task/${tid}/children`, 'utf8').catch(() => '')),
-  );
-  return children.join(' ').split(' ').filter(Boolean).map(Number);
-};
-
 const rows: readonly Row[] = [
   {
     happens: 'the gate is closed',

@@ -55,6 +55,8 @@ export interface StartOptions {
   readonly volumes?: readonly OciMount[];
   /** Of runc containers: whether they have the host's pid namespace. */
   readonly sharesProcesses?: boolean;
+  /** Of `runRunc`: the runtime's file (default: `runc`). */
+  readonly runtime?: string;
   /** For containerd: its namespace (default: `default`). */
   readonly namespace?: string;
 }
@@ -192,7 +194,8 @@ export async function containerHost(): Promise<ContainerHost> {
 
     async runRunc(options) {
       const { id, bundle, upper, remove } = await prepareRunc(options);
-      const ran = await run('runc', ['--root', runcRoot, 'run', '--bundle', bundle, id]);
+      const runtime = options.runtime ?? 'runc';
+      const ran = await run(runtime, ['--root', runcRoot, 'run', '--bundle', bundle, id]);
       await remove();
       return { ...ran, upper };
     },

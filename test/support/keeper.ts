@@ -20,6 +20,15 @@ export async function isKeeperAlive(pid: number): Promise<boolean> {
   return state.includes('(d4c-gate-keeper') && !/\) Z /.test(state);
 }
 
+/** The keepers that a process has started. */
+export async function keepersOf(pid: number): Promise<number[]> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const children = await Promise.all(
+    threads.map((tid) => readFile(`/proc/${pid}/task/${tid}/children`, 'utf8').catch(() => '')),
+  );
+  return children.join(' ').split(' ').filter(Boolean).map(Number);
+}
+
 export function keeperIn(folder: string): TestKeeper {
   const socket = join(folder, 'keeper.sock');
   const pid = async (): Promise<number> => Number(await readFile(`${socket}.lock`, 'utf8').catch(() => '0'));
