@@ -22,6 +22,13 @@ async function wchanOf(line: string): Promise<string> {
   return '';
 }
 
+/** On a busy machine some thread may go on for a while. */
+async function hasStopped(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const stats = await Promise.all(threads.map((tid) => readFile(`/proc/${pid}/task/${tid}/stat`, 'utf8')));
+  return stats.every((stat) => /\) T /.test(stat));
+}
+
 test('a keeper that is killed lets go of who opens a file on a volume whose filesystem it watches for changes, too', {
   skip: gateRequirements(),
 }, async (t) => {
@@ -47,6 +54,7 @@ test('a keeper that is killed lets go of who opens a file on a volume whose file
   const go = await open(join(folder, 'go'), 'w');
   const pid = await keeper.pid();
   process.kill(pid, 'SIGSTOP');
+  await eventually('all of it has stopped', () => hasStopped(pid));
   await go.write('go\n');
   await go.close();
   await eventually('it waits for a verdict', async () => (await wchanOf(script)) === 'fanotify_handle_event');
