@@ -19,7 +19,8 @@ const lookAgainMs = 2_000;
 
 /**
  * On a plain host whoever started the agent sees why it ends. In a cluster an agent that ended would be started again
- * and again, so there it stays, says why nothing is gated, and tries again. `undefined`: told to stop meanwhile.
+ * and again, so there it stays, says why nothing is gated, and tries again; as it does anywhere when the kernel is the reason
+ * and the keeper is not its own, since such an agent is some init system's. `undefined`: told to stop meanwhile.
  * @throws as `openAgent`
  */
 export async function openPatiently(
@@ -37,7 +38,9 @@ export async function openPatiently(
     try {
       return await openAgent(options);
     } catch (error) {
-      if (cluster === undefined || !(error instanceof GateError) || !isOfKernel(error)) throw error;
+      if (!(error instanceof GateError) || !isOfKernel(error)) throw error;
+      const isStartedAgain = options.keeper.how === 'join' && error.code === 'GATE_UNSUPPORTED';
+      if (cluster === undefined && !isStartedAgain) throw error;
       const isOtherVersion = error.code === 'KEEPER_VERSION';
       const isComing =
         options.keeper.how === 'join' && (isOtherVersion || error.code === 'KEEPER_UNREACHABLE');
@@ -49,7 +52,7 @@ export async function openPatiently(
       lastSaid = error.message;
       health.set({ isReady: false, reason: `${what}: ${error.message}` });
       const isLate = !isComing || performance.now() - startedAt > keeperIsLateMs;
-      if (!isTold && isLate) cluster.tellUngated(error);
+      if (!isTold && isLate) cluster?.tellUngated(error);
       isTold ||= isLate;
       await pause(isComing ? joinAgainMs : openAgainMs, stopping);
     }

@@ -47,8 +47,8 @@ Finding permissionEvents(const char* name, uint64_t mask) {
   const Descriptor group(fanotify_init(FAN_CLASS_CONTENT | FAN_UNLIMITED_QUEUE | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY));
   if (!group) return finding(name, false, std::string("fanotify_init: ") + std::strerror(errno));
   // SAFETY: the inode of a directory, without FAN_ONDIR and without FAN_EVENT_ON_CHILD: no open matches it.
-  return finding(name, fanotify_mark(group.get(), FAN_MARK_ADD, mask, AT_FDCWD, "/") == 0,
-                 std::string("fanotify_mark: ") + std::strerror(errno));
+  const bool is_there = fanotify_mark(group.get(), FAN_MARK_ADD, mask, AT_FDCWD, "/") == 0;
+  return finding(name, is_there, std::string("fanotify_mark: ") + std::strerror(errno));
 }
 
 Finding changes() {

@@ -1,0 +1,122 @@
+/** Kernels that cannot gate: it is said what is not done, and no process ends again and again. */
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { keeperProgram } from '../../src/native/keeperProgram.ts';
+import { isKeeperAlive } from '../support/keeper.ts';
+import { eventually, isInstalled, must, run } from '../support/programs.ts';
+
+const main = join(import.meta.dirname, '../../src/main.ts');
+const isRoot = process.platform === 'linux' && process.getuid?.() === 0;
+const skip = isRoot && isInstalled('gcc') ? undefined : 'needs Linux, root, gcc';
+let folder: string;
+let withoutCalls: string;
+
+before(async () => {
+  if (skip !== undefined) return;
+  folder = await mkdtemp(join(tmpdir(), 'd4c-gate-unsupported-'));
+  withoutCalls = join(folder, 'withoutCalls');
+  await must('gcc', [
+    '-O1',
+    '-Wall',
+    '-o',
+    withoutCalls,
+    join(import.meta.dirname, '../support/withoutCalls.c'),
+  ]);
+});
+after(async () => {
+  if (skip === undefined) await rm(folder, { recursive: true });
+});
+
+const kernels = [
+  ['permission', 'permission events', 'fanotify_mark', 'Invalid argument'],
+  ['fanotify', 'fanotify', 'fanotify_init', 'Function not implemented'],
+] as const;
+
+for (const [calls, name, call, error] of kernels) {
+  const reason = new RegExp(`: ${call}: ${error}`, 'i');
+
+  describe(`a kernel without ${name}`, { skip }, () => {
+    const d4cGate = (...args: string[]) => run(withoutCalls, [calls, process.execPath, main, ...args]);
+
+    test('is told of by `status --probe`', async () => {
+      const { exitCode, stdout } = await d4cGate('status', '--probe');
+      assert.equal(exitCode, 0);
+      for (const what of ['opens', 'execs'])
+        assert.ok(stdout.includes(`no   ${what} can be refused (${call}: ${error})`), stdout);
+      assert.match(stdout, /^yes {2}forks are seen$/m);
+    });
+
+    test('lets no agent of a plain host start, which says why and leaves no keeper', async () => {
+      const socket = join(folder, `${calls}.sock`);
+      const flags = ['--policies', folder, '--output', 'stdout', '--keeper-socket', socket];
+      const { exitCode, stderr } = await d4cGate('node', ...flags);
+      assert.equal(exitCode, 2);
+      assert.match(stderr, reason);
+      assert.match(stderr, /\(GATE_UNSUPPORTED\)/);
+      const keeper = Number(await readFile(`${socket}.lock`, 'utf8'));
+      await eventually('the keeper has ended', async () => !(await isKeeperAlive(keeper)));
+    });
+
+    test('does not make an agent end that an init system would start again', async (t) => {
+      const socket = join(folder, `${calls}-joined.sock`);
+      const keeper = spawn(withoutCalls, [calls, keeperProgram(), '--socket', socket], { stdio: 'ignore' });
+      t.after(() => keeper.kill('SIGKILL'));
+      await eventually('the keeper listens', () => existsSync(socket));
+      const flags = ['--policies', folder, '--output', 'stdout', '--keeper', 'join'];
+      const agent = spawn(process.execPath, [main, 'node', ...flags, '--keeper-socket', socket], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      t.after(() => agent.kill('SIGKILL'));
+      let log = '';
+      agent.stderr.setEncoding('utf8').on('data', (text: string) => {
+        log += text;
+      });
+      const ended = new Promise<number | null>((resolve) => agent.once('exit', resolve));
+      await eventually('it says so', () => log.includes('nothing is gated on this node'), 20_000);
+      assert.match(log, reason);
+      assert.deepEqual([agent.exitCode, keeper.exitCode], [null, null]);
+      agent.kill('SIGTERM');
+      assert.equal(await ended, 0);
+    });
+
+    test('does not make an agent in a cluster end: it stays, is not ready and says what is not done', async (t) => {
+      const kubeconfig = join(folder, `${calls}.kubeconfig`);
+      const health = join(folder, `${calls}.health`);
+      const cluster = { server: 'https://127.0.0.1:1', 'insecure-skip-tls-verify': true };
+      const config = {
+        clusters: [{ name: 'none', cluster }],
+        users: [{ name: 'none', user: { token: 'none' } }],
+        contexts: [{ name: 'none', context: { cluster: 'none', user: 'none' } }],
+        'current-context': 'none',
+      };
+      await writeFile(kubeconfig, JSON.stringify({ apiVersion: 'v1', kind: 'Config', ...config }));
+      const flags = ['--kubeconfig', kubeconfig, '--keeper', 'off', '--health-file', health];
+      const agent = spawn(withoutCalls, [calls, process.execPath, main, 'node', ...flags], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      t.after(() => agent.kill('SIGKILL'));
+      let log = '';
+      agent.stderr.setEncoding('utf8').on('data', (text: string) => {
+        log += text;
+      });
+      const ended = new Promise<number | null>((resolve) => agent.once('exit', resolve));
+      await eventually('it says so', () => log.includes('nothing is gated on this node'), 20_000);
+      assert.match(log, /"code":"GATE_UNSUPPORTED"/);
+      assert.match(log, reason);
+      const { isReady, reason: told } = JSON.parse(await readFile(health, 'utf8'));
+      assert.equal(isReady, false);
+      assert.match(told, reason);
+      assert.equal((await run(process.execPath, [main, 'health', health, '--alive'])).exitCode, 0);
+      assert.equal((await run(process.execPath, [main, 'health', health])).exitCode, 1);
+      assert.equal(agent.exitCode, null);
+      agent.kill('SIGTERM');
+      assert.equal(await ended, 0);
+    });
+  });
+}
