@@ -253,8 +253,9 @@ describe('when a container opens and another one is held, and', { skip }, () => 
       void held.finally(() => {
         isDone = true;
       });
-      const polls = [0].map(() => opener(container, 'poll', '/etc/passwd', '/tmp/stop', 'WRONLY'));
-      await eventually('they open', async () => (await gate.stats()).denied > 50);
+      // Without a rest it would be for this that the row takes its time: each refusal is an event that is told.
+      const visiting = opener(container, 'visit', '/etc/passwd', '/tmp/stop', 'WRONLY');
+      await eventually('it opens', async () => (await gate.stats()).denied > 20);
       await row.act(scene);
 
       if (row.becomes === 'ends')
@@ -278,9 +279,8 @@ describe('when a container opens and another one is held, and', { skip }, () => 
       const ran = await held;
       assert.equal(ran.stdout, row.held === 'is killed' ? '' : 'ran\n');
       await must('runc', ['exec', container.id, '/bin/mkdir', '/tmp/stop']);
-      const opened = (await Promise.all(polls)).map((line) => line.split(' ').map(Number));
-      const allowed = opened.reduce((sum, [opens = 0, refused = 0]) => sum + opens - refused, 0);
-      assert.equal(allowed > 0, row.becomes === 'ends');
+      const [opens = 0, refused = 0] = (await visiting).split(' ').map(Number);
+      assert.equal(opens > refused, row.becomes === 'ends');
 
       let left = 'nothing';
       if (row.becomes === 'goes on') {

@@ -19,6 +19,7 @@
  *                                   prints the outcome and how long it took in us
  * opener poll PATH MS FLAG...       opens again and again; prints opens, refusals and the longest wait in us
  * opener poll PATH FILE FLAG...     the same until FILE, an absolute path, exists
+ * opener visit PATH MS|FILE FLAG... as `poll`, with a millisecond's rest after each open
  * opener deaf FOLDER                mounts a filesystem of its own there that never answers, and waits to be killed
  */
 #define _GNU_SOURCE
@@ -173,7 +174,7 @@ static int exec_kept(char *path, int ms) {
   return 0;
 }
 
-static int poll_open(const char *path, const char *until, int flag) {
+static int poll_open(const char *path, const char *until, int flag, int rest_us) {
   long end = *until == '/' ? LONG_MAX : now_us() + atoi(until) * 1000L, longest = 0, opens = 0, refused = 0;
   for (long start = now_us(); start < end; start = now_us()) {
     if (*until == '/' && access(until, F_OK) == 0) break;
@@ -184,6 +185,7 @@ static int poll_open(const char *path, const char *until, int flag) {
     opens++;
     if (file < 0) refused++;
     else close(file);
+    if (rest_us > 0) usleep(rest_us);
   }
   printf("%ld %ld %ld\n", opens, refused, longest);
   return 0;
@@ -252,7 +254,8 @@ int main(int argc, char **argv) {
   if (strcmp(how, "deep") == 0) return say(open_deep(flags_of(argv + 2)));
   if (strcmp(how, "race") == 0 && argc == 5) return create_racing(argv[2], atoi(argv[3]), atoi(argv[4]));
   if (strcmp(how, "kept") == 0 && argc > 3) return exec_kept(argv[2], atoi(argv[3]));
-  if (strcmp(how, "poll") == 0 && argc > 3) return poll_open(argv[2], argv[3], flags_of(argv + 4));
+  if (strcmp(how, "poll") == 0 && argc > 3) return poll_open(argv[2], argv[3], flags_of(argv + 4), 0);
+  if (strcmp(how, "visit") == 0 && argc > 3) return poll_open(argv[2], argv[3], flags_of(argv + 4), 1000);
   if (strcmp(how, "memory") == 0 && argc > 2) return run_from_memory(argv + 2);
   if (strcmp(how, "deaf") == 0 && argc == 3) return mount_deaf(argv[2]);
   if (argc < 4) return 2;
