@@ -25,7 +25,7 @@ export async function openNdjson(directory: string, options: NdjsonOptions = {})
   const waitingBytes = (): number => [...files.values()].reduce((sum, file) => sum + file.waitingBytes(), 0);
   let closed = false;
   return {
-    write({ dataStream, body }) {
+    write({ dataStream, json }) {
       if (closed || waitingBytes() > maxWaitingBytes) {
         reportFailure('document_dropped', { output: directory });
         return;
@@ -35,7 +35,7 @@ export async function openNdjson(directory: string, options: NdjsonOptions = {})
         file = openLineFile(directory, dataStream, options);
         files.set(dataStream, file);
       }
-      file.append(`${JSON.stringify(body)}\n`);
+      file.append(`${json}\n`);
     },
     async written() {
       await Promise.all([...files.values()].map((file) => file.written()));

@@ -103,7 +103,7 @@ export interface Observation {
   readonly groupLeader?: ProcessFacts | undefined;
   readonly sessionLeader?: ProcessFacts | undefined;
   /** With how the session was entered, for example `container` or `terminal`. */
-  readonly entryLeader?: (ProcessFacts & { readonly entryType: string }) | undefined;
+  readonly entryLeader?: { readonly process: ProcessFacts; readonly type: string } | undefined;
   /** Of an `end`, as a shell counts it. */
   readonly exitCode?: number | undefined;
   /** Of file observations, and of what a loader or an interpreter was to run. */

@@ -6,12 +6,8 @@ import type { ProcessFacts } from './observation.ts';
 const maxArgs = 256;
 const maxArgsLength = 16_384;
 
-/** `sameAs` is the process that the document is about, for the sets below it: they say whether they are the same. */
-export function processFields(
-  facts: ProcessFacts,
-  host: HostFacts,
-  sameAs?: ProcessFacts,
-): Record<string, unknown> {
+/** Never empty. What is not known is `undefined`. */
+export function processFields(facts: ProcessFacts, host: HostFacts): Record<string, unknown> {
   const args = facts.args && cut(facts.args);
   return {
     pid: facts.pid,
@@ -26,7 +22,6 @@ export function processFields(
     interactive: facts.interactive,
     user: facts.userId === undefined ? undefined : { id: String(facts.userId) },
     group: facts.groupId === undefined ? undefined : { id: String(facts.groupId) },
-    ...(sameAs && { same_as_process: isSame(facts, sameAs) }),
   };
 }
 
@@ -42,14 +37,19 @@ export function entityId(facts: ProcessFacts, host: HostFacts): string | undefin
   return Buffer.from(`${host.pidNamespaceInode}__${host.bootId}__${facts.pid}__${start}`).toString('base64');
 }
 
+/** The second that was written last: an event's time and the start of its process are mostly in the same. */
+let last = { second: 0, text: '1970-01-01T00:00:00' };
+
 /** Microseconds since 1970 as `2026-01-02T03:04:05.123456Z`. */
 export function isoTime(us: number): string {
   const whole = Math.floor(us);
-  const micros = String(whole % 1e6).padStart(6, '0');
-  return `${new Date(Math.floor(whole / 1e3)).toISOString().slice(0, 19)}.${micros}Z`;
+  const second = Math.floor(whole / 1e6);
+  if (last.second !== second) last = { second, text: new Date(second * 1e3).toISOString().slice(0, 19) };
+  return `${last.text}.${String(whole % 1e6).padStart(6, '0')}Z`;
 }
 
-function isSame(one: ProcessFacts, other: ProcessFacts): boolean {
+/** Whether both are one process, and not one that has the number of another. */
+export function isSameProcess(one: ProcessFacts, other: ProcessFacts): boolean {
   return one.pid === other.pid && (one.startUs === undefined || one.startUs === other.startUs);
 }
 

@@ -16,12 +16,12 @@ export function stdoutSink(output: Writable = process.stdout): Sink {
   };
   output.on('error', onError);
   return {
-    write({ body }) {
+    write({ json }) {
       if (gone || output.writableLength > maxWaitingBytes) {
         reportFailure('document_dropped', { output: 'stdout' });
         return;
       }
-      output.write(`${JSON.stringify(body)}\n`);
+      output.write(`${json}\n`);
     },
     async written() {
       if (gone || output.writableLength === 0) return;

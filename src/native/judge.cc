@@ -138,7 +138,7 @@ std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& 
 void Judge::noteEntry(pid_t tid) {
   const MemoryRule no_memory(false);
   Process process;
-  if (readProcess(tid, &process) && process.session == process.pid) lineage_.of(process);
+  if (readProcess(tid, &process) && process.session == process.pid) lineage_.of(process, nullptr);
 }
 
 void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* desk) {

@@ -116,7 +116,7 @@ bool Judge::judgeChange(Root& root, const Change& change, bool may_guess, Desk* 
   event.mount = change.mount;
   event.process = std::move(process);
   event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
-  event.leaders = lineage_.of(event.process);
+  event.leaders = lineage_.of(event.process, event.has_parent ? &event.parent : nullptr);
   reports_->add(std::move(event));
   return true;
 }

@@ -51,7 +51,7 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   }
   // Before the answer: who is read may end right after, and may keep this thread, which only the deadline of the event ends.
   event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
-  event.leaders = lineage_.of(event.process);
+  event.leaders = lineage_.of(event.process, event.has_parent ? &event.parent : nullptr);
   const bool is_denied = event.verdict == Verdict::kDeny;
   if (envelope.isExec() && !is_denied) {
     one->container.execs.runs(event.tid, Process(event.process));

@@ -39,7 +39,7 @@ void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t t
   event.process.pid = child;
   event.process.parent = parent;
   event.process.start_ticks = startOf(child);
-  event.leaders = lineage_.of(event.process);
+  event.leaders = lineage_.of(event.process, event.has_parent ? &event.parent : nullptr);
   if (settings_.tells_ends) noteBegin(event);
   reports_->add(std::move(event));
 }

@@ -25,7 +25,7 @@ namespace {
 /// An agent, its successor, and some who ask for the status.
 constexpr size_t kMaxClients = 16;
 /// From the first event that waits until all that wait are handed over.
-constexpr std::chrono::milliseconds kEventsPause(3);
+constexpr std::chrono::milliseconds kEventsPause(20);
 /// For the agent to take what is left when the gate has closed.
 constexpr int kFarewellMs = 2000;
 /// For one that was told to go to read why, and to go.
@@ -112,7 +112,8 @@ int Keeper::run() {
     if (polled[0].revents != 0) break;
     uint64_t ignored = 0;
     const bool is_woken = polled[1].revents != 0 && read(wake_.get(), &ignored, sizeof ignored) == sizeof ignored;
-    if (is_woken && !due_) due_ = Clock::now() + kEventsPause;
+    // Woken once more in the pause: there are too many to wait for its end.
+    if (is_woken) due_ = due_ ? Clock::now() : Clock::now() + kEventsPause;
     size_t at = 3;
     for (auto client = clients_.begin(); client != clients_.end();) {
       const auto one = client++;

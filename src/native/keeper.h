@@ -13,8 +13,8 @@
 // start wait for `hold`, events wait in their bounded queue. Who comes next is told of every container with what was
 // published for it, and then of every event that no agent has confirmed.
 //
-// Events are handed over a few milliseconds after the first of them, all together: an agent that woke up for each would take
-// the processor from the very programs that raise them.
+// Events are handed over 20 milliseconds after the first of them, or once many wait, all together: an agent that woke up for
+// each would take the processor from the very programs that raise them.
 #pragma once
 
 #include <deque>

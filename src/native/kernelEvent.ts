@@ -104,11 +104,11 @@ export interface KernelEvent {
   readonly process: ProcessFacts;
   /** Read right after the verdict; `undefined` when the parent was gone or is not visible. */
   readonly parent?: ProcessFacts;
-  /** Of its group and its session; left out for the process itself and for one that could not be read. */
+  /** Of its group and its session; left out for the process itself and its parent, and for one that could not be read. */
   readonly groupLeader?: ProcessFacts;
   readonly sessionLeader?: ProcessFacts;
-  /** The process with which somebody came in, which may be this one, and how: `container`, `terminal` and so on. */
-  readonly entryLeader?: ProcessFacts;
+  /** The process with which somebody came in, and how: `container`, `terminal` and so on. A number alone is that of `process` or `parent`. */
+  readonly entryLeader?: ProcessFacts | Pick<ProcessFacts, 'pid'>;
   readonly entryType?: string;
   readonly file: FileFacts;
   /** Of an `end`, as a shell counts it: from 128 on the signal that ended the process. `undefined` when its end was lost. */

@@ -42,26 +42,24 @@ const char* typeOf(const Process& leader, const Process* parent) {
 
 }  // namespace
 
-Leaders Lineage::of(const Process& process) {
+Leaders Lineage::of(const Process& process, const Process* parent) {
   Leaders leaders;
+  const auto is_told = [&](pid_t pid) { return pid == process.pid || (parent != nullptr && pid == parent->pid); };
   const auto read = [&](pid_t pid, std::optional<Process>* into) {
     Process found;
-    if (pid > 0 && pid != process.pid && parents_->read(pid, &found)) *into = std::move(found);
+    if (pid > 0 && !is_told(pid) && parents_->read(pid, &found)) *into = std::move(found);
   };
   read(process.group, &leaders.group);
   read(process.session, &leaders.session);
   const auto entry = process.pid == 0 ? nullptr : entryOf(process, 0);
   if (entry == nullptr) return leaders;
   leaders.entry_type = entry->type;
-  leaders.entry = entry->leader;
+  leaders.entry_pid = entry->leader.pid;
+  if (is_told(entry->leader.pid)) return leaders;
   // It may run another program by now.
   Process now;
-  const pid_t leader = entry->leader.pid;
-  if (leader == process.pid) {
-    leaders.entry = process;
-  } else if (parents_->read(leader, &now) && now.start_ticks == entry->leader.start_ticks) {
-    leaders.entry = std::move(now);
-  }
+  const bool is_same = parents_->read(entry->leader.pid, &now) && now.start_ticks == entry->leader.start_ticks;
+  leaders.entry = is_same ? std::move(now) : entry->leader;
   return leaders;
 }
 

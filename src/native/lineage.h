@@ -16,12 +16,13 @@
 
 namespace d4c {
 
-/// Nothing for a leader that is the process itself, that has ended, or that there is none.
+/// Nothing for a leader that is the process itself or its parent, of which all is told anyway, that has ended, or that there is none.
 struct Leaders {
   std::optional<Process> group;
   std::optional<Process> session;
-  /// Also when it is the process itself.
   std::optional<Process> entry;
+  /// Also when it is the process itself or its parent; 0 without an entry leader.
+  pid_t entry_pid = 0;
   /// How somebody came in: `container`, `terminal`, ...; null without an entry leader.
   const char* entry_type = nullptr;
 };
@@ -30,8 +31,9 @@ class Lineage {
  public:
   explicit Lineage(Parents* parents) : parents_(parents) {}
 
-  /// Of a process as it was read. Reads /proc of others, so that nobody should wait for it. Any thread.
-  Leaders of(const Process& process);
+  /// Of a process as it was read; `parent` is null when that could not be. Reads /proc of others, so that nobody should wait
+  /// for it. Any thread.
+  Leaders of(const Process& process, const Process* parent);
 
  private:
   struct Entry {

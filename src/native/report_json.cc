@@ -166,7 +166,10 @@ struct ToJson {
     const Leaders& leaders = event.leaders;
     if (leaders.group) object.raw("groupLeader", jsonOf(*leaders.group));
     if (leaders.session) object.raw("sessionLeader", jsonOf(*leaders.session));
-    if (leaders.entry) object.raw("entryLeader", jsonOf(*leaders.entry)).text("entryType", leaders.entry_type);
+    if (leaders.entry_type != nullptr) {
+      const std::string entry = leaders.entry ? jsonOf(*leaders.entry) : Json().number("pid", leaders.entry_pid).done();
+      object.raw("entryLeader", entry).text("entryType", leaders.entry_type);
+    }
     return report("event", object.done());
   }
 };

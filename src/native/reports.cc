@@ -108,7 +108,7 @@ void Reports::add(KernelEvent&& event) {
     ledger_.add(event.key, event.names.get(), sectionOf(event), event.fired, outcome);
     if (events_.size() < max_events_) {
       events_.push_back(std::move(event));
-      if (events_.size() > 1) return;
+      if (events_.size() > 1 && events_.size() != many_) return;
     } else {
       ++dropped_;
       Tally& tally = failures_[static_cast<size_t>(Failure::kEventReportDropped)];

@@ -7,6 +7,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -132,8 +133,9 @@ using Report = std::variant<FoundContainer, FirstExec, ContainerGone, KernelEven
 
 class Reports {
  public:
-  /// `wake` is called by any thread when there is something new. It must not wait.
-  Reports(size_t max_events, std::function<void()> wake) : max_events_(max_events), wake_(std::move(wake)) {}
+  /// `wake` is called by any thread when there is something new, and again when many events wait. It must not wait.
+  Reports(size_t max_events, std::function<void()> wake)
+      : max_events_(max_events), many_(std::min(kMany, (max_events + 1) / 2)), wake_(std::move(wake)) {}
 
   /// Gives the event its sequence number.
   void add(KernelEvent&& event);
@@ -161,7 +163,10 @@ class Reports {
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
+  /// At most so many events wait without a further word.
+  static constexpr size_t kMany = 256;
   const size_t max_events_;
+  const size_t many_;
   const std::function<void()> wake_;
   mutable std::mutex mutex_;
   std::deque<Report> notices_;

@@ -31,7 +31,7 @@ import { watchAnnotations } from './annotationWatch.ts';
 import { openContainers } from './containers.ts';
 import { type FollowedContainer, followContainer } from './following.ts';
 import { checkHostRoot } from './hostRoot.ts';
-import { decisionsOf, observationOf } from './observations.ts';
+import { decisionsOf, type KnownProcesses, observationOf } from './observations.ts';
 import type { Concerned, OpenPlace, PodDifference } from './place.ts';
 import { bootTimeUs, rootIndex } from './processes.ts';
 import { readPublication } from './publication.ts';
@@ -84,6 +84,8 @@ export interface Agent {
 
 /** In turns, so that a flood of events does not keep a starting container waiting. */
 const eventsPerTurn = 500;
+/** What each says of a container and its policies takes a few kB. */
+const maxPublicationsKept = 256;
 
 /**
  * Opens the gate. When it resolves, no container that starts from then on runs anything unseen; those that ran
@@ -128,7 +130,8 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   });
 
   const closing = Promise.withResolvers<void>();
-  const publicationOf = rememberLast(readPublication);
+  const publicationOf = rememberSome(readPublication);
+  const known: KnownProcesses = new Map();
   const write = (event: KernelEvent): void => {
     // What no rule decided has been counted as a failure, and there is no policy to write for.
     if (event.policies.length === 0) return;
@@ -138,7 +141,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       return;
     }
     const identity = place.complete(publication.identity);
-    const observation = observationOf(event, identity, publication.mode, bootUs);
+    const observation = observationOf(event, identity, publication.mode, bootUs, known);
     const context = { ...documents, generation: publication.generation };
     for (const document of documentsOf(observation, decisionsOf(event, publication.policies), context)) {
       sink.write(document);
@@ -216,11 +219,15 @@ function isOf(container: FollowedContainer, { namespace, podName }: Concerned): 
   return pod.namespace === namespace && (podName === undefined || pod.name === podName);
 }
 
-/** As `read`, which is asked again only for another text than the last one. */
-function rememberLast<T>(read: (text: string) => T): (text: string) => T {
-  let last: { readonly text: string; readonly value: T } | undefined;
+/** As `read`, of which the answers for some texts are kept: events of many containers come by turns. */
+function rememberSome<T>(read: (text: string) => T): (text: string) => T {
+  const kept = new Map<string, T>();
   return (text) => {
-    if (last?.text !== text) last = { text, value: read(text) };
-    return last.value;
+    const before = kept.get(text);
+    if (before !== undefined) return before;
+    if (kept.size >= maxPublicationsKept) kept.clear();
+    const value = read(text);
+    kept.set(text, value);
+    return value;
   };
 }

@@ -13,20 +13,40 @@ import type { PolicyDecision, Section } from '../policy/types.ts';
 import type { ContainerIdentity } from './identity.ts';
 import type { PolicyNames } from './publication.ts';
 
-/** What happened, as documents tell it. `bootUs` is when the machine was started, in microseconds since 1970. */
+/** Processes that were parent or leader lately, by number: what was told of each, and what was made of that. */
+export type KnownProcesses = Map<number, { readonly facts: ProcessFacts; readonly fields: ProcessFields }>;
+
+const maxKnown = 1_024;
+
+/**
+ * What happened, as documents tell it. `bootUs` is when the machine was started, in microseconds since 1970. A parent or
+ * leader that is in `known`, and unchanged, is the same object as the last time.
+ */
 export function observationOf(
   event: KernelEvent,
   identity: ContainerIdentity,
   mode: Mode,
   bootUs: number,
+  known: KnownProcesses = new Map(),
 ): Observation {
   const process = processOf(event.process, bootUs);
-  const parent = event.parent && processOf(event.parent, bootUs);
-  const relative = (pid: number, facts: ProcessFacts | undefined): ProcessFields | undefined => {
+  const knownOr = (facts: ProcessFacts): ProcessFields => {
+    const before = known.get(facts.pid);
+    if (before !== undefined && isUnchanged(before.facts, facts)) return before.fields;
+    const fields = processOf(facts, bootUs);
+    if (known.size >= maxKnown) known.clear();
+    known.set(facts.pid, { facts, fields });
+    return fields;
+  };
+  const parent = event.parent && knownOr(event.parent);
+  const relative = (
+    pid: number,
+    facts: ProcessFacts | Pick<ProcessFacts, 'pid'> | undefined,
+  ): ProcessFields | undefined => {
     if (pid === 0) return undefined;
     if (pid === process.pid) return process;
     if (pid === parent?.pid) return parent;
-    return facts === undefined ? { pid } : processOf(facts, bootUs);
+    return facts !== undefined && 'startTicks' in facts ? knownOr(facts) : { pid };
   };
   const { groupLeader, sessionLeader, entryLeader, entryType } = event;
   const entry = entryLeader && relative(entryLeader.pid, entryLeader);
@@ -45,7 +65,7 @@ export function observationOf(
     parent,
     groupLeader: relative(event.process.groupPid, groupLeader),
     sessionLeader: relative(event.process.sessionPid, sessionLeader),
-    entryLeader: entry && entryType !== undefined ? { ...entry, entryType } : undefined,
+    entryLeader: entry && entryType !== undefined ? { process: entry, type: entryType } : undefined,
     exitCode: event.exitCode,
     file: isOfProcess && event.kind !== 'load' ? undefined : fileOf(event),
     container: containerFactsOf(identity),
@@ -124,8 +144,36 @@ function processOf(facts: ProcessFacts, bootUs: number): ProcessFields {
   };
 }
 
-/** What documents say of a container. What is unknown, and what is known to be absent, is left out alike. */
+/** Whether both say the same of what `processOf` uses. */
+function isUnchanged(one: ProcessFacts, other: ProcessFacts): boolean {
+  return (
+    one.startTicks === other.startTicks &&
+    one.executable === other.executable &&
+    one.workingDirectory === other.workingDirectory &&
+    one.interactive === other.interactive &&
+    one.euid === other.euid &&
+    one.egid === other.egid &&
+    one.args.length === other.args.length &&
+    one.args.every((argument, index) => argument === other.args[index])
+  );
+}
+
+const factsOfIdentities = new WeakMap<ContainerIdentity, ContainerFacts>();
+
+/**
+ * What documents say of a container. What is unknown, and what is known to be absent, is left out alike. The same object for
+ * the same identity.
+ */
 export function containerFactsOf(identity: ContainerIdentity): ContainerFacts {
+  let facts = factsOfIdentities.get(identity);
+  if (facts === undefined) {
+    facts = factsOf(identity);
+    factsOfIdentities.set(identity, facts);
+  }
+  return facts;
+}
+
+function factsOf(identity: ContainerIdentity): ContainerFacts {
   const { workload, pod } = identity;
   const { image } = workload;
   return {

@@ -124,24 +124,22 @@ export function clusterNode(view: ClusterView, mode: GateMode, clusterName: stri
     return difference;
   };
 
+  /** What was told for an identity with this version of its pod, so that each event of it is told the same object. */
+  const completed = new WeakMap<
+    ContainerIdentity,
+    { pod: NodePod | undefined; clusterId: string | undefined; whole: ContainerIdentity }
+  >();
+
   return {
     generation: view.generation,
     complete(identity) {
-      const known = withCluster(identity, view.clusterId());
+      const clusterId = view.clusterId();
       const pod = identity.pod ? view.podOf(identity.pod) : undefined;
-      if (pod === undefined || !identity.pod) return known;
-      const { labels, annotations, ips, ownerKind } = pod;
-      return {
-        ...known,
-        pod: {
-          ...identity.pod,
-          labels,
-          annotations,
-          ips: ips.length > 0 ? ips : identity.pod.ips,
-          ownerKind,
-        },
-        workload: { ...known.workload, podLabels: labels },
-      };
+      const before = completed.get(identity);
+      if (before !== undefined && before.pod === pod && before.clusterId === clusterId) return before.whole;
+      const whole = withPod(withCluster(identity, clusterId), pod);
+      completed.set(identity, { pod, clusterId, whole });
+      return whole;
     },
     basisOf({ pod }) {
       if (pod === undefined) return undefined;
@@ -155,6 +153,16 @@ export function clusterNode(view: ClusterView, mode: GateMode, clusterName: stri
     },
     differences: () => view.pods().flatMap((pod) => differenceOf(pod) ?? []),
     close: view.close,
+  };
+}
+
+function withPod(identity: ContainerIdentity, pod: NodePod | undefined): ContainerIdentity {
+  if (pod === undefined || !identity.pod) return identity;
+  const { labels, annotations, ips, ownerKind } = pod;
+  return {
+    ...identity,
+    pod: { ...identity.pod, labels, annotations, ips: ips.length > 0 ? ips : identity.pod.ips, ownerKind },
+    workload: { ...identity.workload, podLabels: labels },
   };
 }
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { documentsOf } from '../../src/events/document.ts';
+import { documentsOf, type GateDocument } from '../../src/events/document.ts';
 import { blocking, context, creation, execution, logging } from './observations.ts';
 
-/** The document as its reader gets it: absent fields are absent. */
-const written = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+/** The document as its reader gets it. */
+const written = (document: GateDocument | undefined): Record<string, Record<string, unknown>> =>
+  JSON.parse(document?.json ?? 'null');
 
 /** Paths of all leaves, with arrays as leaves. */
 function fieldsOf(value: unknown, prefix = ''): string[] {
@@ -43,12 +44,12 @@ const fileFields = 'path name extension directory mode uid gid inode'
 
 test('a file document has every field that is known, and no other', () => {
   const [document] = documentsOf(creation, [blocking], context);
-  assert.deepEqual(fieldsOf(written(document?.body)).sort(), [...everyDocument, ...fileFields].sort());
+  assert.deepEqual(fieldsOf(written(document)).sort(), [...everyDocument, ...fileFields].sort());
 });
 
 test('a process document has the same fields but those of a file', () => {
   const [document] = documentsOf(execution, [logging], context);
-  assert.deepEqual(fieldsOf(written(document?.body)).sort(), [...everyDocument].sort());
+  assert.deepEqual(fieldsOf(written(document)).sort(), [...everyDocument].sort());
 });
 
 test('`log` writes to the stream of its section, `alert` to the alerts, both to both', () => {
@@ -67,15 +68,15 @@ test('`log` writes to the stream of its section, `alert` to the alerts, both to 
 test('every policy that fired has documents of its own, with its own ID and selectors', () => {
   const documents = documentsOf(creation, [blocking, logging], context);
   assert.deepEqual(
-    documents.map(({ body }) => (body.cloud_defend as Record<string, unknown>).package_policy_id),
+    documents.map((each) => written(each).cloud_defend?.package_policy_id),
     ['drift-prevention', 'audit', 'audit'],
   );
-  assert.equal(new Set(documents.map(({ body }) => (body.event as { id: string }).id)).size, 3);
+  assert.equal(new Set(documents.map((each) => written(each).event?.id)).size, 3);
 });
 
 test('a prevented operation has the type `denied`, others do not', () => {
   const typesOf = (observation: typeof creation) =>
-    documentsOf(observation, [blocking], context).map(({ body }) => (body.event as { type: string[] }).type);
+    documentsOf(observation, [blocking], context).map((each) => written(each).event?.type);
   assert.deepEqual(typesOf(creation), [['creation', 'denied']]);
   assert.deepEqual(typesOf({ ...creation, action: 'open' }), [['change', 'denied']]);
   for (const outcome of ['detected', 'contained', 'reverted'] as const) {
@@ -86,7 +87,7 @@ test('a prevented operation has the type `denied`, others do not', () => {
 
 test('says what happened in the words of ECS', () => {
   const [document] = documentsOf(creation, [blocking], context);
-  const body = written(document?.body) as Record<string, Record<string, unknown>>;
+  const body = written(document);
   assert.equal(body['@timestamp'], '2026-09-21T14:13:22.123456Z');
   assert.deepEqual(
     { ...body.event, id: '', created: '' },
@@ -135,7 +136,7 @@ test('says what happened in the words of ECS', () => {
 
 test('a container outside of Kubernetes has no orchestrator, and what is unknown is left out', () => {
   const [document] = documentsOf({ ...creation, container: { id: 'x' } }, [blocking], context);
-  const body = written(document?.body) as Record<string, unknown>;
+  const body = written(document);
   assert.deepEqual(body.container, { id: 'x' });
   assert.equal('orchestrator' in body, false);
 });
@@ -146,14 +147,14 @@ test('cuts an annotation that is a whole file', () => {
   const container = { pod: { ...pod, annotations: new Map([['config', 'x'.repeat(100_000)]]) } };
   const [document] = documentsOf({ ...creation, container }, [blocking], context);
   assert.ok(document);
-  const { resource } = document.body.orchestrator as { resource: { annotation: string[] } };
+  const { resource } = written(document).orchestrator as { resource: { annotation: string[] } };
   assert.equal(resource.annotation[0]?.length, 1_024);
 });
 
 test('the revision stays within the 16 bits of its mapping for any generation', () => {
   const revisionOf = (generation: number) =>
     documentsOf(creation, [blocking], { ...context, generation }).map(
-      ({ body }) => (body.cloud_defend as Record<string, unknown>).package_policy_revision,
+      (each) => written(each).cloud_defend?.package_policy_revision,
     )[0];
   assert.equal(revisionOf(1), 1);
   assert.equal(revisionOf(32_767), 32_767);
@@ -161,9 +162,9 @@ test('the revision stays within the 16 bits of its mapping for any generation', 
 });
 
 test('an entry leader carries how the session was entered', () => {
-  const entryLeader = { ...creation.process, entryType: 'container' };
+  const entryLeader = { process: creation.process, type: 'container' };
   const [document] = documentsOf({ ...creation, entryLeader }, [blocking], context);
-  const { process } = written(document?.body) as { process: Record<string, Record<string, unknown>> };
+  const { process } = written(document) as { process: Record<string, Record<string, unknown>> };
   assert.deepEqual(process.entry_leader?.entry_meta, { type: 'container' });
   assert.equal(process.entry_leader?.same_as_process, true);
 });

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openNdjson } from '../../src/events/ndjson.ts';
 
-const alert = { dataStream: 'logs-cloud_defend.alerts-default', body: { message: 'alert' } };
-const log = { dataStream: 'logs-cloud_defend.file-default', body: { message: 'log' } };
+const alert = { dataStream: 'logs-cloud_defend.alerts-default', json: JSON.stringify({ message: 'alert' }) };
+const log = { dataStream: 'logs-cloud_defend.file-default', json: JSON.stringify({ message: 'log' }) };
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-ndjson-'));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { entityId, isoTime, processFields } from '../../src/events/processFields.ts';
+import { entityId, isoTime, isSameProcess, processFields } from '../../src/events/processFields.ts';
 import { context, creation } from './observations.ts';
 
 const { host } = context;
@@ -20,16 +20,16 @@ test('IDs of users and groups are strings, also that of root', () => {
   assert.deepEqual([user, group], [{ id: '0' }, { id: '0' }]);
 });
 
-test('same_as_process is an explicit true or false', () => {
+test('a process is the same as itself, and as no other', () => {
   const { process, parent } = creation;
-  assert.equal(processFields(process, host, process).same_as_process, true);
-  assert.equal(processFields(parent ?? process, host, process).same_as_process, false);
+  assert.equal(isSameProcess({ ...process }, process), true);
+  assert.equal(isSameProcess(parent ?? process, process), false);
 });
 
 test('a reused process ID is another process', () => {
   const { process } = creation;
   const other = { ...process, startUs: (process.startUs ?? 0) + 5e6 };
-  assert.equal(processFields(other, host, process).same_as_process, false);
+  assert.equal(isSameProcess(other, process), false);
 });
 
 test('a command line of megabytes is cut, and the count of its arguments kept', () => {

@@ -5,7 +5,10 @@ import { maxWaitingBytes } from '../../src/events/sink.ts';
 import { stdoutSink } from '../../src/events/stdout.ts';
 import { failuresTotal } from '../../src/metrics.ts';
 
-const document = { dataStream: 'logs-cloud_defend.alerts-default', body: { message: 'two\nlines' } };
+const document = {
+  dataStream: 'logs-cloud_defend.alerts-default',
+  json: JSON.stringify({ message: 'two\nlines' }),
+};
 
 const counted = async (failure: string): Promise<number> => {
   const { values } = await failuresTotal.get();
@@ -30,7 +33,7 @@ test('writes each document as one line of JSON', async () => {
 test('drops and counts what a reader that has stopped does not take', async () => {
   const before = await counted('document_dropped');
   const sink = stdoutSink(new Writable({ write: () => undefined }));
-  const large = { ...document, body: { message: 'x'.repeat(maxWaitingBytes) } };
+  const large = { ...document, json: JSON.stringify({ message: 'x'.repeat(maxWaitingBytes) }) };
   for (let index = 0; index < 5; index++) sink.write(large);
   assert.equal(await counted('document_dropped'), before + 4);
   await sink.close(10);

@@ -32,8 +32,10 @@ test('entries are the first program and each exec into a container; what they st
 
   const sleep = await gated.event(({ process }) => process.args[0] === '/bin/sleep');
   assert.deepEqual([sleep.entryLeader?.pid, sleep.entryType], [shell.process.pid, 'container']);
-  assert.deepEqual([sleep.sessionLeader?.pid, sleep.sessionLeader?.args[1]], [shell.process.pid, '-c']);
-  assert.equal(sleep.parent?.pid, shell.process.pid);
+  assert.equal(sleep.process.sessionPid, shell.process.pid);
+  assert.deepEqual([sleep.parent?.pid, sleep.parent?.args[1]], [shell.process.pid, '-c']);
+  // It is its parent, of which all has been told.
+  assert.deepEqual([sleep.sessionLeader, Object.keys(sleep.entryLeader ?? {})], [undefined, ['pid']]);
 
   await container.sh('/bin/true; exit 0');
   const entered = await gated.event(({ process }) => process.args[2] === '/bin/true; exit 0');

@@ -130,9 +130,9 @@ test('leaders that were read are told in full, and the entry leader with how som
   };
   const { groupLeader, entryLeader } = observationOf(event, identity, 'enforce', 0);
   assert.deepEqual([groupLeader?.executable, groupLeader?.startUs], ['/bin/init', 3e6]);
-  assert.deepEqual([entryLeader?.pid, entryLeader?.entryType], [4, 'container']);
+  assert.deepEqual([entryLeader?.process.pid, entryLeader?.type], [4, 'container']);
   const own = observationOf({ ...event, entryLeader: process }, identity, 'enforce', 0).entryLeader;
-  assert.deepEqual([own?.pid, own?.executable], [10, '/tmp/x']);
+  assert.deepEqual([own?.process.pid, own?.process.executable], [10, '/tmp/x']);
 });
 
 test('a fork is a process observation by the rules about processes', () => {
