@@ -6,20 +6,29 @@ import { chmod, copyFile, mkdir, mkdtemp, rename, writeFile } from 'node:fs/prom
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Container, ContainerHost, StartOptions } from '../support/containers.ts';
+import { putDynamic } from '../support/dynamic.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { staticBusybox } from '../support/image.ts';
+import { keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
-import { must } from '../support/programs.ts';
+import { eventually, must } from '../support/programs.ts';
 import type { OciMount } from '../support/runcConfig.ts';
+import { buildStopper, stopperRequirements } from '../support/stopper.ts';
 import { type TestGate, tableOf, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
+const skipStopped = await stopperRequirements();
+/** Longer than a container takes to come to its first program. */
+const stoppedMs = 2000;
 let host: ContainerHost;
+let loader: string;
 let count = 0;
 const newId = () => `${containerPrefix}${process.pid}-volchg-${++count}`;
 
 before(async () => {
-  if (skip === undefined) host = await gateHost();
+  if (skip !== undefined) return;
+  host = await gateHost();
+  loader = await putDynamic(join(host.folder, 'image'), '/bin/echo', '/usr/bin/dynamic');
 });
 after(() => host?.close());
 
@@ -169,6 +178,57 @@ describe('on a volume', { skip }, () => {
     assert.equal(await runs('/data/busybox-kept'), true);
     const refused = await gate.event(({ kind, path }) => kind === 'exec' && path === '/data/busybox-renamed');
     assert.deepEqual([refused.reason, refused.mount, refused.outcome], ['contained', 'volume', 'prevented']);
+  });
+
+  test('a program that was renamed is not loaded by a loader of the image either', async (t) => {
+    const id = newId();
+    const disk = await folder();
+    for (const name of ['dynamic-old', 'dynamic-kept']) await copyFile('/bin/echo', join(disk, name));
+    const gate = await testGate({ tables: { [id]: noNewPrograms() } });
+    t.after(gate.close);
+    const container = await start(t, { id, volumes: [bind(disk, '/data')] });
+    await opener(container, 'rename', '/data/dynamic-old', '/data/dynamic-new');
+    const loads = async (path: string) => (await container.exec(loader, path, 'ran')).stdout === 'ran\n';
+    assert.equal(await loads('/data/dynamic-new'), false);
+    assert.equal(await loads('/data/dynamic-kept'), true);
+  });
+
+  test('mounts are gated and execs go on while nobody comes to look at changes', {
+    skip: skipStopped,
+  }, async (t) => {
+    const [id, later] = [newId(), newId()];
+    const disk = await folder();
+    await copyFile(staticBusybox, join(disk, 'busybox-kept'));
+    const run = { name: 'run', operation: ['exec'], processExecutable: ['/data/**'] };
+    const gone = { name: 'gone', operation: ['deleteFile'], targetFilePath: ['/**'] };
+    const noneOfVolume = tableOf({
+      process: { selectors: [run], responses: [{ match: ['run'], actions: ['alert', 'block'] }] },
+      file: { selectors: [gone], responses: [{ match: ['gone'], actions: ['alert'] }] },
+    });
+    const gate = await testGate({
+      publish: 'found',
+      tables: { [id]: noNewPrograms(), [later]: noneOfVolume },
+    });
+    t.after(gate.close);
+    const container = await start(t, { id, volumes: [bind(disk, '/data')] });
+    const stopper = await buildStopper(host.folder);
+    const [keeper = 0] = await keepersOf(gate.pid);
+    const { goesOn } = await stopper.stop(keeper, 'd4c-changes', stoppedMs);
+    let isStopped = true;
+    const going = goesOn.then(() => {
+      isStopped = false;
+    });
+    await opener(container, 'rename', '/data/busybox-kept', '/data/busybox-new');
+    const waited = await container.exec('/data/busybox-new', 'echo', 'ran');
+    const args = ['/data/busybox-new', 'true'];
+    const refused = await host.runRunc({ id: later, args, volumes: [bind(disk, '/data')] });
+    assert.deepEqual([waited.stdout, refused.exitCode, isStopped], ['ran\n', 1, true]);
+    await going;
+    const late = () => gate.failures.find(({ failure }) => failure === 'changes_late');
+    assert.match((await eventually('it is counted', late)).detail, /rootfs`$/);
+    const event = await gate.event(({ kind }) => kind === 'rename');
+    assert.equal(event.outcome, 'contained');
+    assert.equal((await container.exec('/data/busybox-new', 'echo', 'ran')).stdout, '');
   });
 
   test('that two containers share, each is judged for what it does, under its own path', async (t) => {
