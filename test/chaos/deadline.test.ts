@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { ContainerHost } from '../support/containers.ts';
@@ -160,4 +161,75 @@ describe('an event of which nobody knows yet whose it is when its reader is kept
       await eventually('as many readers as before', async () => (await holdings(keeper)).threads <= atFirst);
     });
   }
+});
+
+/** As many loops as there are processors, until the test ends. */
+function makeBusy(t: TestContext): void {
+  for (let at = 0; at < availableParallelism(); at++) {
+    const loop = spawn('timeout', ['-s', 'KILL', '60', 'sh', '-c', 'while :; do :; done'], {
+      detached: true,
+    });
+    t.after(() => loop.pid !== undefined && process.kill(-loop.pid, 'SIGKILL'));
+  }
+}
+
+/** For each group that several of the keeper's threads wait for: whether each of its events wakes only one of them. */
+async function wakesOne(keeper: number): Promise<boolean[]> {
+  const polls = new Map<string, boolean[]>();
+  for (const name of await readdir(`/proc/${keeper}/fd`)) {
+    const info = await readFile(`/proc/${keeper}/fdinfo/${name}`, 'utf8').catch(() => '');
+    for (const [, file = '', events = ''] of info.matchAll(/^tfd: +(\d+) +events: +([0-9a-f]+)/gm)) {
+      const link = await readlink(`/proc/${keeper}/fd/${file}`).catch(() => '');
+      // EPOLLEXCLUSIVE
+      const isExclusive = (Number.parseInt(events, 16) & (1 << 28)) !== 0;
+      if (link === 'anon_inode:[fanotify]') polls.set(file, [...(polls.get(file) ?? []), isExclusive]);
+    }
+  }
+  return [...polls.values()].filter((each) => each.length > 1).map((each) => each.every(Boolean));
+}
+
+/** How often the threads that read events have gone to sleep. */
+async function sleepsOfReaders(keeper: number): Promise<number> {
+  let sum = 0;
+  for (const tid of await readdir(`/proc/${keeper}/task`)) {
+    const status = await readFile(`/proc/${keeper}/task/${tid}/status`, 'utf8').catch(() => '');
+    if (status.startsWith('Name:\td4c-reader\n'))
+      sum += Number(/^voluntary_ctxt_switches:\t(\d+)$/m.exec(status)?.[1]);
+  }
+  return sum;
+}
+
+describe('on a machine whose processors are all busy', {
+  skip: skip ?? (availableParallelism() < 2 && 'needs two processors'),
+}, () => {
+  test('an event wakes one reader, and none waits when that one is kept', async (t) => {
+    const { gate, container, id } = await gated(t, ['alert', 'block']);
+    const keeper = Number(await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8'));
+    const { length: groups } = await wakesOne(keeper);
+    assert.ok(groups > 0);
+    makeBusy(t);
+    await eventually('each event wakes one', async () => (await wakesOne(keeper)).every(Boolean), 10_000);
+    const before = { sleeps: await sleepsOfReaders(keeper), ...(await gate.stats()) };
+    const [opens = 0, refused] = (await opener(container, 'visit', '/etc/passwd', '1000', 'WRONLY'))
+      .split(' ')
+      .map(Number);
+    assert.equal(refused, opens);
+    const [sleeps, verdicts] = [
+      (await sleepsOfReaders(keeper)) - before.sleeps,
+      (await gate.stats()).verdicts - before.verdicts,
+    ];
+    t.diagnostic(`${sleeps} sleeps of readers for ${verdicts} verdicts`);
+    assert.ok(opens > 100 && sleeps < 1.5 * verdicts, `${opens} opens`);
+
+    const kept = keep(id, 1_500);
+    await eventually('a reader is kept', async () => (await gate.stats()).late === 1);
+    const [later, denied, longestUs = 0] = (await opener(container, 'visit', '/etc/passwd', '1000', 'WRONLY'))
+      .split(' ')
+      .map(Number);
+    t.diagnostic(`${later} opens beside a kept reader, the longest ${longestUs} us`);
+    assert.equal(denied, later);
+    assert.ok(longestUs < (deadlineMs + 100) * 1000, `${longestUs} us`);
+    assert.ok((await wakesOne(keeper)).every(Boolean));
+    assert.equal((await kept).outcome, 'EPERM');
+  });
 });
