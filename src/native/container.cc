@@ -121,16 +121,20 @@ Watch Root::needed() const {
   Watch needed = Watch::kNothing;
   for (const auto& container : *containers()) needed = std::max(needed, neededBy(*container->binding()));
   // The runtime's own opens tell when a container is set up, so that its volumes are watched before its first program.
-  const bool is_set_up = may_run || hasRun();
-  return needed == Watch::kExec && !is_set_up ? Watch::kExecAndOpen : needed;
+  return needed == Watch::kExec && isSetUp() ? Watch::kExecAndOpen : needed;
 }
+
+bool Root::isSetUp() const { return !may_run && !hasRun(); }
 
 int Root::watchWhatIsNeeded() {
   const std::lock_guard<std::mutex> lock(watch_mutex_);
   const Watch wanted = needed();
-  if (wanted == watched_) return 0;
-  const int fault = group->watch(place, wanted);
+  // The last that a runtime opens there for certain is the root directory, to make it the root when everything is mounted.
+  const bool with_folders = isSetUp();
+  if (wanted == watched_ && with_folders == watches_folders_) return 0;
+  const int fault = group->watch(place, wanted, with_folders);
   if (fault == 0) watched_ = wanted;
+  if (fault == 0) watches_folders_ = with_folders;
   return fault;
 }
 

@@ -153,6 +153,8 @@ class Root : public std::enable_shared_from_this<Root> {
   /// Watches that. 0 or an `errno`.
   int watchWhatIsNeeded();
 
+  /// Whether its runtime is setting it up: nothing was executed on it.
+  bool isSetUp() const;
   /// Whether a container on it has executed something.
   bool hasRun() const;
   /// Whether a task with these cgroups is of a container on it.
@@ -165,6 +167,7 @@ class Root : public std::enable_shared_from_this<Root> {
   std::shared_ptr<const Containers> containers_ = std::make_shared<Containers>();
   std::mutex watch_mutex_;
   std::optional<Watch> watched_;
+  bool watches_folders_ = false;
 };
 
 }  // namespace d4c

@@ -47,7 +47,7 @@ std::shared_ptr<Group> Group::open(Rank rank) {
   return nullptr;
 }
 
-int Group::watch(const OverlayPlace& place, Watch watch) const {
+int Group::watch(const OverlayPlace& place, Watch watch, bool with_folders) const {
   const Descriptor root = openOverlay(place);
   if (!root) return ESTALE;
   // SAFETY: the descriptor is marked and not the path, which may name the host's own filesystem by now.
@@ -57,17 +57,18 @@ int Group::watch(const OverlayPlace& place, Watch watch) const {
   // Removing what is not there is an error without harm. Adding comes first, so that nothing is missed between.
   switch (watch) {
     case Watch::kExecAndOpen:
-      if (!mark(FAN_MARK_ADD, kBoth)) return errno;
+      if (!mark(FAN_MARK_ADD, with_folders ? kBoth | FAN_ONDIR : kBoth)) return errno;
       mark(FAN_MARK_REMOVE | kIgnore, kBoth);
+      if (!with_folders) mark(FAN_MARK_REMOVE, FAN_ONDIR);
       return 0;
     case Watch::kExec:
       if (!mark(FAN_MARK_ADD, FAN_OPEN_EXEC_PERM)) return errno;
       mark(FAN_MARK_REMOVE | kIgnore, kBoth);
-      mark(FAN_MARK_REMOVE, FAN_OPEN_PERM);
+      mark(FAN_MARK_REMOVE, FAN_OPEN_PERM | FAN_ONDIR);
       return 0;
     case Watch::kNothing:
       if (!mark(FAN_MARK_ADD | kIgnore, kBoth)) return errno;
-      mark(FAN_MARK_REMOVE, kBoth);
+      mark(FAN_MARK_REMOVE, kBoth | FAN_ONDIR);
       return 0;
   }
   return 0;

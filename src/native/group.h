@@ -50,9 +50,9 @@ class Group {
   /// Answers the event that the kernel knows by this descriptor.
   void answer(int file, Verdict verdict) const;
 
-  /// Changes what of the overlay comes to this group. 0 or an `errno`; ESTALE when another filesystem is
-  /// mounted there by now.
-  int watch(const OverlayPlace& place, Watch watch) const;
+  /// Changes what of the overlay comes to this group; `with_folders`: also opens of folders, where opens do. 0 or an `errno`;
+  /// ESTALE when another filesystem is mounted there by now.
+  int watch(const OverlayPlace& place, Watch watch, bool with_folders) const;
 
   /// As `watch`, of the mount through which `at` was opened (O_PATH), or of its whole filesystem. Where roots share the
   /// group, what one does not need may be needed by another, so nothing is taken away.

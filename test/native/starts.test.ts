@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { type ContainerHost, containerHost, type StartOptions } from '../support/containers.ts';
@@ -117,6 +117,27 @@ describe('a container that starts while nobody looks at the mount table', { skip
     assert.equal(await runs(gated, { id }), true);
     const failure = gated.failures.find((each) => each.failure === 'runtime_not_held');
     assert.match(failure?.detail ?? '', /runc`: what is mounted was not looked at in time$/);
+  });
+});
+
+describe('an image without /etc/passwd, which a runtime reads last', { skip }, () => {
+  let bare: ContainerHost;
+  before(async () => {
+    bare = await containerHost();
+    for (const name of ['passwd', 'group']) await rm(join(bare.folder, 'image/etc', name));
+  });
+  after(() => bare?.close());
+
+  test('has the volumes watched all the same, also when nobody follows the mounts in time', async (t) => {
+    const id = newId();
+    const folder = await folderWithProgram('of-bare');
+    const gated = await gate(t, [id]);
+    const [keeper = 0] = await keepersOf(gated.pid);
+    const { goesOn } = await stopper.stop(keeper, 'd4c-volumes', lateMs);
+    const ended = await bare.runRunc({ id, args: ['/data/busybox', 'echo', 'ran'], volumes: [bind(folder)] });
+    await goesOn;
+    assert.deepEqual([ended.exitCode, ended.stdout], [1, '']);
+    await gated.event(({ path, verdict }) => path === '/data/busybox' && verdict === 'deny');
   });
 });
 
