@@ -375,6 +375,14 @@ export const beyond: readonly { readonly way: string; readonly answer: string }[
       'opening it to read is not told from reading data: block `createFile` or `createExecutable` where libraries may not appear',
   },
   {
+    way: 'a container of a runtime that is executed for the first time from an unusual place, on a machine so busy that the keeper gets no time for 40 ms',
+    answer: 'the runtime is found by that start, and held from then on: [from when on](node.md#from-when-on)',
+  },
+  {
+    way: 'a container that starts while the agent, which says what decides for it, gets no time for as long as `--hold-ms` (2 s)',
+    answer: '`--on-unknown` decides, `allow` unless told otherwise; counted as `container_unknown`',
+  },
+  {
     way: 'a writer that ends between the comparison of a program and its exec',
     answer:
       'the kernel refuses an exec while the file is open for writing, so it takes one that closes it in that moment',
