@@ -188,6 +188,16 @@ async function wakesOne(keeper: number): Promise<boolean[]> {
   return [...polls.values()].filter((each) => each.length > 1).map((each) => each.every(Boolean));
 }
 
+/** How the kernel schedules the thread of this name: 0 as others, 2 before them. */
+async function policyOf(keeper: number, name: string): Promise<string | undefined> {
+  for (const tid of await readdir(`/proc/${keeper}/task`)) {
+    const stat = await readFile(`/proc/${keeper}/task/${tid}/stat`, 'utf8').catch(() => '');
+    // After the name, whose end is the last bracket: the 41st field of all.
+    if (stat.includes(`(${name})`)) return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38];
+  }
+  return undefined;
+}
+
 /** How often the threads that read events have gone to sleep. */
 async function sleepsOfReaders(keeper: number): Promise<number> {
   let sum = 0;
@@ -207,6 +217,8 @@ describe('on a machine whose processors are all busy', {
     const keeper = Number(await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8'));
     const { length: groups } = await wakesOne(keeper);
     assert.ok(groups > 0);
+    // Who answers at the deadline is as early as who answers before it.
+    assert.equal(await policyOf(keeper, 'd4c-watchdog'), await policyOf(keeper, 'd4c-reader'));
     makeBusy(t);
     await eventually('each event wakes one', async () => (await wakesOne(keeper)).every(Boolean), 10_000);
     const before = { sleeps: await sleepsOfReaders(keeper), ...(await gate.stats()) };
