@@ -4,10 +4,11 @@
 #include <unistd.h>
 
 #include <array>
-#include <cinttypes>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,10 @@
 namespace d4c {
 
 namespace {
+
+/// As `man 5 proc` counts them.
+constexpr int kState = 3;
+constexpr int kLastField = 22;
 
 struct Kept {
   pid_t pid = 0;
@@ -37,8 +42,26 @@ bool parse(const char* text, Stat* stat) {
   const char* end = std::strrchr(text, ')');
   if (begin == nullptr || end == nullptr || end < begin) return false;
   stat->name.assign(begin + 1, end);
-  return std::sscanf(end + 1, " %*c %d %d %d %d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
-                     &stat->parent, &stat->group, &stat->session, &stat->terminal, &stat->start_ticks) == 5;
+  // Behind the name, each after a blank: the state, which is a letter, and numbers. By hand, since this is read for each exec.
+  std::array<int64_t, kLastField + 1> fields{};
+  const char* at = end + 1;
+  const char* const behind = at + std::strlen(at);
+  for (int field = kState; field <= kLastField; ++field) {
+    if (*at++ != ' ') return false;
+    if (field == kState) {
+      if (*at++ == '\0') return false;
+      continue;
+    }
+    const auto [rest, error] = std::from_chars(at, behind, fields[static_cast<size_t>(field)]);
+    if (error != std::errc()) return false;
+    at = rest;
+  }
+  stat->parent = static_cast<pid_t>(fields[4]);
+  stat->group = static_cast<pid_t>(fields[5]);
+  stat->session = static_cast<pid_t>(fields[6]);
+  stat->terminal = static_cast<int>(fields[7]);
+  stat->start_ticks = static_cast<uint64_t>(fields[kLastField]);
+  return true;
 }
 
 bool readKept(pid_t pid, Stat* stat) {
