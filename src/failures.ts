@@ -29,6 +29,7 @@ export const failures = {
   drift_uncompared: 'the program was taken as modified',
   event_unread: 'the kernel refused the open',
   keeper_lost: 'nothing is gated until a keeper answers again; then every container is found anew',
+  first_program_missed: 'the program runs; what it does from now on is decided by its policies',
   forks_lost: 'what those processes fork is reported from their next exec on',
   forks_unseen: 'forks are not reported, and no rule about `fork` fires',
   intent_unread: 'the open was taken as creating and writing',

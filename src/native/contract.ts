@@ -85,6 +85,7 @@ export type GateFailure = Extract<
   | 'drift_uncompared'
   | 'event_report_dropped'
   | 'event_unread'
+  | 'first_program_missed'
   | 'forks_lost'
   | 'forks_unseen'
   | 'intent_unread'

@@ -67,7 +67,7 @@ Gate::Gate(GateOptions options)
       reports_(options_.max_events, options_.wake),
       spaces_(&reports_, [this](Root& root, const std::string& space, pid_t pid, std::vector<FoundVolume> volumes) {
         changes_.expect(root, space, pid, std::move(volumes));
-      }),
+      }, [this](Root& root, pid_t pid) { takeMissed(root, pid); }),
       runtimes_(options_.host_root, &reports_),
       judge_(settings_, &reports_,
              {[this](Root& root) { return makeContainer(root); },

@@ -165,6 +165,7 @@ class Gate {
   void tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us);
   void coverVolumes(Root& root, pid_t tid);
   void coverSetUp(Root& root, pid_t tid);
+  void takeMissed(Root& root, pid_t pid);
   void putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope);
   void handOver(Root& root, Envelope envelope);
   void judgeDue(Desk* desk);

@@ -1,6 +1,7 @@
 // The part of the gate that takes in what decides for a container, and what follows from that.
 
 #include "gate.h"
+#include "proc_file.h"
 
 namespace d4c {
 
@@ -67,6 +68,17 @@ std::string Gate::adopt(uint64_t key, pid_t pid) {
   followMembers(*known.container);
   spaces_.cover(*known.root, pid, Spaces::Owner::kMember);
   return cgroup.path;
+}
+
+/// What it does from now on is decided as for a container that ran before.
+void Gate::takeMissed(Root& root, pid_t pid) {
+  root.may_run = true;
+  const auto container = root.containers()->front();
+  const std::string path = readProcLink(pid, "exe");
+  reports_.fail(Failure::kFirstProgramMissed, "`" + root.place.mount_point + "`: `" + path + "`");
+  const std::string cgroup = adopt(container->key, pid);
+  watch(root);
+  reports_.add(Report(FirstExec{container->key, pid, cgroup, path}));
 }
 
 }  // namespace d4c

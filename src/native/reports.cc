@@ -50,6 +50,8 @@ const char* nameOf(Failure failure) {
       return "event_report_dropped";
     case Failure::kEventUnread:
       return "event_unread";
+    case Failure::kFirstProgramMissed:
+      return "first_program_missed";
     case Failure::kForksLost:
       return "forks_lost";
     case Failure::kForksUnseen:

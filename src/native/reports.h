@@ -107,6 +107,7 @@ enum class Failure : uint8_t {
   kDriftUncompared,
   kEventReportDropped,
   kEventUnread,
+  kFirstProgramMissed,
   kForksLost,
   kForksUnseen,
   kIntentUnread,

@@ -36,7 +36,11 @@ class Spaces {
   /// in it. Must not wait: whoever is held, and further mounts, wait for it.
   using TakeVolumes = std::function<void(Root&, const std::string& space, pid_t pid, std::vector<FoundVolume>)>;
 
-  Spaces(Reports* reports, TakeVolumes take_volumes) : reports_(reports), take_volumes_(std::move(take_volumes)) {}
+  /// Told of a process that runs a program of the root filesystem, though nothing was asked for there before.
+  using TakeMissed = std::function<void(Root&, pid_t pid)>;
+
+  Spaces(Reports* reports, TakeVolumes take_volumes, TakeMissed take_missed)
+      : reports_(reports), take_volumes_(std::move(take_volumes)), take_missed_(std::move(take_missed)) {}
   ~Spaces() { stop(); }
 
   /// False with `errno` set. The thread takes the caller's signal mask.
@@ -51,7 +55,7 @@ class Spaces {
   void cover(Root& root, pid_t tid, Owner owner);
   /// What is watched of the root filesystem has changed: the same for its volumes. Any thread.
   void refresh(const Root& root);
-  /// Looks for the process that makes this its root, until one was covered.
+  /// Looks for the process that makes this its root, until one executes something, asked for or not.
   void await(const std::shared_ptr<Root>& root);
   void forget(const Root& root);
 
@@ -77,6 +81,7 @@ class Spaces {
     std::weak_ptr<Root> root;
     Clock::time_point since = Clock::now();
     pid_t last_pid = 0;
+    bool is_looked_for_missed = false;
     std::set<pid_t> younger;
     /// Namespaces in which the root filesystem is not mounted.
     std::set<std::string> strangers;
@@ -89,6 +94,7 @@ class Spaces {
   static bool isStillThere(const Space& space);
   bool isCovered(const Root& root, const std::string& name) const;
   bool isSettled(Awaited* one, pid_t last);
+  bool settle(Root& root, pid_t pid);
   void end(const std::shared_ptr<Space>& space);
   void look();
   bool isOfHost(const std::string& space) const { return space.empty() || space == own_ || space == first_; }
@@ -97,6 +103,7 @@ class Spaces {
 
   Reports* const reports_;
   const TakeVolumes take_volumes_;
+  const TakeMissed take_missed_;
   std::string own_;
   std::string first_;
   Descriptor stop_;

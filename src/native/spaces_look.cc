@@ -1,12 +1,15 @@
 // The part of the spaces that looks for the tasks of a runtime, which sets a container up.
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <string_view>
+#include <utility>
 
 #include "cgroup.h"
 #include "proc_file.h"
@@ -22,6 +25,8 @@ constexpr std::chrono::milliseconds kShortestLook(2);
 constexpr std::chrono::milliseconds kLongestLook(500);
 /// A runtime that has not set its container up by then is looked for less often.
 constexpr std::chrono::seconds kEager(2);
+/// So many numbers of tasks are looked at that were given before a root filesystem was seen, for one that runs there already.
+constexpr pid_t kMadeBefore = 512;
 /// Tasks that are looked at for one root filesystem.
 constexpr size_t kMaxYounger = 4096;
 
@@ -34,6 +39,13 @@ pid_t lastPid() {
   const std::string_view line(text);
   const size_t space = line.rfind(' ');
   return space == std::string_view::npos ? 0 : std::atoi(text + space);
+}
+
+bool isProgramOn(pid_t pid, dev_t device) {
+  struct stat program {};
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/%d/exe", pid);
+  return stat(path, &program) == 0 && program.st_dev == device;
 }
 
 }  // namespace
@@ -55,6 +67,11 @@ void Spaces::await(const std::shared_ptr<Root>& root) {
 bool Spaces::isSettled(Awaited* one, pid_t last) {
   const auto root = one->root.lock();
   if (root == nullptr || root->hasRun()) return true;
+  if (!std::exchange(one->is_looked_for_missed, true)) {
+    for (pid_t pid = std::max(one->last_pid - kMadeBefore, 1); pid <= one->last_pid; ++pid) {
+      if (livesOn(pid, root->place.device) && settle(*root, pid)) return true;
+    }
+  }
   // KERNEL: numbers are given in ascending order, and again from the beginning.
   if (last < one->last_pid) one->last_pid = 0;
   for (pid_t pid = std::max(one->last_pid, last - static_cast<pid_t>(kMaxYounger)) + 1; pid <= last; ++pid) {
@@ -66,8 +83,7 @@ bool Spaces::isSettled(Awaited* one, pid_t last) {
     const std::string name = readProcLink(*pid, "ns/mnt");
     if (!isOfHost(name) && one->strangers.count(name) == 0) {
       if (livesOn(*pid, root->place.device)) {
-        cover(*root, *pid, Owner::kMember);
-        return true;
+        return settle(*root, *pid);
       }
       if (!isCovered(*root, name)) cover(*root, *pid, Owner::kRuntime);
       if (!isCovered(*root, name)) one->strangers.insert(name);
@@ -76,6 +92,15 @@ bool Spaces::isSettled(Awaited* one, pid_t last) {
     pid = name.empty() ? one->younger.erase(pid) : std::next(pid);
   }
   return false;
+}
+
+/// Of a process that has the root filesystem as its root: whether it has executed something there.
+bool Spaces::settle(Root& root, pid_t pid) {
+  cover(root, pid, Owner::kMember);
+  if (!isProgramOn(pid, root.place.device)) return root.hasRun();
+  // An exec that was asked for is known before its program is seen.
+  if (!root.hasRun()) take_missed_(root, pid);
+  return true;
 }
 
 bool Spaces::isCovered(const Root& root, const std::string& name) const {

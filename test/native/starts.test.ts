@@ -120,6 +120,36 @@ describe('a container that starts while nobody looks at the mount table', { skip
   });
 });
 
+test('a first program that is missed is found, told, and gated from then on', { skip }, async (t) => {
+  const folder = join(host.folder, 'unseen');
+  const runtime = join(folder, 'runc');
+  await mkdir(folder);
+  await copyFile(runc ?? '', runtime);
+  const id = newId();
+  const table = fileTable(['modifyFile'], ['/etc/passwd'], ['alert', 'block']);
+  const gated = await testGate({
+    publish: 'firstExec',
+    tables: { [id]: table },
+    options: { holdMs: 60_000 },
+  });
+  t.after(gated.close);
+  const [keeper = 0] = await keepersOf(gated.pid);
+  const { goesOn } = await stopper.stop(keeper, 'd4c-watcher', lateMs);
+  // Everything in it is done by the shell itself.
+  const line = 'while ! [ -e /data/go ]; do :; done; echo x >> /etc/passwd';
+  const running = host.runRunc({ id, runtime, args: ['/bin/sh', '-c', line], volumes: [bind(folder)] });
+  await goesOn;
+  await eventually('it is found', () => gated.firstExecs.find((exec) => exec.id === id));
+  const missed = gated.failures.find(({ failure }) => failure === 'first_program_missed');
+  assert.match(missed?.detail ?? '', /`\/bin\/busybox`$/);
+  await eventually('its table decides', async () => (await gated.stats()).held === 0);
+  await writeFile(join(folder, 'go'), '');
+  const { exitCode, stderr } = await running;
+  assert.notEqual(exitCode, 0);
+  assert.match(stderr, /not permitted/);
+  await gated.event(({ path, verdict }) => path === '/etc/passwd' && verdict === 'deny');
+});
+
 describe('an image without /etc/passwd, which a runtime reads last', { skip }, () => {
   let bare: ContainerHost;
   before(async () => {
