@@ -376,7 +376,8 @@ export const beyond: readonly { readonly way: string; readonly answer: string }[
   },
   {
     way: 'a container of a runtime that is executed for the first time from an unusual place, on a machine so busy that the keeper gets no time for 40 ms',
-    answer: 'the runtime is found by that start, and held from then on: [from when on](node.md#from-when-on)',
+    answer:
+      'its first program runs unseen; it is found (`first_program_missed`), its container is gated from then on, and the runtime is held at every later start: [from when on](node.md#from-when-on)',
   },
   {
     way: 'a container that starts while the agent, which says what decides for it, gets no time for as long as `--hold-ms` (2 s)',
