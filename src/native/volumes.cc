@@ -1,6 +1,7 @@
 #include "volumes.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <algorithm>
@@ -136,7 +137,10 @@ std::vector<FoundVolume> watchVolumes(const Root& root, int directory, const std
     if (error == 0 && wanted == Watch::kExecAndOpen && mount.type == "tmpfs" && mount.mount_point == "/dev") {
       for (const char* name : kDevices) root.group->ignoreDevice(at.get(), name);
     }
-    if (mount.is_read_only || !holds_programs) continue;
+    // A device that hides a file, as runtimes mount it over `/proc/keys`, is no file that could be changed.
+    struct stat mounted {};
+    const bool has_files = fstat(at.get(), &mounted) == 0 && (S_ISDIR(mounted.st_mode) || S_ISREG(mounted.st_mode));
+    if (mount.is_read_only || !holds_programs || !has_files) continue;
     changeable.push_back({mount, host.kindOf(mount)});
   }
   return changeable;
