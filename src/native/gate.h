@@ -115,11 +115,15 @@ class Gate {
   bool isKept() const { return is_kept_; }
 
  private:
-  /// A group and the roots whose events come to it: one, unless groups are short, and none once it is gone while somebody
-  /// still holds the group.
+  /// A group and the roots that come to it: one, unless groups are short, and none once it is gone while somebody holds the group.
   struct Lane {
     std::shared_ptr<const Group> group;
     std::vector<std::shared_ptr<Root>> roots;
+  };
+  /// A lane for a root that comes, and a share of its group: as long as somebody holds that, the lane is not closed.
+  struct OpenLane {
+    uint64_t name;
+    std::shared_ptr<const Group> held;
   };
   struct Known {
     std::shared_ptr<Root> root;
@@ -134,7 +138,7 @@ class Gate {
   void scan(bool is_first);
   bool addRoot(const OverlayMount& mount, bool may_run);
   void retire(const std::shared_ptr<Root>& root);
-  std::optional<uint64_t> openLane();
+  std::optional<OpenLane> openLane();
 
   // The housekeeper thread (gate_house.cc).
   void keepHouse();

@@ -101,8 +101,8 @@ bool Gate::addRoot(const OverlayMount& mount, bool may_run) {
     looks_again_ = true;
     return true;
   }
-  const std::optional<uint64_t> name = openLane();
-  if (!name) {
+  const std::optional<OpenLane> opened = openLane();
+  if (!opened) {
     fail("fanotify_init", errno);
     looks_again_ = true;
     return true;
@@ -111,11 +111,11 @@ bool Gate::addRoot(const OverlayMount& mount, bool may_run) {
   {
     // The readers must know the root before its first event can come.
     const std::unique_lock<std::shared_mutex> lock(mutex_);
-    auto lane = std::make_shared<Lane>(*lanes_[*name]);
+    auto lane = std::make_shared<Lane>(*lanes_[opened->name]);
     root = std::make_shared<Root>(mount, options_.host_root, may_run, lane->group);
     lane->roots.push_back(root);
     ++lane->group->roots;
-    lanes_[*name] = std::move(lane);
+    lanes_[opened->name] = std::move(lane);
     roots_[mount.device] = root;
   }
   const auto container = makeContainer(*root);
@@ -137,7 +137,7 @@ bool Gate::addRoot(const OverlayMount& mount, bool may_run) {
 }
 
 /// A lane of its own while the kernel grants groups, then the one with the fewest roots.
-std::optional<uint64_t> Gate::openLane() {
+std::optional<Gate::OpenLane> Gate::openLane() {
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   std::shared_ptr<const Group> group;
   if (lanes_.size() < options_.max_groups) {
@@ -148,15 +148,16 @@ std::optional<uint64_t> Gate::openLane() {
     const uint64_t name = ++last_lane_;
     if (!pollLane(name, group->descriptor(), true)) return std::nullopt;
     auto lane = std::make_shared<Lane>();
-    lane->group = std::move(group);
+    lane->group = group;
     lanes_[name] = std::move(lane);
-    return name;
+    return OpenLane{name, std::move(group)};
   }
   std::optional<uint64_t> best;
   for (const auto& [name, lane] : lanes_) {
     if (!best || lane->roots.size() < lanes_[*best]->roots.size()) best = name;
   }
-  return best;
+  if (!best) return std::nullopt;
+  return OpenLane{*best, lanes_[*best]->group};
 }
 
 void Gate::tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us) {
