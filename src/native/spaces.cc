@@ -150,7 +150,8 @@ bool Spaces::mark(Space* space) {
   if (mounts.size() > kMaxVolumes) refuse(mounts[kMaxVolumes], "it has more mounts than are watched");
   mounts.resize(std::min(mounts.size(), kMaxVolumes));
   auto volumes = watchVolumes(*space->root, directory.get(), mounts, needed, refuse);
-  if (space->root->tells_changes) take_volumes_(*space->root, space->name, space->pid, std::move(volumes));
+  // While a runtime mounts, nothing runs that could change a file; from the first program on the way to a mount is another one.
+  if (space->root->tells_changes && space->is_of_member) take_volumes_(*space->root, space->name, space->pid, std::move(volumes));
   space->watched = needed;
   return true;
 }

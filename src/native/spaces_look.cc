@@ -98,8 +98,9 @@ bool Spaces::isSettled(Awaited* one, pid_t last) {
 bool Spaces::settle(Root& root, pid_t pid) {
   cover(root, pid, Owner::kMember);
   if (!isProgramOn(pid, root.place.device)) return root.hasRun();
-  // An exec that was asked for is known before its program is seen.
-  if (!root.hasRun()) take_missed_(root, pid);
+  // An exec that was asked for is known before its program is seen. Where no policy applies none is asked for.
+  // KERNEL: device numbers are used again, so it may run on another filesystem than the one that was seen.
+  if (!root.hasRun() && !root.may_run && root.group->marks(root.place.device)) take_missed_(root, pid);
   return true;
 }
 

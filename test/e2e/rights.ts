@@ -54,12 +54,13 @@ const pod = {
   })),
 };
 
-/** Failures that would mean that the keeper lacks a right. */
+/** Failures that would mean that the keeper lacks a right, or comes too late. */
 const ofRights = [
   'changes_unseen',
   'creation_unconfirmed',
   'drift_uncompared',
   'event_unread',
+  'first_program_missed',
   'forks_unseen',
   'intent_unread',
   'mark_failed',
