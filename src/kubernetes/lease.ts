@@ -89,6 +89,9 @@ export function elect(cluster: Cluster, options: ElectionOptions): Election {
     }
   };
 
+  /** Whether the Lease was there and has gone. */
+  let isMissed = false;
+
   /** One look at the Lease: takes it, renews it, or leaves it to its holder. */
   async function attempt(): Promise<void> {
     // Before the call, since the others' clocks start when the API server writes.
@@ -97,7 +100,12 @@ export function elect(cluster: Cluster, options: ElectionOptions): Election {
     if (closing.signal.aborted) return;
     const { holderIdentity = '', leaseDurationSeconds = times.leaseMs / 1000 } = lease?.spec ?? {};
     const version = lease?.metadata.resourceVersion;
+    const isFirst = observed === undefined;
     if (observed === undefined || observed.version !== version) observed = { version, at: performance.now() };
+    isMissed = lease === undefined && (isMissed || !isFirst);
+    // An uninstall takes the Lease away a moment before it ends the replicas: made again it would stay, and the next
+    // installation be refused. Well before the deadline of its holder.
+    if (isMissed && performance.now() - observed.at < times.renewDeadlineMs / 3) return;
     if (holderIdentity !== '' && holderIdentity !== identity) {
       lose(`\`${holderIdentity}\` holds the Lease`);
       if (performance.now() - observed.at < leaseDurationSeconds * 1000) return;

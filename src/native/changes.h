@@ -74,6 +74,7 @@ class Changes {
     /// A process that sees it, and the mount's number there.
     pid_t pid;
     uint64_t mount;
+    bool is_uncached;
   };
   /// What a folder is called in one container.
   struct Name {

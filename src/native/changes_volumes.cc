@@ -93,7 +93,8 @@ void Changes::forgetVolumes(const Root& root, const std::string& space) {
 
 void Changes::coverVolume(const std::shared_ptr<Root>& root, const Expected& expected, const FoundVolume& found) {
   const Mount& mount = found.mount;
-  Volume volume{root, expected.space, asPrefix(mount.root), mount.mount_point, found.kind, false, expected.pid, mount.id};
+  Volume volume{root,  expected.space, asPrefix(mount.root), mount.mount_point, found.kind,
+                false, expected.pid,   mount.id,             found.is_uncached};
   const Descriptor at = openVolume(volume);
   struct stat file {};
   if (!at && errno == EAGAIN) reports_->fail(Failure::kChangesUnseen, "`" + mount.mount_point + "`: the way to it is not cached");
@@ -135,7 +136,7 @@ void Changes::learnVolume(const Volume& volume, Filesystem* filesystem, size_t m
 Descriptor Changes::openVolume(const Volume& volume) {
   Descriptor at;
   for (int i = 0; i < kTries && !at; ++i) {
-    at = openAsSeenBy(volume.pid, volume.mount_point);
+    at = openAsSeenBy(volume.pid, volume.mount_point, !volume.is_uncached);
     if (!at && errno != EAGAIN) break;
   }
   if (!at || mountIdOf(at.get()) == volume.mount) return at;

@@ -62,11 +62,11 @@ bool removeCreated(const OverlayPlace& place, const std::string& path, const str
   return removeFrom(openIn(root.get(), path.substr(0, slash + 1)), path.substr(slash + 1), created);
 }
 
-Descriptor openAsSeenBy(pid_t tid, const std::string& path) {
+Descriptor openAsSeenBy(pid_t tid, const std::string& path, bool cached) {
   char name[32];
   std::snprintf(name, sizeof name, "/proc/%d/root", tid);
   const Descriptor root(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  return root ? openBelow(root.get(), path, true) : Descriptor();
+  return root ? openBelow(root.get(), path, cached) : Descriptor();
 }
 
 bool removeCreatedBy(pid_t tid, const std::string& path, const struct stat& created) {

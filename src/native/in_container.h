@@ -33,8 +33,8 @@ bool removeCreated(const OverlayPlace& place, const std::string& path, const str
 /// The same for a file on a volume, as the task that created it sees it.
 bool removeCreatedBy(pid_t tid, const std::string& path, const struct stat& created);
 
-/// What `path` names as the task sees it, with O_PATH. Waits for no filesystem.
-Descriptor openAsSeenBy(pid_t tid, const std::string& path);
+/// What `path` names as the task sees it, with O_PATH. `cached`: waits for no filesystem, or fails with EAGAIN.
+Descriptor openAsSeenBy(pid_t tid, const std::string& path, bool cached = true);
 
 /// Takes the execute bits of the file (O_PATH) back, if nobody has changed it since. Opens nothing.
 bool takeExecuteBitsBack(int file, const struct stat& as_seen);

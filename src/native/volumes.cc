@@ -125,7 +125,8 @@ std::vector<FoundVolume> watchVolumes(const Root& root, int directory, const std
     // that was refused, nothing else is tried.
     Descriptor at = openBelow(directory, mount.mount_point, true);
     const auto leadsThrough = [&](const Mount* other) { return isBelow(mount.mount_point, other->mount_point); };
-    if (!at && errno == EAGAIN && std::none_of(refused.begin(), refused.end(), leadsThrough)) {
+    const bool is_uncached = !at && errno == EAGAIN && std::none_of(refused.begin(), refused.end(), leadsThrough);
+    if (is_uncached) {
       at = openBelow(directory, mount.mount_point, false);
     }
     // It is gone, or another mount hides it.
@@ -141,7 +142,7 @@ std::vector<FoundVolume> watchVolumes(const Root& root, int directory, const std
     struct stat mounted {};
     const bool has_files = fstat(at.get(), &mounted) == 0 && (S_ISDIR(mounted.st_mode) || S_ISREG(mounted.st_mode));
     if (mount.is_read_only || !holds_programs || !has_files) continue;
-    changeable.push_back({mount, host.kindOf(mount)});
+    changeable.push_back({mount, host.kindOf(mount), is_uncached});
   }
   return changeable;
 }

@@ -61,6 +61,8 @@ using Refuse = std::function<void(const Mount&, const std::string& why)>;
 struct FoundVolume {
   Mount mount;
   MountKind kind;
+  /// The kernel's caches do not have the way to it, as below `/sys`, and it leads through no filesystem that was refused.
+  bool is_uncached = false;
 };
 
 /// Makes `watch` of the volumes among `mounts` come to the root's group. `directory` is the root directory (O_PATH) that
