@@ -85,7 +85,9 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
   if (lane == nullptr) return;
   // KERNEL: among several events, one without a descriptor is not told where the group does not give faults.
   const bool is_alone = lane->roots.size() != 1 || !lane->group->givesFaults();
-  const size_t most = is_alone ? 1 : desk->together;
+  const bool takes_one = is_alone || desk->alone > 0;
+  if (desk->alone > 0) --desk->alone;
+  const size_t most = takes_one ? 1 : desk->together;
   fanotify_event_metadata read_events[Turn::kTogether];
   const ssize_t size = read(lane->group->descriptor(), read_events, most * sizeof *read_events);
   if (size < 0) {
@@ -110,6 +112,7 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
   // More of them, as long as nothing among them takes long.
   const bool is_done = judge_.judgeTogether(*lane->roots.front(), std::move(events), desk);
   desk->together = is_done ? std::min(2 * count, Turn::kTogether) : kFewTogether;
+  if (!is_done) desk->alone = kReadsAlone;
 }
 
 /// KERNEL: an event for which no descriptor can be made is refused to its opener.
@@ -192,13 +195,14 @@ void Gate::judgeDue(Desk* desk) {
 
 /// Those of one root filesystem together: they came to rest at about the same time.
 void Gate::judgePutOff(Desk* desk, bool is_due) {
+  const size_t most = desk->alone > 0 ? 1 : Turn::kTogether;
   std::vector<Envelope> events;
   std::shared_ptr<Root> root;
   std::shared_ptr<Container> container;
   {
     const std::lock_guard<std::mutex> lock(put_off_mutex_);
     const auto now = Clock::now();
-    while (!put_off_.empty() && (!is_due || put_off_.front().due <= now) && events.size() < Turn::kTogether) {
+    while (!put_off_.empty() && (!is_due || put_off_.front().due <= now) && events.size() < most) {
       PutOff& next = put_off_.front();
       const bool is_alike = container == nullptr && next.container == nullptr && root == next.root;
       if (!events.empty() && !is_alike) break;
@@ -214,8 +218,8 @@ void Gate::judgePutOff(Desk* desk, bool is_due) {
     judge_.judgeWaited(*root, *container, std::move(events.front()), desk);
   } else if (events.size() == 1) {
     judge_.judge(*root, std::move(events.front()), desk);
-  } else {
-    judge_.judgeTogether(*root, std::move(events), desk);
+  } else if (!judge_.judgeTogether(*root, std::move(events), desk)) {
+    desk->alone = kReadsAlone;
   }
 }
 

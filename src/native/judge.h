@@ -36,14 +36,17 @@ struct Tallies {
 
 /// So many events are read at once at first: another reader may be free for the next ones.
 constexpr size_t kFewTogether = 2;
+/// Reads of a single event after some that took long came together: to hand those over costs more than reading them one by one.
+constexpr int kReadsAlone = 256;
 
 /// What a thread judges with. Used again and again, so that most events allocate nothing.
 struct Desk {
   Turn turn;
   Scratch scratch;
   CallFiles calls;
-  /// How many events are read at once, if so many are there.
+  /// How many events are read at once, if so many are there; and how many reads take one alone before that.
   size_t together = kFewTogether;
+  int alone = 0;
   /// How many events this thread has put off to judge them again in a moment.
   int put_off = 0;
 };
