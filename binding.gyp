@@ -78,6 +78,7 @@
         "src/native/table.cc",
         "src/native/table_reader.cc",
         "src/native/task.cc",
+        "src/native/threads.cc",
         "src/native/turn.cc",
         "src/native/upper.cc",
         "src/native/files.cc",

@@ -1,8 +1,7 @@
 #include "comparing.h"
 
-#include <signal.h>
-
 #include "drift.h"
+#include "threads.h"
 
 namespace d4c {
 
@@ -19,15 +18,7 @@ bool Comparing::add(Root& root, Envelope* envelope, const std::string& path) {
   // The deadline was first.
   if (!envelope->letGo()) return true;
   jobs_.push_back(Job{root.shared_from_this(), std::move(*envelope), path});
-  if (!thread_.joinable()) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { run(); });
-    pthread_setname_np(thread_.native_handle(), "d4c-comparing");
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  }
+  if (!thread_.joinable()) thread_ = startThread("d4c-comparing", [this] { run(); });
   changed_.notify_one();
   return true;
 }

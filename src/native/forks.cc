@@ -4,8 +4,6 @@
 #include <linux/connector.h>
 #include <linux/netlink.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +15,7 @@
 #include <iterator>
 
 #include "processes.h"
+#include "threads.h"
 
 namespace d4c {
 
@@ -43,13 +42,7 @@ void Forks::listen() {
     socket_.reset();
     return;
   }
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  pthread_setname_np(thread_.native_handle(), "d4c-forks");
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = startThread("d4c-forks", [this] { run(); });
 }
 
 bool Forks::open() {

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 #include <cstring>
 
 #include "low_descriptor.h"
+#include "threads.h"
 
 namespace d4c {
 
@@ -65,9 +65,11 @@ Gate::Gate(GateOptions options)
     : options_(std::move(options)),
       settings_(options_.settings),
       reports_(options_.max_events, options_.wake),
-      spaces_(&reports_, [this](Root& root, const std::string& space, pid_t pid, std::vector<FoundVolume> volumes) {
-        changes_.expect(root, space, pid, std::move(volumes));
-      }, [this](Root& root, pid_t pid) { takeMissed(root, pid); }),
+      spaces_(&reports_,
+              [this](Root& root, const std::string& space, pid_t pid, std::vector<FoundVolume> volumes) {
+                changes_.expect(root, space, pid, std::move(volumes));
+              },
+              [this](Root& root, pid_t pid) { takeMissed(root, pid); }),
       runtimes_(options_.host_root, &reports_),
       judge_(settings_, &reports_,
              {[this](Root& root) { return makeContainer(root); },
@@ -86,9 +88,12 @@ Gate::Gate(GateOptions options)
               [this](dev_t device, std::optional<uint64_t>* number) { return changes_.hasTold(device, number); },
               [this](dev_t device) { return changes_.filesOf(device); }}),
       comparing_(&reports_, [this](Root& root, Envelope envelope) { putOff(root, nullptr, std::move(envelope)); }),
-      forks_(&reports_, [this](uint64_t key, pid_t parent, pid_t child, int64_t time_us) { tellFork(key, parent, child, time_us); }),
+      forks_(&reports_,
+             [this](uint64_t key, pid_t parent, pid_t child, int64_t time_us) { tellFork(key, parent, child, time_us); }),
       changes_(&reports_, {[this](Root& root, const Change& change) { return judge_.concerns(root, change, &changes_desk_); },
-                          [this](Root& root, const Change& change, bool may_guess) { return judge_.judgeChange(root, change, may_guess, &changes_desk_); }}),
+                           [this](Root& root, const Change& change, bool may_guess) {
+                             return judge_.judgeChange(root, change, may_guess, &changes_desk_);
+                           }}),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
       put_off_timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
@@ -126,30 +131,18 @@ bool Gate::start(GateFault* fault) {
       return false;
     }
   }
-  // Signals are for the thread that asked for them. Threads take the mask of the one that starts them.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (size_t i = 0; i < processors.size(); ++i) {
-    startReader(i);
-  }
+  for (size_t i = 0; i < processors.size(); ++i) startReader(i);
   if (!spaces_.start()) {
     *fault = faultOf("cannot follow the mounts of containers", "eventfd", errno);
     close();
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return false;
   }
   // Marks come after the readers: what is marked must be answered. Who starts a container from now on waits until it is.
   runtimes_.open();
   scan(true);
-  threads_.emplace_back([this] { watchMounts(); });
-  pthread_setname_np(threads_.back().native_handle(), "d4c-watcher");
-  threads_.emplace_back([this] { keepHouse(); });
-  pthread_setname_np(threads_.back().native_handle(), "d4c-house");
-  threads_.emplace_back([this] { watchDeadlines(); });
-  pthread_setname_np(threads_.back().native_handle(), "d4c-watchdog");
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  threads_.push_back(startThread("d4c-watcher", [this] { watchMounts(); }));
+  threads_.push_back(startThread("d4c-house", [this] { keepHouse(); }));
+  threads_.push_back(startThread("d4c-watchdog", [this] { watchDeadlines(); }));
   return true;
 }
 

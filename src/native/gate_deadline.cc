@@ -10,6 +10,7 @@
 #include "gate.h"
 #include "machine_load.h"
 #include "priority.h"
+#include "threads.h"
 
 namespace d4c {
 
@@ -24,18 +25,18 @@ constexpr int64_t kLongestPauseMs = 250;
 void Gate::startReader(size_t at) {
   Reader& reader = readers_.emplace_back(at);
   const cpu_set_t& processors = polls_[at].processors;
-  reader.thread = std::thread([this, &reader] {
+  reader.thread = startThread("d4c-reader", [this, &reader] {
     goFirst();
     readEvents(&reader);
     reader.has_ended = true;
   });
   pthread_setaffinity_np(reader.thread.native_handle(), sizeof processors, &processors);
-  pthread_setname_np(reader.thread.native_handle(), "d4c-reader");
 }
 
-/// An event wakes every reader. To wake one alone leaves the other processors idle, and then the scheduler moves the opener to one of
-/// them as it answers: each open waits for a processor to wake up. On a machine that has no idle processor there is no such move,
-/// and waking all of them takes each from what runs there: then one is woken, the first that waits, another one for each lane.
+/// An event wakes every reader. To wake one alone leaves the other processors idle, and then the scheduler moves the opener to one
+/// of them as it answers: each open waits for a processor to wake up. On a machine that has no idle processor there is no such
+/// move, and waking all of them takes each from what runs there: then one is woken, the first that waits, another one for each
+/// lane.
 bool Gate::pollLane(uint64_t name, int group, bool is_new) {
   const uint32_t flags = wakes_one_ ? uint32_t{EPOLLEXCLUSIVE} : 0;
   bool is_polled = true;

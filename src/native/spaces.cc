@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 
 #include "proc_file.h"
 #include "processes.h"
+#include "threads.h"
 
 namespace d4c {
 
@@ -42,8 +42,7 @@ bool Spaces::start() {
   stop_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   changed_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stop_ || !changed_) return false;
-  thread_ = std::thread([this] { run(); });
-  pthread_setname_np(thread_.native_handle(), "d4c-volumes");
+  thread_ = startThread("d4c-volumes", [this] { run(); });
   return true;
 }
 

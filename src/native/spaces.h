@@ -43,7 +43,7 @@ class Spaces {
       : reports_(reports), take_volumes_(std::move(take_volumes)), take_missed_(std::move(take_missed)) {}
   ~Spaces() { stop(); }
 
-  /// False with `errno` set. The thread takes the caller's signal mask.
+  /// False with `errno` set.
   bool start();
   void stop();
 
