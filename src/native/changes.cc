@@ -1,7 +1,6 @@
 #include "changes.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -13,14 +12,13 @@
 #include <cstring>
 
 #include "proc_file.h"
+#include "threads.h"
 
 namespace d4c {
 
 namespace {
 
 constexpr size_t kReadBytes = 65536;
-/// As many files are looked at while who publishes waits.
-constexpr size_t kLearnAtOnce = 512;
 constexpr uint64_t kStop = UINT64_MAX;
 constexpr uint64_t kExpected = UINT64_MAX - 2;
 constexpr int kPendingMs = 1;
@@ -47,10 +45,8 @@ LowDescriptor Changes::openGroup(const std::string& directory, uint64_t name) {
 }
 
 bool Changes::markFilesystem(int group, const std::string& directory, int at) {
-  // KERNEL: a descriptor with O_PATH cannot be marked by itself; the link to it can.
-  const std::string link = "/proc/self/fd/" + std::to_string(at);
   const uint64_t mask = kWatched | FAN_ONDIR;
-  if (fanotify_mark(group, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, mask, AT_FDCWD, link.c_str()) == 0) return true;
+  if (fanotify_mark(group, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, mask, AT_FDCWD, linkOf(at).c_str()) == 0) return true;
   reports_->fail(Failure::kChangesUnseen, "`" + directory + "`: fanotify_mark: " + std::strerror(errno));
   return false;
 }
@@ -71,20 +67,17 @@ bool Changes::begin() {
     reports_->fail(Failure::kChangesUnseen, std::string("cannot wait for events: ") + std::strerror(errno));
     return false;
   }
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  pthread_setname_np(thread_.native_handle(), "d4c-changes");
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = startThread("d4c-changes", [this] { run(); });
   return true;
 }
 
 /// Watches the filesystem of `at`. Under the lock.
 bool Changes::watch(Filesystem* filesystem, dev_t device, const std::string& directory, int at, bool has_root) {
   struct statfs found {};
-  if (fstatfs(at, &found) != 0) return false;
+  if (fstatfs(at, &found) != 0) {
+    reports_->fail(Failure::kChangesUnseen, "`" + directory + "`: fstatfs: " + std::strerror(errno));
+    return false;
+  }
   uint64_t identity = 0;
   std::memcpy(&identity, &found.f_fsid, sizeof identity);
   if (filesystem->files == nullptr || filesystem->identity != identity) {
@@ -228,11 +221,12 @@ void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, co
     return;
   }
   if (!place) return;
-  // KERNEL: events of one task about one file are merged while they wait to be read.
-  if (event.mask & FAN_ATTRIB && !(event.mask & FAN_CREATE)) takeAttributes(onlyOf(place, event.name), mount, event);
   const Place folder = onlyOf(place, {});
-  if (event.mask & FAN_CREATE) takeName(folder, mount, event, event.name, false);
-  if (event.mask & FAN_ATTRIB && event.mask & FAN_CREATE) takeAttributes(folder, mount, event);
+  // KERNEL: events of one task about one file are merged while they wait to be read, so that one may say all of this.
+  const bool is_new = event.mask & FAN_CREATE;
+  if (is_new) takeName(folder, mount, event, event.name, false);
+  // A file that is mounted alone is not the new one.
+  if (event.mask & FAN_ATTRIB) takeAttributes(is_new ? folder : onlyOf(place, event.name), mount, event);
   if (event.mask & FAN_DELETE) takeDeletion(folder, mount, event, event.name);
 }
 

@@ -147,6 +147,8 @@ class Changes {
 
   /// The name of the group of filesystems that only volumes are on; the others go by their device.
   static constexpr uint64_t kOfVolumes = UINT64_MAX - 1;
+  /// As many files are looked at while somebody waits: who publishes, or an exec.
+  static constexpr size_t kLearnAtOnce = 512;
 
   bool begin();
   bool watch(Filesystem* filesystem, dev_t device, const std::string& directory, int at, bool has_root);

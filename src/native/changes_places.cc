@@ -148,11 +148,7 @@ Changes::Place Changes::placeOf(dev_t device, const Anchor& anchor, Handle folde
   if (const auto found = known_.find(key); found != known_.end()) {
     place.names = found->second;
   } else {
-    alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
-    if (folder.size() > sizeof room) return {};
-    std::memcpy(room, folder.data(), folder.size());
-    const Descriptor at(
-        open_by_handle_at(anchor.at.get(), reinterpret_cast<file_handle*>(room), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const Descriptor at = openHandle(anchor.at.get(), folder);
     if (!at) {
       // ESTALE: it is gone, and what was in it went before.
       if (errno != ESTALE) reports_->fail(Failure::kChangesUnseen, std::string("open_by_handle_at: ") + std::strerror(errno));

@@ -1,11 +1,9 @@
 // From one event of a filesystem to what happened in a container.
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "changes.h"
 #include "opened.h"
@@ -22,10 +20,7 @@ constexpr std::chrono::milliseconds kLongest(2000);
 /// What the event is about, with O_PATH, as it is now. By its handle, so that it may have another name by now; without
 /// CAP_DAC_READ_SEARCH by its name, on a root filesystem.
 Descriptor openTarget(int mount, const FidEvent& event, const Root* root, const std::string& path, struct stat* file) {
-  alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
-  if (event.target.empty() || event.target.size() > sizeof room) return Descriptor();
-  std::memcpy(room, event.target.data(), event.target.size());
-  Descriptor target(open_by_handle_at(mount, reinterpret_cast<file_handle*>(room), O_PATH | O_CLOEXEC));
+  Descriptor target = openHandle(mount, event.target);
   if (!target && errno == EPERM && !path.empty() && root != nullptr) {
     target = Upper::openIn(root->upper.directory, path);
     if (target && fstat(target.get(), file) == 0 && file->st_ino != inodeOf(event.target)) target.reset();
@@ -139,9 +134,8 @@ bool Changes::settleOne(const Pending& pending, bool is_over) {
   if (!is_over && age < kLongest && concerns(pending.place, change)) {
     if (age < kShortest) return false;
     const OpenIntent intent = openIntent(change.tid, &calls_);
-    if (intent.rest == BlockedCall::Rest::kRunning || (intent.rest == BlockedCall::Rest::kBlocked && intent.certain && intent.creates)) {
-      return false;
-    }
+    const bool is_creating = intent.rest == BlockedCall::Rest::kBlocked && intent.certain && intent.creates;
+    if (intent.rest == BlockedCall::Rest::kRunning || is_creating) return false;
   }
   files.noteExecutable(change.file.st_ino, change.isExecutable());
   tell(pending.place, change);
@@ -188,8 +182,9 @@ void Changes::takeDeletion(const Place& place, int mount, const FidEvent& event,
   if (is_of_overlay && (event.mask & FAN_DELETE)) return;
   if (!is_of_overlay) settle(inode);
   if (!target) {
+    // On a root filesystem the same object, and then it knows more to forget.
     if (place.root != nullptr) place.root->upper.forget(inode);
-    place.files->forget(inode);
+    else place.files->forget(inode);
   }
   change.operations = kDeleteFile;
   if (target && !is_of_overlay) {

@@ -15,8 +15,6 @@ namespace d4c {
 
 namespace {
 
-/// As many files are looked at while an exec waits.
-constexpr size_t kLearnAtOnce = 512;
 /// The kernel's caches do not answer while a folder on the way is renamed.
 constexpr int kTries = 4;
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "opened.h"
+#include "proc_file.h"
 
 namespace d4c {
 
@@ -32,8 +33,6 @@ struct __attribute__((packed)) OriginHead {
   std::array<uint8_t, 16> filesystem;
 };
 constexpr uint8_t kOriginMagic = 0xfb;
-
-std::string linkOf(int at) { return "/proc/self/fd/" + std::to_string(at); }
 
 bool hasAttribute(int at, const char* name) { return getxattr(linkOf(at).c_str(), name, nullptr, 0) >= 0; }
 

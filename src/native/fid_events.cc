@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <cstring>
 
 namespace d4c {
@@ -71,6 +72,16 @@ bool takeEvent(std::string_view* bytes, FidEvent* event) {
     records.remove_prefix(record.len);
   }
   return true;
+}
+
+Descriptor openHandle(int mount, Handle handle) {
+  alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
+  if (handle.size() < sizeof(file_handle) || handle.size() > sizeof room) {
+    errno = EINVAL;
+    return Descriptor();
+  }
+  std::memcpy(room, handle.data(), handle.size());
+  return Descriptor(open_by_handle_at(mount, reinterpret_cast<file_handle*>(room), O_PATH | O_CLOEXEC));
 }
 
 uint64_t inodeOf(Handle handle) {

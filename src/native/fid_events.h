@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "descriptor.h"
+
 namespace d4c {
 
 // As in linux/fanotify.h, which is newer than the headers this may be built with. KERNEL: 5.17
@@ -33,6 +35,10 @@ struct FidEvent {
 
 /// Takes the first event off the bytes; false when no whole event is left.
 bool takeEvent(std::string_view* bytes, FidEvent* event);
+
+/// What the handle stands for, with O_PATH, on the filesystem of `mount`, which is open without O_PATH. With `errno` when there is
+/// none: ESTALE when it is gone, EPERM without CAP_DAC_READ_SEARCH.
+Descriptor openHandle(int mount, Handle handle);
 
 /// The inode number in a file handle, or 0: of ext4, xfs, f2fs, btrfs and tmpfs.
 uint64_t inodeOf(Handle handle);

@@ -75,13 +75,13 @@ int Group::watch(const OverlayPlace& place, Watch watch, bool with_folders) cons
 }
 
 int Group::watchVolume(int at, bool whole_filesystem, Watch watch) const {
-  // KERNEL: a descriptor with O_PATH cannot be marked by itself; the link to it can, and leads to the same mount.
-  char link[32];
-  std::snprintf(link, sizeof link, "/proc/self/fd/%d", at);
+  const std::string link = linkOf(at);
   const unsigned what = whole_filesystem ? FAN_MARK_FILESYSTEM : FAN_MARK_MOUNT;
   const uint64_t wanted = watch == Watch::kExecAndOpen ? kBoth : watch == Watch::kExec ? uint64_t{FAN_OPEN_EXEC_PERM} : 0;
-  if (wanted != 0 && fanotify_mark(group_.get(), FAN_MARK_ADD | what, wanted, AT_FDCWD, link) != 0) return errno;
-  if (wanted != kBoth && roots.load() < 2) fanotify_mark(group_.get(), FAN_MARK_REMOVE | what, kBoth & ~wanted, AT_FDCWD, link);
+  if (wanted != 0 && fanotify_mark(group_.get(), FAN_MARK_ADD | what, wanted, AT_FDCWD, link.c_str()) != 0) return errno;
+  if (wanted != kBoth && roots.load() < 2) {
+    fanotify_mark(group_.get(), FAN_MARK_REMOVE | what, kBoth & ~wanted, AT_FDCWD, link.c_str());
+  }
   return 0;
 }
 

@@ -36,8 +36,9 @@ enum class Rank : uint8_t { kOfContainer, kOfRuntimes };
 /// nobody is left asleep whatever happens to this process. Hence CLOEXEC, and no copy anywhere.
 ///
 /// KERNEL: whoever waits for an answer keeps all groups that have marks on its way (the file, its mount, its filesystem), and to
-/// close one of these takes until the answer is there. So that of runtimes, which is asked first, must be closed before those of containers, as
-/// these before notification groups: it has the highest number, since the kernel begins with that when this process is killed (low_descriptor.h).
+/// close one of these takes until the answer is there. So that of runtimes, which is asked first, must be closed before those of
+/// containers, as these before notification groups: it has the highest number, since the kernel begins with that when this
+/// process is killed (low_descriptor.h).
 class Group {
  public:
   /// Null with `errno` set when the kernel grants no group.

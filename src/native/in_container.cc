@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "opened.h"
+#include "proc_file.h"
 
 namespace d4c {
 
@@ -85,9 +86,8 @@ bool takeExecuteBitsBack(int file, const struct stat& as_seen) {
   // KERNEL: 6.6. The number is the same on every architecture.
   constexpr long kFchmodat2 = 452;
   if (syscall(kFchmodat2, file, "", mode, AT_EMPTY_PATH) == 0) return true;
-  // SAFETY: through the link of a descriptor, which is followed and not opened.
-  const std::string link = "/proc/self/fd/" + std::to_string(file);
-  return errno == ENOSYS && chmod(link.c_str(), mode) == 0;
+  // SAFETY: the link is followed and not opened.
+  return errno == ENOSYS && chmod(linkOf(file).c_str(), mode) == 0;
 }
 
 }  // namespace d4c

@@ -51,6 +51,8 @@ std::string readProcLink(pid_t tid, const char* name) {
   return size <= 0 ? std::string() : std::string(target, static_cast<size_t>(size));
 }
 
+std::string linkOf(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
 std::string_view withoutDeleted(std::string_view path) {
   const bool is_so = path.size() > kDeleted.size() && path.substr(path.size() - kDeleted.size()) == kDeleted;
   return is_so ? path.substr(0, path.size() - kDeleted.size()) : path;

@@ -21,6 +21,10 @@ std::string readWhole(const Descriptor& file);
 /// The target of /proc/<tid>/<name>; empty when there is none.
 std::string readProcLink(pid_t tid, const char* name);
 
+/// The link that leads to what the descriptor is open on. KERNEL: what a descriptor with O_PATH cannot do by itself (be marked,
+/// read or changed) can be done through it, on the same file and mount.
+std::string linkOf(int fd);
+
 /// The path without what the kernel says after that of a file that has no name any more. A file may be named so.
 std::string_view withoutDeleted(std::string_view path);
 

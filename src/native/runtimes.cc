@@ -74,9 +74,7 @@ void Runtimes::markLocked(const std::string& path) {
   const auto program = programOf(at);
   auto& marked = programs_[path];
   if (!program || *program == marked) return;
-  char link[32];
-  std::snprintf(link, sizeof link, "/proc/self/fd/%d", at.get());
-  if (fanotify_mark(group_->descriptor(), FAN_MARK_ADD, FAN_OPEN_EXEC_PERM, AT_FDCWD, link) == 0) {
+  if (fanotify_mark(group_->descriptor(), FAN_MARK_ADD, FAN_OPEN_EXEC_PERM, AT_FDCWD, linkOf(at.get()).c_str()) == 0) {
     marked = *program;
   } else {
     reports_->fail(Failure::kRuntimeNotHeld, "`" + path + "`: fanotify_mark: " + std::strerror(errno));

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "proc_file.h"
+
 namespace d4c {
 
 namespace {
@@ -28,8 +30,6 @@ Descriptor openAt(int at, const char* path, uint64_t flags) {
 std::string seenFrom(const std::string& host_root, const std::string& path) {
   return (host_root == "/" ? "" : host_root) + path;
 }
-
-std::string linkOf(int at) { return "/proc/self/fd/" + std::to_string(at); }
 
 std::string parentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
