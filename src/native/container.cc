@@ -133,8 +133,10 @@ int Root::watchWhatIsNeeded() {
   const bool with_folders = isSetUp();
   if (wanted == watched_ && with_folders == watches_folders_) return 0;
   const int fault = group->watch(place, wanted, with_folders);
-  if (fault == 0) watched_ = wanted;
-  if (fault == 0) watches_folders_ = with_folders;
+  if (fault == 0) {
+    watched_ = wanted;
+    watches_folders_ = with_folders;
+  }
   return fault;
 }
 

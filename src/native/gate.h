@@ -145,13 +145,13 @@ class Gate {
   bool closeIdleLanes();
   void watchCreations(Root& root);
   void wakeHousekeeper() const;
-  bool pollLane(uint64_t name, int group, bool is_new);
 
   struct Reader;
 
   // The watchdog thread (gate_deadline.cc).
   void watchDeadlines();
   void startReader(size_t at);
+  bool pollLane(uint64_t name, int group, bool is_new);
   /// Makes each event wake all readers, or one of them. False when some reader does not read some group: to be called again.
   bool wakeReaders(bool only_one);
 

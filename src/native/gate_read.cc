@@ -110,9 +110,8 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
   }
   if (events.empty()) return;
   // More of them, as long as nothing among them takes long.
-  const bool is_done = judge_.judgeTogether(*lane->roots.front(), std::move(events), desk);
-  desk->together = is_done ? std::min(2 * count, Turn::kTogether) : kFewTogether;
-  if (!is_done) desk->alone = kReadsAlone;
+  desk->together = std::min(2 * count, Turn::kTogether);
+  judge_.judgeTogether(*lane->roots.front(), std::move(events), desk);
 }
 
 /// KERNEL: an event for which no descriptor can be made is refused to its opener.
@@ -218,8 +217,8 @@ void Gate::judgePutOff(Desk* desk, bool is_due) {
     judge_.judgeWaited(*root, *container, std::move(events.front()), desk);
   } else if (events.size() == 1) {
     judge_.judge(*root, std::move(events.front()), desk);
-  } else if (!judge_.judgeTogether(*root, std::move(events), desk)) {
-    desk->alone = kReadsAlone;
+  } else {
+    judge_.judgeTogether(*root, std::move(events), desk);
   }
 }
 

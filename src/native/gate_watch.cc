@@ -70,8 +70,7 @@ void Gate::scan(bool is_first) {
       retire(known->second);
       roots.erase(known);
     }
-    if (addRoot(mount, is_first)) continue;
-    failed.insert(mount.device);
+    if (!addRoot(mount, is_first)) failed.insert(mount.device);
   }
   failed_ = std::move(failed);
   for (const auto& [device, root] : roots) {

@@ -8,6 +8,13 @@
 
 namespace d4c {
 
+namespace {
+
+/// Reads of a single event after some that took long came together: to hand those over costs more than reading them one by one.
+constexpr int kReadsAlone = 256;
+
+}  // namespace
+
 void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
   const MemoryRule rule(root.keeps == 0);
   envelope.take(&desk->turn, root);
@@ -43,7 +50,7 @@ void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
   judgeFor(root, *container, std::move(envelope), desk);
 }
 
-bool Judge::judgeTogether(Root& root, std::vector<Envelope> events, Desk* desk) {
+void Judge::judgeTogether(Root& root, std::vector<Envelope> events, Desk* desk) {
   std::vector<Envelope> reads;
   std::vector<Envelope> running;
   std::vector<Envelope> others;
@@ -71,9 +78,10 @@ bool Judge::judgeTogether(Root& root, std::vector<Envelope> events, Desk* desk) 
   }
   // Nobody waits while this thread judges the first of them.
   for (size_t i = 1; i < others.size(); ++i) hooks_.hand_over(root, std::move(others[i]));
-  if (others.empty()) return true;
+  if (others.empty()) return;
+  desk->together = kFewTogether;
+  desk->alone = kReadsAlone;
   judge(root, std::move(others.front()), desk);
-  return false;
 }
 
 /// Whether it ends at the first question, as most do: a task of the only container opens the file to read it. To know that

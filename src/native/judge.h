@@ -36,8 +36,6 @@ struct Tallies {
 
 /// So many events are read at once at first: another reader may be free for the next ones.
 constexpr size_t kFewTogether = 2;
-/// Reads of a single event after some that took long came together: to hand those over costs more than reading them one by one.
-constexpr int kReadsAlone = 256;
 
 /// What a thread judges with. Used again and again, so that most events allocate nothing.
 struct Desk {
@@ -90,8 +88,9 @@ class Judge {
 
   /// Answers the event, or lets it wait.
   void judge(Root& root, Envelope envelope, Desk* desk);
-  /// Answers events of one group that were read together, and has others judge what takes longer. True when nothing did.
-  bool judgeTogether(Root& root, std::vector<Envelope> events, Desk* desk);
+  /// Answers events of one group that were read together, and has others judge what takes longer: few of them are to be read at
+  /// once then.
+  void judgeTogether(Root& root, std::vector<Envelope> events, Desk* desk);
   /// Answers an event that waited until something was published for its container.
   void judgeWaited(Root& root, Container& container, Envelope envelope, Desk* desk);
   /// Reports a change that has happened, if a rule speaks of it. Whether it was a process of a container on the root
