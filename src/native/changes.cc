@@ -211,7 +211,7 @@ void Changes::read(uint64_t name, int group) {
 void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* next) {
   if (event.mask & FAN_ONDIR) {
     // Every directory below has another path now.
-    if (event.mask & kFanRename) known_.clear();
+    if (event.mask & kFanRename) forgetKnown();
     return;
   }
   const int mount = anchor.at.get();

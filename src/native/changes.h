@@ -175,6 +175,7 @@ class Changes {
   static std::string asPrefix(const std::string& path) { return path == "/" ? std::string() : path; }
   void prepare(dev_t device, Anchor* anchor);
   dev_t deviceOf(uint64_t identity);
+  void forgetKnown();
   static void findAnchor(Filesystem* filesystem, const std::string& of_root, dev_t device, Anchor* anchor);
   Place placeOf(dev_t device, const Anchor& anchor, Handle folder);
   Place findPlace(dev_t device, const Anchor& anchor, const std::string& path);
@@ -229,6 +230,7 @@ class Changes {
   /// What directories were found to be, by filesystem and handle. Emptied when a directory is renamed or a root filesystem or
   /// a volume comes or goes.
   std::unordered_map<std::string, std::vector<Name>> known_;
+  size_t known_bytes_ = 0;
 };
 
 }  // namespace d4c

@@ -19,6 +19,7 @@ namespace d4c {
 namespace {
 
 constexpr size_t kMaxKnown = 8192;
+constexpr size_t kMaxKnownBytes = size_t{4} << 20;
 constexpr size_t kLearnAtMost = 200000;
 /// A volume may be the node's whole disk. Of one with more files the first execute bit of a file that was never seen is not
 /// told.
@@ -94,7 +95,7 @@ void Changes::prepare(dev_t device, Anchor* anchor) {
     }
     if (!filesystem->roots.empty()) of_root = filesystem->roots.begin()->first;
   }
-  if (is_new) known_.clear();
+  if (is_new) forgetKnown();
   findAnchor(filesystem, of_root, device, anchor);
   // The volumes of a process that has ended are gone with it, as a rule.
   const auto isInUse = [](const auto& volume) { return kill(volume->pid, 0) == 0; };
@@ -141,6 +142,11 @@ Changes::Place Changes::findPlace(dev_t device, const Anchor& anchor, const std:
   return place;
 }
 
+void Changes::forgetKnown() {
+  known_.clear();
+  known_bytes_ = 0;
+}
+
 Changes::Place Changes::placeOf(dev_t device, const Anchor& anchor, Handle folder) {
   if (folder.empty()) return {};
   const std::string key = std::to_string(device) + " " + std::string(folder);
@@ -160,7 +166,8 @@ Changes::Place Changes::placeOf(dev_t device, const Anchor& anchor, Handle folde
       return {};
     }
     place = findPlace(device, anchor, asPrefix(path));
-    if (known_.size() >= kMaxKnown) known_.clear();
+    if (known_.size() >= kMaxKnown || known_bytes_ > kMaxKnownBytes) forgetKnown();
+    for (const Name& name : place.names) known_bytes_ += sizeof name + name.path.size() + name.file.size();
     known_[key] = place.names;
   }
   auto& names = place.names;

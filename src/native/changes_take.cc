@@ -16,6 +16,8 @@ namespace {
 constexpr std::chrono::milliseconds kShortest(3);
 /// On a machine that is overloaded an open may be put off for a second.
 constexpr std::chrono::milliseconds kLongest(2000);
+/// More do not wait at once. What is made so fast may be told twice, with its open and without.
+constexpr size_t kMaxPending = 1024;
 
 /// What the event is about, with O_PATH, as it is now. By its handle, so that it may have another name by now; without
 /// CAP_DAC_READ_SEARCH by its name, on a root filesystem.
@@ -81,7 +83,7 @@ void Changes::takeName(const Place& place, int mount, const FidEvent& event, std
     return;
   }
   Pending pending{place, std::move(change), Clock::now()};
-  if (settleOne(pending, false)) return;
+  if (settleOne(pending, pending_.size() >= kMaxPending)) return;
   // It may have ended when it is known what the creation was.
   Process process;
   if (readProcess(event.tid, &process)) pending.change.process = std::move(process);
@@ -100,7 +102,7 @@ void Changes::takeCopy(const Place& place, Change change) {
   Process process;
   if (readProcess(change.tid, &process)) change.process = std::move(process);
   Pending pending{place, std::move(change), Clock::now()};
-  if (!settleCopy(pending, false)) pending_.push_back(std::move(pending));
+  if (!settleCopy(pending, pending_.size() >= kMaxPending)) pending_.push_back(std::move(pending));
 }
 
 /// Whether it is known what was copied for.

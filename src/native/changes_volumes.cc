@@ -86,7 +86,7 @@ void Changes::forgetVolumes(const Root& root, const std::string& space) {
     devices_.erase(filesystem.identity);
     filesystems_.erase(at);
   }
-  known_.clear();
+  forgetKnown();
 }
 
 void Changes::coverVolume(const std::shared_ptr<Root>& root, const Expected& expected, const FoundVolume& found) {

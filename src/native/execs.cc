@@ -19,6 +19,8 @@ namespace {
 constexpr size_t kHeadBytes = 1024;
 /// Tasks that are remembered before those that have ended are forgotten.
 constexpr size_t kMaxTasks = 4096;
+/// What is remembered of programs before that.
+constexpr size_t kMaxBytes = size_t{1} << 20;
 /// From the first event of an exec to its last one.
 constexpr std::chrono::seconds kLongestExec(2);
 /// The second event of an exec follows the first one's answer at once.
@@ -92,7 +94,7 @@ Execs::Expected Execs::expectedOf(pid_t tid) const {
   return {task.awaits_open, task.unread_program || (task.program && isLoader(task.program->name))};
 }
 
-Execs::Execs() : room_(kMaxTasks) {}
+Execs::Execs() : room_(kMaxTasks), room_bytes_(kMaxBytes) {}
 
 Execs::Begun Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place) {
   Task task;
@@ -122,13 +124,30 @@ Execs::Begun Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_
   return begun;
 }
 
-/// Those that live may be in the middle of an exec: forgetting one would make its loader look unannounced.
+/// Those that live may be in the middle of an exec: forgetting one would make its loader look unannounced. With what
+/// arguments they run can be read as long as they live.
 void Execs::makeRoom() {
   for (auto task = tasks_.begin(); task != tasks_.end();) {
     const bool has_ended = kill(task->first, 0) != 0 && errno == ESRCH;
     task = has_ended ? tasks_.erase(task) : std::next(task);
   }
   room_ = std::max(kMaxTasks, 2 * tasks_.size());
+  countBytes();
+  if (bytes_ > kMaxBytes / 2) {
+    for (auto& [tid, task] : tasks_) {
+      if (!task.program) continue;
+      task.program->args = {};
+      task.program->args_truncated = true;
+      task.program->working_directory = {};
+    }
+    countBytes();
+  }
+  room_bytes_ = std::max(kMaxBytes, 2 * bytes_);
+}
+
+void Execs::countBytes() {
+  bytes_ = 0;
+  for (const auto& [tid, task] : tasks_) bytes_ += task.program ? bytesOf(*task.program) : 0;
 }
 
 void Execs::attend() {
@@ -144,6 +163,8 @@ bool Execs::isAttended() const {
 
 void Execs::runs(pid_t tid, Process program) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  bytes_ += bytesOf(program);
+  if (bytes_ > room_bytes_) makeRoom();
   const auto found = tasks_.find(tid);
   if (found == tasks_.end()) return;
   found->second.unread_program.reset();
@@ -162,6 +183,7 @@ void Execs::readProgram(pid_t tid, Task* task) {
   program.pid = tid;
   if (readPath(task->unread_program.get(), &program.executable)) {
     program.name = nameOfProgram(program.executable);
+    bytes_ += bytesOf(program);
     task->program = std::move(program);
   }
   task->unread_program.reset();

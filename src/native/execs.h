@@ -74,12 +74,16 @@ class Execs {
     std::optional<Process> program;
     Descriptor unread_program;
   };
-  static void readProgram(pid_t tid, Task* task);
+  void readProgram(pid_t tid, Task* task);
   void makeRoom();
+  void countBytes();
 
   mutable std::mutex mutex_;
   std::unordered_map<pid_t, Task> tasks_;
   size_t room_;
+  /// Of the programs, of all that came since room was made, and how many there may be before that is done again.
+  size_t bytes_ = 0;
+  size_t room_bytes_;
   std::chrono::steady_clock::time_point attended_since_ = std::chrono::steady_clock::time_point::min();
 };
 

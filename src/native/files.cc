@@ -15,10 +15,11 @@ namespace {
 
 /// A creation's event comes right before its open is decided; what is older has lost its event.
 constexpr std::chrono::seconds kClaimLives(10);
-constexpr size_t kMaxClaims = 4096;
 /// Where more files are made than this, some are asked about again, at the cost of a wrong guess.
 constexpr size_t kMaxKnown = 200000;
 constexpr size_t kMaxContained = 65536;
+/// Paths of 60 bytes leave room for as many; those who make them may make them longer.
+constexpr size_t kMaxContainedBytes = kMaxContained * 128;
 
 /// Below the directory and on its mount, since another one's filesystem may make whoever looks wait.
 int openFolder(int directory, const std::string& folder) {
@@ -59,7 +60,7 @@ bool walkFiles(int directory, size_t max_files, const VisitFile& visit) {
 void Files::claim(pid_t tid, uint64_t inode, mode_t mode) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const Clock::time_point now = Clock::now();
-  if (claim_count_ >= kMaxClaims) {
+  if (claim_count_ >= sweep_at_) {
     claim_count_ = 0;
     for (auto one = claims_.begin(); one != claims_.end();) {
       std::deque<Claim>& all = one->second;
@@ -67,6 +68,8 @@ void Files::claim(pid_t tid, uint64_t inode, mode_t mode) {
       claim_count_ += all.size();
       one = all.empty() ? claims_.erase(one) : std::next(one);
     }
+    // A sweep costs no more than the claims since the last one.
+    sweep_at_ = 2 * claim_count_ + kMaxClaims;
   }
   claims_[{tid, inode}].push_back({mode, now});
   ++claim_count_;
@@ -134,14 +137,17 @@ void Files::unlearn() {
 
 bool Files::contain(int64_t birth_ns, Containment containment) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<Containment>& all = contained_[birth_ns];
-  for (const Containment& known : all) {
-    const bool is_same = known.inode == containment.inode && known.path == containment.path && known.root == containment.root;
-    if (is_same && known.operations == containment.operations) return true;
+  if (const auto found = contained_.find(birth_ns); found != contained_.end()) {
+    for (const Containment& known : found->second) {
+      const bool is_same = known.inode == containment.inode && known.path == containment.path && known.root == containment.root;
+      if (is_same && known.operations == containment.operations) return true;
+    }
   }
-  if (containments_ >= kMaxContained) return false;
+  const size_t bytes = sizeof containment + containment.path.size();
+  if (containments_ >= kMaxContained || contained_bytes_ + bytes > kMaxContainedBytes) return false;
   ++containments_;
-  all.push_back(std::move(containment));
+  contained_bytes_ += bytes;
+  contained_[birth_ns].push_back(std::move(containment));
   return true;
 }
 

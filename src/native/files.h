@@ -69,6 +69,8 @@ class Files {
 
  private:
   using Clock = std::chrono::steady_clock;
+  /// So many are kept before those that are too old are looked for.
+  static constexpr size_t kMaxClaims = 4096;
   struct Claim {
     mode_t mode;
     Clock::time_point since;
@@ -77,9 +79,11 @@ class Files {
   mutable std::mutex mutex_;
   std::unordered_map<int64_t, std::vector<Containment>> contained_;
   size_t containments_ = 0;
+  size_t contained_bytes_ = 0;
   /// Several of one task and inode: a number is used again as soon as a refused file is removed.
   std::map<std::pair<pid_t, uint64_t>, std::deque<Claim>> claims_;
   size_t claim_count_ = 0;
+  size_t sweep_at_ = kMaxClaims;
   std::unordered_map<uint64_t, bool> executables_;
   std::set<std::string> learned_;
 };

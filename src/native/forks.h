@@ -71,6 +71,8 @@ class Forks {
   std::mutex mutex_;
   bool was_tried_ = false;
   Members members_;
+  /// Of all `begin`.
+  size_t begin_bytes_ = 0;
   /// Whose processes are to be looked for.
   std::vector<std::pair<uint64_t, Cgroup>> sought_;
   /// Whose first thread has ended while others go on, with its exit code. Of the reading thread.

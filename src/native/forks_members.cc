@@ -17,6 +17,8 @@ namespace d4c {
 namespace {
 
 constexpr size_t kMaxMembers = 262144;
+/// Of the events by which living processes were told to begin.
+constexpr size_t kMaxBeginBytes = size_t{32} << 20;
 
 }  // namespace
 
@@ -40,6 +42,7 @@ Forks::Member& Forks::memberAt(pid_t pid) {
 /// Its end is told, if its begin was.
 Forks::Members::iterator Forks::drop(Members::iterator member, int exit_code) {
   if (member->second.begin != nullptr) {
+    begin_bytes_ -= bytesOf(*member->second.begin);
     KernelEvent event = *member->second.begin;
     event.kind = EventKind::kEnd;
     event.operations = 0;
@@ -97,7 +100,13 @@ void Forks::began(std::shared_ptr<const KernelEvent> begin) {
   const bool is_late = begin->kind == EventKind::kFork && member.begin != nullptr && member.begin->kind == EventKind::kExec;
   const uint64_t started = begin->process.start_ticks;
   if (is_late && (started == 0 || started == member.begin->process.start_ticks)) return;
+  const size_t before = member.begin == nullptr ? 0 : bytesOf(*member.begin);
+  begin_bytes_ += bytesOf(*begin) - before;
   member.begin = std::move(begin);
+  if (begin_bytes_ <= kMaxBeginBytes) return;
+  reports_->fail(Failure::kForksLost, "more is known of the processes that run than is kept");
+  begin_bytes_ -= bytesOf(*member.begin);
+  member.begin = nullptr;
 }
 
 void Forks::forget(uint64_t key) {

@@ -178,7 +178,7 @@ bool Keeper::serve(Client* client) {
 void Keeper::part(Clients::iterator client) {
   if (client->is_agent) {
     gate_->attend(false);
-    gate_->reports().giveBack(std::exchange(unconfirmed_, {}));
+    takeBack();
     say("agent gone", "");
   }
   clients_.erase(client);

@@ -95,6 +95,8 @@ class Keeper {
   int untilDue() const;
   void tell(Client* client, Report report);
   bool confirm(std::string_view frame);
+  /// The agent is gone; what it has not confirmed is for the next one.
+  void takeBack();
   /// Closes the gate and tells what was seen.
   void end();
 
@@ -113,6 +115,7 @@ class Keeper {
   bool is_behind_ = false;
   /// Events that were sent to the agent and that it has not confirmed: the next agent gets them.
   std::deque<KernelEvent> unconfirmed_;
+  size_t unconfirmed_bytes_ = 0;
   /// By the bytes of which they were made.
   std::unordered_map<std::string, std::weak_ptr<const Table>> tables_;
   Clock::time_point next_beat_{};

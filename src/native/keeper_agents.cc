@@ -82,7 +82,7 @@ void Keeper::welcome(Client* client) {
     if (!other.is_agent || &other == client) continue;
     dismiss(&other, refusal("KEEPER_TAKEN", "another agent has come to the keeper"));
     other.is_agent = false;
-    gate_->reports().giveBack(std::exchange(unconfirmed_, {}));
+    takeBack();
     say("agent replaced", "");
   }
   client->is_agent = true;
@@ -151,8 +151,16 @@ bool Keeper::answer(Client* client, std::string_view frame) {
 bool Keeper::confirm(std::string_view frame) {
   Fields fields(frame);
   const uint64_t sequence = fields.number(8);
-  while (!unconfirmed_.empty() && unconfirmed_.front().sequence <= sequence) unconfirmed_.pop_front();
+  while (!unconfirmed_.empty() && unconfirmed_.front().sequence <= sequence) {
+    unconfirmed_bytes_ -= unconfirmed_.front().bytes;
+    unconfirmed_.pop_front();
+  }
   return fields.isWhole();
+}
+
+void Keeper::takeBack() {
+  unconfirmed_bytes_ = 0;
+  gate_->reports().giveBack(std::exchange(unconfirmed_, {}));
 }
 
 std::string Keeper::status() {
@@ -179,11 +187,12 @@ void Keeper::tell() {
   if (client == nullptr) return;
   for (;;) {
     const size_t before = unconfirmed_.size();
-    const bool takes_more = is_behind_ && client->connection.unsent() < kMaxUnsent && before < kMaxUnconfirmed;
+    const bool has_room = before < kMaxUnconfirmed && unconfirmed_bytes_ < kMaxUnconfirmed * kBytesPerEvent;
+    const bool takes_more = is_behind_ && client->connection.unsent() < kMaxUnsent && has_room;
     const size_t room = takes_more ? std::min(kMaxUnconfirmed - before, kEventsPerTurn) : 0;
-    for (Report& report : gate_->reports().take(room)) tell(client, std::move(report));
-    // Who adds the next event wakes this thread again, since the queue is empty.
-    if (unconfirmed_.size() < before + room) is_behind_ = false;
+    for (Report& report : gate_->reports().take(room, kMaxUnsent)) tell(client, std::move(report));
+    // Who adds the next event to an empty queue wakes this thread again.
+    if (takes_more && gate_->reports().waiting() == 0) is_behind_ = false;
     if (unconfirmed_.size() == before || !client->connection.flush()) return;
   }
 }
@@ -200,7 +209,9 @@ void Keeper::tell(Client* client, Report report) {
     }
   }
   client->connection.send(jsonOf(report));
-  if (event != nullptr) unconfirmed_.push_back(std::move(*event));
+  if (event == nullptr) return;
+  unconfirmed_bytes_ += event->bytes;
+  unconfirmed_.push_back(std::move(*event));
 }
 
 }  // namespace d4c

@@ -12,6 +12,7 @@ namespace d4c {
 namespace {
 
 constexpr size_t kMaxKnown = 16384;
+constexpr size_t kMaxEntriesBytes = size_t{4} << 20;
 /// Steps to a parent, a session leader and so on.
 constexpr int kMaxDepth = 64;
 constexpr pid_t kInit = 1;
@@ -77,11 +78,11 @@ std::shared_ptr<const Lineage::Entry> Lineage::entryOf(const Process& process, i
   Process parent;
   const bool has_parent = process.parent > 0 && parents_->read(process.parent, &parent);
   const char* type = leads_session ? typeOf(process, has_parent ? &parent : nullptr) : nullptr;
-  if (type != nullptr) entry = std::make_shared<Entry>(Entry{process, type});
+  if (type != nullptr) entry = entryAt(process, type);
   if (entry == nullptr && has_parent) entry = entryOf(parent, depth + 1);
   if (entry == nullptr && !leads_session) entry = entryOfOther(process.session, depth + 1);
   if (entry == nullptr && process.group != process.pid) entry = entryOfOther(process.group, depth + 1);
-  if (entry == nullptr && leads_session) entry = std::make_shared<Entry>(Entry{process, "unknown"});
+  if (entry == nullptr && leads_session) entry = entryAt(process, "unknown");
   keep(process, entry);
   return entry;
 }
@@ -89,6 +90,16 @@ std::shared_ptr<const Lineage::Entry> Lineage::entryOf(const Process& process, i
 std::shared_ptr<const Lineage::Entry> Lineage::entryOfOther(pid_t pid, int depth) {
   Process other;
   return pid > 0 && parents_->read(pid, &other) ? entryOf(other, depth) : nullptr;
+}
+
+std::shared_ptr<const Lineage::Entry> Lineage::entryAt(const Process& leader, const char* type) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  bytes_ += sizeof(Entry) + bytesOf(leader);
+  if (bytes_ > kMaxEntriesBytes) {
+    known_.clear();
+    bytes_ = sizeof(Entry) + bytesOf(leader);
+  }
+  return std::make_shared<Entry>(Entry{leader, type});
 }
 
 void Lineage::keep(const Process& process, std::shared_ptr<const Entry> entry) {

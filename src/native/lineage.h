@@ -48,11 +48,14 @@ class Lineage {
 
   std::shared_ptr<const Entry> entryOf(const Process& process, int depth);
   std::shared_ptr<const Entry> entryOfOther(pid_t pid, int depth);
+  std::shared_ptr<const Entry> entryAt(const Process& leader, const char* type);
   void keep(const Process& process, std::shared_ptr<const Entry> entry);
 
   Parents* const parents_;
   std::mutex mutex_;
   std::unordered_map<pid_t, Known> known_;
+  /// Of all entries that came since it was empty.
+  size_t bytes_ = 0;
 };
 
 }  // namespace d4c

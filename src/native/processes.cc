@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kNameBytes = 15;
 constexpr size_t kMaxParents = 1024;
+constexpr size_t kMaxParentsBytes = size_t{4} << 20;
 
 /// The number after the field's name, and the next one.
 bool readField(const char* status, const char* field, uint32_t* first, uint32_t* second) {
@@ -77,6 +78,12 @@ bool readBasics(pid_t tid, Process* process) {
 }
 
 }  // namespace
+
+size_t bytesOf(const Process& process) {
+  size_t bytes = process.executable.size() + process.working_directory.size();
+  for (const std::string& argument : process.args) bytes += sizeof argument + argument.size();
+  return bytes;
+}
 
 std::string nameOfProgram(const std::string& path) { return path.substr(path.rfind('/') + 1).substr(0, kNameBytes); }
 
@@ -147,7 +154,11 @@ bool Parents::read(pid_t pid, Process* process) {
 
 void Parents::keep(const Process& process) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (kept_.size() >= kMaxParents) kept_.clear();
+  bytes_ += bytesOf(process);
+  if (kept_.size() >= kMaxParents || bytes_ > kMaxParentsBytes) {
+    kept_.clear();
+    bytes_ = bytesOf(process);
+  }
   kept_[process.pid] = process;
 }
 

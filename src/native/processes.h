@@ -34,6 +34,9 @@ struct Process {
   Interactive interactive = Interactive::kUnknown;
 };
 
+/// What its texts take, roughly: up to some 32 KiB, since whoever executes a program chooses its arguments and where it runs.
+size_t bytesOf(const Process& process);
+
 /// What the kernel calls a task that executes the file.
 std::string nameOfProgram(const std::string& path);
 
@@ -66,6 +69,8 @@ class Parents {
  private:
   std::mutex mutex_;
   std::unordered_map<pid_t, Process> kept_;
+  /// Of all that came since it was empty.
+  size_t bytes_ = 0;
 };
 
 }  // namespace d4c

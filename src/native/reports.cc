@@ -101,14 +101,26 @@ void Reports::forget(uint64_t key) {
   ledger_.forget(key);
 }
 
+size_t bytesOf(const KernelEvent& event) {
+  size_t bytes = sizeof event + event.path.size() + event.old_path.size() + event.cgroup.size();
+  bytes += event.fired.size() * sizeof event.fired.front() + bytesOf(event.process) + bytesOf(event.parent);
+  for (const auto* leader : {&event.leaders.group, &event.leaders.session, &event.leaders.entry}) {
+    if (*leader) bytes += bytesOf(**leader);
+  }
+  return bytes;
+}
+
 void Reports::add(KernelEvent&& event) {
+  event.bytes = bytesOf(event);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     event.sequence = ++sequence_;
     // Also of one that is dropped.
     const Outcome outcome = event.verdict == Verdict::kDeny ? Outcome::kPrevented : event.outcome;
     ledger_.add(event.key, event.names.get(), sectionOf(event), event.fired, outcome);
-    if (events_.size() < max_events_) {
+    const bool has_room = bytes_ + event.bytes <= max_events_ * kBytesPerEvent || events_.empty();
+    if (events_.size() < max_events_ && has_room) {
+      bytes_ += event.bytes;
       events_.push_back(std::move(event));
       if (events_.size() > 1 && events_.size() != many_) return;
     } else {
@@ -148,7 +160,7 @@ void Reports::listen(bool listens) {
   if (!listens) notices_.clear();
 }
 
-std::vector<Report> Reports::take(size_t max_events) {
+std::vector<Report> Reports::take(size_t max_events, size_t max_bytes) {
   std::vector<Report> taken;
   const std::lock_guard<std::mutex> lock(mutex_);
   for (Report& notice : notices_) taken.push_back(std::move(notice));
@@ -158,10 +170,13 @@ std::vector<Report> Reports::take(size_t max_events) {
     taken.emplace_back(FailureReport{static_cast<Failure>(i), failures_[i].count, std::move(failures_[i].detail)});
     failures_[i] = {};
   }
-  for (size_t i = 0; i < max_events && !events_.empty(); ++i) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < max_events && bytes < max_bytes && !events_.empty(); ++i) {
+    bytes += events_.front().bytes;
     taken.emplace_back(std::move(events_.front()));
     events_.pop_front();
   }
+  bytes_ -= bytes;
   return taken;
 }
 
@@ -182,6 +197,7 @@ size_t Reports::waiting() const {
 void Reports::giveBack(std::deque<KernelEvent> events) {
   const std::lock_guard<std::mutex> lock(mutex_);
   while (!events.empty()) {
+    bytes_ += events.back().bytes;
     events_.push_front(std::move(events.back()));
     events.pop_back();
   }

@@ -1,7 +1,7 @@
 // What the gate has to tell: a queue between its threads and whoever reads the reports.
 //
-// Any thread may put something in and never waits; one reader takes it out. Events beyond the bound are dropped
-// and counted: a verdict never waits for a report. Notices (everything else) are rare, never dropped while somebody
+// Any thread may put something in and never waits; one reader takes it out. Events beyond the bounds, of their number and their
+// size, are dropped and counted: a verdict never waits for a report. Notices (everything else) are rare, never dropped while somebody
 // listens, and told before events: a container that starts must not wait behind a flood.
 #pragma once
 
@@ -65,6 +65,8 @@ const char* nameOf(Reason reason);
 struct KernelEvent {
   uint64_t key = 0;
   uint64_t sequence = 0;
+  /// What it takes, roughly, as of when it was added to the reports.
+  size_t bytes = 0;
   int64_t time_us = 0;
   uint64_t generation = 0;
   /// What came with the table that decided. It lives as long as an event of it waits to be told.
@@ -93,6 +95,11 @@ struct KernelEvent {
   /// Of the end of a process, as a shell counts it: from 128 on the signal that ended it. Unknown below 0.
   int exit_code = -1;
 };
+
+size_t bytesOf(const KernelEvent& event);
+/// What an event takes as a rule is less. Where up to `n` of them are kept, they may take `n` times as much, since who raises them
+/// can make them twenty times as large.
+constexpr size_t kBytesPerEvent = 4096;
 
 /// Things lost or late, by the names of src/failures.ts.
 enum class Failure : uint8_t {
@@ -147,8 +154,9 @@ class Reports {
   /// every container anew.
   void listen(bool listens);
 
-  /// What is to be told: all notices and failures, and then at most `max_events` events, in order.
-  std::vector<Report> take(size_t max_events);
+  /// What is to be told: all notices and failures, and then at most `max_events` events, in order, and no further one when they
+  /// take `max_bytes` together.
+  std::vector<Report> take(size_t max_events, size_t max_bytes);
   /// Events that were taken and came to nobody. They are the next ones.
   void giveBack(std::deque<KernelEvent> events);
 
@@ -172,6 +180,7 @@ class Reports {
   mutable std::mutex mutex_;
   std::deque<Report> notices_;
   std::deque<KernelEvent> events_;
+  size_t bytes_ = 0;
   bool listens_ = true;
   uint64_t sequence_ = 0;
   Ledger ledger_;

@@ -27,6 +27,8 @@ constexpr std::chrono::milliseconds kLongestLook(500);
 constexpr std::chrono::seconds kEager(2);
 /// So many numbers of tasks are looked at that were given before a root filesystem was seen, for one that runs there already.
 constexpr pid_t kMadeBefore = 512;
+/// Namespaces that need not be looked at again. A root filesystem may be awaited for as long as the machine runs.
+constexpr size_t kMaxStrangers = 1024;
 /// Tasks that are looked at for one root filesystem.
 constexpr size_t kMaxYounger = 4096;
 
@@ -86,6 +88,7 @@ bool Spaces::isSettled(Awaited* one, pid_t last) {
         return settle(*root, *pid);
       }
       if (!isCovered(*root, name)) cover(*root, *pid, Owner::kRuntime);
+      if (one->strangers.size() >= kMaxStrangers) one->strangers.clear();
       if (!isCovered(*root, name)) one->strangers.insert(name);
     }
     // A task that has ended has no namespace.

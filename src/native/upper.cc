@@ -19,6 +19,7 @@ namespace {
 constexpr size_t kMaxKnown = 200000;
 constexpr size_t kMaxCompared = 4096;
 constexpr size_t kMaxWriters = 4096;
+constexpr size_t kMaxWritersBytes = size_t{1} << 20;
 
 Descriptor openAt(int at, const char* path, uint64_t flags) {
   open_how how{};
@@ -113,8 +114,13 @@ bool Upper::showsImage(const std::string& path) const {
 
 void Upper::noteWriter(pid_t tid, const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (writers_.size() >= kMaxWriters) writers_.clear();
-  writers_[tid] = path;
+  if (writers_.size() >= kMaxWriters || writers_bytes_ >= kMaxWritersBytes) {
+    writers_.clear();
+    writers_bytes_ = 0;
+  }
+  std::string& last = writers_[tid];
+  writers_bytes_ += path.size() - last.size();
+  last = path;
 }
 
 bool Upper::isWriter(pid_t tid, const std::string& path) const {
@@ -152,7 +158,8 @@ std::optional<bool> Upper::comparedBefore(const struct stat& file) const {
   const auto found = compared_.find(file.st_ino);
   if (found == compared_.end()) return std::nullopt;
   const Compared& known = found->second;
-  const bool is_as_then = known.changed.tv_sec == file.st_ctim.tv_sec && known.changed.tv_nsec == file.st_ctim.tv_nsec && known.size == file.st_size;
+  const bool is_as_then = known.changed.tv_sec == file.st_ctim.tv_sec && known.changed.tv_nsec == file.st_ctim.tv_nsec &&
+                          known.size == file.st_size;
   return is_as_then ? std::optional<bool>(known.is_same) : std::nullopt;
 }
 

@@ -75,6 +75,7 @@ class Upper : public Files {
   mutable std::mutex mutex_;
   std::unordered_map<uint64_t, Compared> compared_;
   std::unordered_map<pid_t, std::string> writers_;
+  size_t writers_bytes_ = 0;
   std::unordered_set<uint64_t> copied_up_;
 };
 

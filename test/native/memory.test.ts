@@ -11,9 +11,11 @@ import { bind } from '../../src/policy/bind.ts';
 import { compile } from '../../src/policy/compile.ts';
 import { readPolicy } from '../../src/policy/read.ts';
 import type { Workload } from '../../src/policy/types.ts';
-import { gateRequirements } from '../support/gateHost.ts';
-import { folderPrefix } from '../support/leftovers.ts';
+import { gateHost, gateRequirements } from '../support/gateHost.ts';
+import { keeperIn } from '../support/keeper.ts';
+import { containerPrefix, folderPrefix } from '../support/leftovers.ts';
 import { eventually, must, run } from '../support/programs.ts';
+import { execTable, testGate } from '../support/testGate.ts';
 
 const containers = 100;
 const policyCount = 10;
@@ -69,6 +71,12 @@ async function keeperOfThisProcess(): Promise<number> {
   throw new Error('there is no keeper');
 }
 
+async function memoryOf(pid: number): Promise<{ readonly kib: number; readonly ownKib: number }> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  const kibOf = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
+  return { kib: kibOf('VmRSS'), ownKib: kibOf('RssAnon') };
+}
+
 test(`${containers} containers and ${policyCount} policies take at most 4 MiB`, {
   skip: gateRequirements(),
 }, async (t) => {
@@ -98,8 +106,51 @@ test(`${containers} containers and ${policyCount} policies take at most 4 MiB`, 
     await must('mount', ['-t', 'overlay', 'overlay', '-o', options, join(own, 'rootfs')]);
   }
   await eventually('all are found', async () => (await gate.stats()).roots >= containers, 20_000);
-  const status = await readFile(`/proc/${await keeperOfThisProcess()}/status`, 'utf8');
-  const kib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
-  t.diagnostic(`${kib} KiB: ${/^RssAnon:\s+(\d+)/m.exec(status)?.[1]} of its own`);
+  const { kib, ownKib } = await memoryOf(await keeperOfThisProcess());
+  t.diagnostic(`${kib} KiB: ${ownKib} of its own`);
   assert.ok(kib <= limitKib, `${kib} KiB`);
+});
+
+test('a container whose programs have the longest arguments takes no more of the keeper than any other', {
+  skip: gateRequirements(),
+}, async (t) => {
+  const limitKib = 16 * 1024;
+  const queueEvents = 1_024;
+  const host = await gateHost();
+  const keeper = keeperIn(host.folder);
+  t.after(async () => {
+    await keeper.end();
+    await host.close();
+  });
+  const id = `${containerPrefix}${process.pid}-arguments`;
+  const setUp = {
+    options: { queueEvents },
+    tables: { [id]: execTable(['/bin/*'], ['log']) },
+    place: { how: 'start', socket: keeper.socket },
+  } as const;
+  const gate = await testGate(setUp);
+  t.after(gate.close);
+  const container = await host.startRunc({ id });
+  t.after(container.remove);
+  const pid = await keeper.pid();
+  const loop = 'i=0; while [ $i -lt 1500 ]; do /bin/true "$0"; i=$((i+1)); done';
+  /** The parent has such arguments, too. */
+  const execute = () => container.sh(`exec /bin/sh -c '${loop}' $(head -c 15000 /dev/zero | tr '\\0' x)`);
+  const check = async (when: string): Promise<void> => {
+    const { kib } = await memoryOf(pid);
+    t.diagnostic(`${when}: ${kib} KiB`);
+    assert.ok(kib <= limitKib, `${kib} KiB`);
+  };
+  assert.equal((await execute()).exitCode, 0);
+  await check('told at once');
+  await gate.kill();
+  assert.equal((await execute()).exitCode, 0);
+  await check('kept until an agent comes');
+  const next = await testGate(setUp);
+  t.after(next.close);
+  const { eventsDropped } = await next.stats();
+  assert.ok(eventsDropped > 1_500 - queueEvents, `${eventsDropped} dropped`);
+  await eventually('they are counted', () =>
+    next.failures.find(({ failure }) => failure === 'event_report_dropped'),
+  );
 });
