@@ -131,8 +131,9 @@ bool Gate::start(GateFault* fault) {
       return false;
     }
   }
+  openForeign();
   for (size_t i = 0; i < processors.size(); ++i) startReader(i);
-  if (!spaces_.start()) {
+  if (!spaces_.start(foreign_ == nullptr ? nullptr : foreign_->group)) {
     *fault = faultOf("cannot follow the mounts of containers", "eventfd", errno);
     close();
     return false;
@@ -144,6 +145,13 @@ bool Gate::start(GateFault* fault) {
   threads_.push_back(startThread("d4c-house", [this] { keepHouse(); }));
   threads_.push_back(startThread("d4c-watchdog", [this] { watchDeadlines(); }));
   return true;
+}
+
+/// Without it, such volumes are counted as not watched.
+void Gate::openForeign() {
+  std::shared_ptr<const Group> group = Group::open(Rank::kOfForeign);
+  if (group == nullptr || !pollLane(kForeignName, group->descriptor(), true)) return;
+  foreign_ = std::make_shared<const Lane>(Lane{std::move(group), {}});
 }
 
 std::vector<Gate::Known> Gate::allKnown() const {
@@ -192,8 +200,11 @@ void Gate::close() {
   comparing_.close();
   forks_.close();
   const std::unique_lock<std::shared_mutex> lock(mutex_);
-  // Each envelope that waits is answered as it goes, and the groups are closed with the last of them.
+  // Each envelope that waits is answered as it goes, and the groups are closed with the last of them: those first that are
+  // asked first.
   put_off_.clear();
+  for (const auto& [key, known] : known_) known.container->expire(Clock::time_point::max());
+  foreign_.reset();
   known_.clear();
   roots_.clear();
   lanes_.clear();

@@ -36,6 +36,7 @@
 #include "container.h"
 #include "creations.h"
 #include "forks.h"
+#include "gate_options.h"
 #include "judge.h"
 #include "mounts.h"
 #include "reports.h"
@@ -45,39 +46,12 @@
 
 namespace d4c {
 
-struct GateOptions {
-  Settings settings{};
-  size_t max_events = 16384;
-  size_t max_groups = 1000000;
-  /// Where the host's root filesystem is seen by this process.
-  std::string host_root = "/";
-  /// Directories whose filesystems are never marked.
-  std::vector<std::string> never_mark{};
-  /// Called by any thread when there are reports; must not wait.
-  std::function<void()> wake{};
-};
-
-/// Why there is no gate, by the codes of src/errors.ts.
-struct GateFault {
-  const char* code;
-  std::string message;
-};
-
-struct GateStats {
-  uint64_t verdicts = 0;
-  uint64_t denied = 0;
-  uint64_t unknown = 0;
-  uint64_t held = 0;
-  uint64_t groups = 0;
-  uint64_t roots = 0;
-  uint64_t dropped = 0;
-  uint64_t late = 0;
-};
-
 /// What a reader's poll calls the descriptors that are no lane. Lanes count from 1.
 constexpr uint64_t kStopName = UINT64_MAX;
 constexpr uint64_t kTimerName = UINT64_MAX - 1;
 constexpr uint64_t kPutOffName = UINT64_MAX - 2;
+/// The lane of files that are opened through a mount of another container's overlay.
+constexpr uint64_t kForeignName = UINT64_MAX - 3;
 /// A reader's poll, and the processors on which its events are read.
 struct ReaderPoll {
   int poll = -1;
@@ -132,6 +106,7 @@ class Gate {
 
   explicit Gate(GateOptions options);
   bool start(GateFault* fault);
+  void openForeign();
 
   // The watcher thread, and `start` before it runs (gate_watch.cc).
   void watchMounts();
@@ -160,7 +135,9 @@ class Gate {
   void serve(uint64_t lane, Desk* desk);
   void countUnread(int error, Desk* desk);
   std::shared_ptr<const Lane> laneOf(uint64_t name) const;
-  static std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid);
+  std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid) const;
+  static std::shared_ptr<Root> rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid);
+  std::vector<std::shared_ptr<Root>> allRoots() const;
   std::shared_ptr<Container> makeContainer(Root& root);
   void announce(const Root& root, const Container& container, bool is_first);
   void expire(Desk* desk);
@@ -208,6 +185,9 @@ class Gate {
 
   mutable std::shared_mutex mutex_;
   std::unordered_map<uint64_t, std::shared_ptr<const Lane>> lanes_;
+  /// Of no root filesystem: whose an event is, is told by its task. Set before the readers begin, until they have ended; null
+  /// when the kernel grants no group for it.
+  std::shared_ptr<const Lane> foreign_;
   std::map<dev_t, std::shared_ptr<Root>> roots_;
   std::unordered_map<uint64_t, Known> known_;
   std::map<dev_t, std::unique_ptr<Creations>> creations_;

@@ -55,6 +55,7 @@ bool Gate::wakeReaders(bool only_one) {
   {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
     for (const auto& [name, lane] : lanes_) groups.emplace_back(name, lane->group);
+    if (foreign_ != nullptr) groups.emplace_back(kForeignName, foreign_->group);
   }
   bool is_done = true;
   for (const auto& [name, group] : groups) is_done &= pollLane(name, group->descriptor(), false);

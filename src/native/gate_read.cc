@@ -75,6 +75,7 @@ void Gate::readEvents(Reader* reader) {
 }
 
 std::shared_ptr<const Gate::Lane> Gate::laneOf(uint64_t name) const {
+  if (name == kForeignName) return foreign_;
   const std::shared_lock<std::shared_mutex> lock(mutex_);
   const auto found = lanes_.find(name);
   return found == lanes_.end() ? nullptr : found->second;
@@ -120,8 +121,9 @@ void Gate::countUnread(int error, Desk* desk) {
   reports_.fail(Failure::kEventUnread, std::strerror(error));
 }
 
-std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) {
+std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) const {
   if (lane.roots.size() == 1) return lane.roots.front();
+  if (&lane == foreign_.get()) return rootOfTask(allRoots(), tid);
   const auto ofDevice = [&](dev_t device) -> std::shared_ptr<Root> {
     for (const auto& root : lane.roots) {
       if (root->place.device == device) return root;
@@ -134,12 +136,23 @@ std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) {
   if (const auto root = ofDevice(opened.st_dev)) return root;
   const auto mount = mountOf(file, tid);
   if (const auto root = mount ? ofDevice(mount->device) : nullptr) return root;
-  // On a volume: by who opens it.
+  // On a volume.
+  return rootOfTask(lane.roots, tid);
+}
+
+std::shared_ptr<Root> Gate::rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid) {
   const std::string cgroups = readCgroups(tid);
-  for (const auto& root : lane.roots) {
+  for (const auto& root : roots) {
     if (root->hasMember(cgroups) || livesOn(tid, root->place.device)) return root;
   }
   return nullptr;
+}
+
+std::vector<std::shared_ptr<Root>> Gate::allRoots() const {
+  const std::shared_lock<std::shared_mutex> lock(mutex_);
+  std::vector<std::shared_ptr<Root>> all;
+  for (const auto& [device, root] : roots_) all.push_back(root);
+  return all;
 }
 
 void Gate::expire(Desk* desk) {

@@ -21,19 +21,21 @@ namespace {
 constexpr unsigned kIgnore = FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
 constexpr uint64_t kBoth = FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM;
 /// Groups of containers have the lowest numbers that are free, so this is above them all unless as many descriptors are open.
-constexpr rlim_t kNumberOfRuntimes = 8191;
+constexpr rlim_t kFirstAboveContainers = 8190;
+/// Of groups above those of containers.
+constexpr rlim_t kAboveContainers = 2;
 
 Descriptor aboveContainers(Descriptor group) {
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
-  const rlim_t number = std::min(kNumberOfRuntimes, files.rlim_cur - 1);
+  const rlim_t number = std::min(kFirstAboveContainers, files.rlim_cur - kAboveContainers);
   return group ? Descriptor(fcntl(group.get(), F_DUPFD_CLOEXEC, static_cast<int>(number))) : Descriptor();
 }
 
 }  // namespace
 
 std::shared_ptr<Group> Group::open(Rank rank) {
-  const unsigned priority = rank == Rank::kOfRuntimes ? FAN_CLASS_PRE_CONTENT : FAN_CLASS_CONTENT;
+  const unsigned priority = rank == Rank::kOfContainer ? FAN_CLASS_CONTENT : FAN_CLASS_PRE_CONTENT;
   // KERNEL: with the default queue limit, permission events beyond it are allowed unseen.
   const unsigned flags = priority | FAN_REPORT_TID | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
   // As in linux/fanotify.h, which is newer than the headers this may be built with. KERNEL: 6.13
@@ -41,7 +43,7 @@ std::shared_ptr<Group> Group::open(Rank rank) {
   for (const unsigned more : {kReportFdError, 0U}) {
     Descriptor group(fanotify_init(flags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
     if (!group && errno == EINVAL) continue;
-    group = rank == Rank::kOfRuntimes ? aboveContainers(std::move(group)) : aboveLowNumbers(std::move(group));
+    group = rank == Rank::kOfContainer ? aboveLowNumbers(std::move(group)) : aboveContainers(std::move(group));
     return group ? std::shared_ptr<Group>(new Group(std::move(group), more != 0)) : nullptr;
   }
   return nullptr;

@@ -29,16 +29,18 @@ enum class Watch : uint8_t {
   kExecAndOpen,
 };
 
-/// Which groups are asked before others, and let go before others when this process ends.
-enum class Rank : uint8_t { kOfContainer, kOfRuntimes };
+/// Which groups are asked before others, and let go before others when this process ends: those of containers come last.
+/// `kOfForeign` is for the mounts of overlays that are marked as some container's root filesystem, too.
+enum class Rank : uint8_t { kOfContainer, kOfForeign, kOfRuntimes };
 
 /// SAFETY: when the last descriptor of a group is closed, the kernel allows everything that is pending, so
 /// nobody is left asleep whatever happens to this process. Hence CLOEXEC, and no copy anywhere.
 ///
-/// KERNEL: whoever waits for an answer keeps all groups that have marks on its way (the file, its mount, its filesystem), and to
-/// close one of these takes until the answer is there. So that of runtimes, which is asked first, must be closed before those of
-/// containers, as these before notification groups: it has the highest number, since the kernel begins with that when this
-/// process is killed (low_descriptor.h).
+/// KERNEL: whoever waits for an answer keeps all groups that are asked later and have marks on its way (the file, its mount, its
+/// filesystem), and to close one of these takes until the answer is there. Groups of one class are asked in an order that nobody
+/// knows. So no two groups of containers may have marks of different kinds on one way; and those that are asked first must be
+/// closed before those of containers, as these before notification groups: they have the highest numbers, since the kernel begins
+/// with those when this process is killed (low_descriptor.h).
 class Group {
  public:
   /// Null with `errno` set when the kernel grants no group.

@@ -36,7 +36,8 @@ Descriptor openProc(pid_t pid, const char* name, int flags) {
 
 }  // namespace
 
-bool Spaces::start() {
+bool Spaces::start(std::shared_ptr<const Group> foreign) {
+  foreign_ = std::move(foreign);
   own_ = readProcLink(getpid(), "ns/mnt");
   first_ = readProcLink(1, "ns/mnt");
   stop_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -54,6 +55,7 @@ void Spaces::stop() {
   const std::lock_guard<std::mutex> lock(mutex_);
   spaces_.clear();
   awaited_.clear();
+  foreign_.reset();
 }
 
 void Spaces::wake() const {
@@ -148,7 +150,7 @@ bool Spaces::mark(Space* space) {
   };
   if (mounts.size() > kMaxVolumes) refuse(mounts[kMaxVolumes], "it has more mounts than are watched");
   mounts.resize(std::min(mounts.size(), kMaxVolumes));
-  auto volumes = watchVolumes(*space->root, directory.get(), mounts, needed, refuse);
+  auto volumes = watchVolumes(*space->root, foreign_.get(), directory.get(), mounts, needed, refuse);
   // While a runtime mounts, nothing runs that could change a file; from the first program on the way to a mount is another one.
   if (space->root->tells_changes && space->is_of_member) take_volumes_(*space->root, space->name, space->pid, std::move(volumes));
   space->watched = needed;

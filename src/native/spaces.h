@@ -43,8 +43,8 @@ class Spaces {
       : reports_(reports), take_volumes_(std::move(take_volumes)), take_missed_(std::move(take_missed)) {}
   ~Spaces() { stop(); }
 
-  /// False with `errno` set.
-  bool start();
+  /// `foreign` is the group of what `Rank` calls so, or null. False with `errno` set.
+  bool start(std::shared_ptr<const Group> foreign);
   void stop();
 
   /// Who has the mount namespace: a process of the container, so that all of it is the container's, or perhaps only its
@@ -104,6 +104,7 @@ class Spaces {
   Reports* const reports_;
   const TakeVolumes take_volumes_;
   const TakeMissed take_missed_;
+  std::shared_ptr<const Group> foreign_;
   std::string own_;
   std::string first_;
   Descriptor stop_;

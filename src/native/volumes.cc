@@ -107,8 +107,8 @@ std::vector<Mount> mountsWithin(std::vector<Mount> table, dev_t overlay) {
   return table;
 }
 
-std::vector<FoundVolume> watchVolumes(const Root& root, int directory, const std::vector<Mount>& mounts, Watch watch,
-                                      const Refuse& refuse) {
+std::vector<FoundVolume> watchVolumes(const Root& root, const Group* foreign, int directory, const std::vector<Mount>& mounts,
+                                      Watch watch, const Refuse& refuse) {
   std::vector<FoundVolume> changeable;
   const HostMounts host = HostMounts::read();
   std::vector<const Mount*> refused;
@@ -133,7 +133,11 @@ std::vector<FoundVolume> watchVolumes(const Root& root, int directory, const std
     if (!at || mountIdOf(at.get()) != mount.id) continue;
     const bool holds_programs = mount.type != "cgroup" && mount.type != "cgroup2";
     const Watch wanted = !holds_programs && watch == Watch::kExec ? Watch::kNothing : watch;
-    const int error = root.group->watchVolume(at.get(), way == WatchBy::kFilesystem, wanted);
+    // KERNEL: another container's group may have a mark on the filesystem, and one of this container's on the mount could keep
+    // it from being closed (group.h).
+    const bool is_foreign = mount.type == "overlay" && way == WatchBy::kMount;
+    const Group* const group = is_foreign ? foreign : root.group.get();
+    const int error = group == nullptr ? EMFILE : group->watchVolume(at.get(), way == WatchBy::kFilesystem, wanted);
     if (error != 0) refuse(mount, std::string("fanotify_mark: ") + std::strerror(error));
     if (error == 0 && wanted == Watch::kExecAndOpen && mount.type == "tmpfs" && mount.mount_point == "/dev") {
       for (const char* name : kDevices) root.group->ignoreDevice(at.get(), name);

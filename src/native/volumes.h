@@ -65,10 +65,11 @@ struct FoundVolume {
   bool is_uncached = false;
 };
 
-/// Makes `watch` of the volumes among `mounts` come to the root's group. `directory` is the root directory (O_PATH) that
+/// Makes `watch` of the volumes among `mounts` come to the root's group, and of those that are overlays of others to the group
+/// `foreign` (null when there is none). `directory` is the root directory (O_PATH) that
 /// the mount points start from. Raises no permission event, and waits for no filesystem. Gives those through which files can be
 /// changed.
-std::vector<FoundVolume> watchVolumes(const Root& root, int directory, const std::vector<Mount>& mounts, Watch watch,
-                                      const Refuse& refuse);
+std::vector<FoundVolume> watchVolumes(const Root& root, const Group* foreign, int directory, const std::vector<Mount>& mounts,
+                                      Watch watch, const Refuse& refuse);
 
 }  // namespace d4c

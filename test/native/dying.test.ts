@@ -8,6 +8,7 @@ import { gateHost, gateRequirements } from '../support/gateHost.ts';
 import { keeperIn } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
+import type { OciMount } from '../support/runcConfig.ts';
 import { fileTable, testGate } from '../support/testGate.ts';
 
 const script = 'read go < /data/go; read line < /data/file; echo "$line"';
@@ -21,6 +22,13 @@ async function wchanOf(line: string): Promise<string> {
   }
   return '';
 }
+
+const bind = (source: string, destination: string): OciMount => ({
+  destination,
+  type: 'bind',
+  source,
+  options: ['rbind', 'rw'],
+});
 
 /** On a busy machine some thread may go on for a while. */
 async function hasStopped(pid: number): Promise<boolean> {
@@ -45,8 +53,7 @@ test('a keeper that is killed lets go of who opens a file on a volume whose file
   const table = fileTable(['createFile', 'deleteFile', 'modifyFile'], ['/data/**'], ['alert', 'block']);
   const gate = await testGate({ tables: { [id]: table }, place: { how: 'start', socket: keeper.socket } });
   t.after(gate.close);
-  const volumes = [{ destination: '/data', type: 'bind', source: folder, options: ['rbind', 'rw'] }];
-  const container = await host.startRunc({ id, volumes });
+  const container = await host.startRunc({ id, volumes: [bind(folder, '/data')] });
   t.after(container.remove);
 
   const reading = container.sh(script);
@@ -60,4 +67,45 @@ test('a keeper that is killed lets go of who opens a file on a volume whose file
   await eventually('it waits for a verdict', async () => (await wchanOf(script)) === 'fanotify_handle_event');
   process.kill(pid, 'SIGKILL');
   assert.equal((await reading).stdout, 'read\n');
+});
+
+test('a keeper that is killed lets go of who opens files of another container on a volume', {
+  skip: gateRequirements(),
+}, async (t) => {
+  const host = await gateHost();
+  const keeper = keeperIn(host.folder);
+  t.after(async () => {
+    await keeper.end();
+    await host.close();
+  });
+  // Which of two groups the kernel asks first is a matter of their addresses: with each of these openers it may be another one.
+  const ids = Array.from({ length: 9 }, (_, index) => `${containerPrefix}${process.pid}-foreign-${index}`);
+  const [opened = '', ...openers] = ids;
+  const table = fileTable(['modifyFile'], ['/etc/**'], ['alert', 'block']);
+  const tables = Object.fromEntries(ids.map((id) => [id, table]));
+  const gate = await testGate({ tables, place: { how: 'start', socket: keeper.socket } });
+  t.after(gate.close);
+  t.after((await host.startRunc({ id: opened })).remove);
+  const other = bind(join(host.folder, opened, 'rootfs'), '/other');
+
+  const starting = openers.map(async (id) => {
+    const folder = await mkdtemp(join(host.folder, 'volume-'));
+    await must('mkfifo', [join(folder, 'go')]);
+    const container = await host.startRunc({ id, volumes: [other, bind(folder, '/data')] });
+    t.after(container.remove);
+    const line = `read go < /data/go; read line < /other/etc/passwd; echo read in ${id}`;
+    const reading = container.sh(line);
+    return { id, line, reading, go: await open(join(folder, 'go'), 'w') };
+  });
+  const started = await Promise.all(starting);
+  const pid = await keeper.pid();
+  process.kill(pid, 'SIGSTOP');
+  await eventually('all of it has stopped', () => hasStopped(pid));
+  for (const { line, go } of started) {
+    await go.write('go\n');
+    await go.close();
+    await eventually('it waits for a verdict', async () => (await wchanOf(line)) === 'fanotify_handle_event');
+  }
+  process.kill(pid, 'SIGKILL');
+  for (const { id, reading } of started) assert.equal((await reading).stdout, `read in ${id}\n`);
 });

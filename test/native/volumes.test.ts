@@ -62,6 +62,53 @@ const bind = (source: string, destination: string): OciMount => ({
 const memory = (destination: string): OciMount => ({ destination, type: 'tmpfs', source: 'tmpfs' });
 const blocked = ['alert', 'block'];
 
+describe('the root filesystem of another container on a volume', { skip }, () => {
+  test('obeys the rules of who uses it there, also when its own container has none', async (t) => {
+    const [other, id] = [newId(), newId()];
+    const section = (selector: string, condition: object, operation: string) => ({
+      selectors: [{ name: selector, operation: [operation], ...condition }],
+      responses: [{ match: [selector], actions: blocked }],
+    });
+    const table = tableOf({
+      file: section('written', { targetFilePath: ['/other/etc/**'] }, 'modifyFile'),
+      process: section('run', { processExecutable: ['/other/bin/**'] }, 'exec'),
+    });
+    const gated = await gate(t, { tables: { [id]: table, [other]: null } });
+    await start(t, { id: other });
+    const container = await start(t, {
+      id,
+      volumes: [bind(join(host.folder, other, 'rootfs'), '/other')],
+    });
+    const line =
+      'echo line >> /other/etc/passwd; /other/bin/busybox echo ran; echo line >> /other/var/log/messages && echo written';
+    const { stdout } = await container.sh(line);
+    assert.equal(stdout, 'written\n');
+    const denied = [
+      await gated.event(({ path, verdict }) => path === '/other/etc/passwd' && verdict === 'deny'),
+    ];
+    denied.push(
+      await gated.event(({ path, verdict }) => path === '/other/bin/busybox' && verdict === 'deny'),
+    );
+    assert.deepEqual(
+      denied.map(({ mount, outcome }) => [mount, outcome]),
+      [
+        ['volume', 'prevented'],
+        ['volume', 'prevented'],
+      ],
+    );
+  });
+
+  test('may hold the first program, which is held and obeys its table', async (t) => {
+    const [other, id] = [newId(), newId()];
+    const gated = await gate(t, { tables: { [id]: execTable(['/other/**'], blocked), [other]: null } });
+    await start(t, { id: other });
+    const volumes = [bind(join(host.folder, other, 'rootfs'), '/other')];
+    const ran = await host.runRunc({ id, args: ['/other/bin/busybox', 'echo', 'ran'], volumes });
+    assert.deepEqual([ran.exitCode, ran.stdout], [1, '']);
+    assert.ok(gated.firstExecs.some((first) => first.id === id && first.path === '/other/bin/busybox'));
+  });
+});
+
 describe('a container whose first program lies on a volume', { skip }, () => {
   test('is held at it, and obeys its table', async (t) => {
     const id = newId();
