@@ -121,11 +121,11 @@ class Gate {
   void watchCreations(Root& root);
   void wakeHousekeeper() const;
 
-  struct Reader;
-
   // The watchdog thread (gate_deadline.cc).
+  struct Reader;
   void watchDeadlines();
   void startReader(size_t at);
+  bool isKept(Reader* reader, std::chrono::milliseconds deadline);
   bool pollLane(uint64_t name, int group, bool is_new);
   /// Makes each event wake all readers, or one of them. False when some reader does not read some group: to be called again.
   bool wakeReaders(bool only_one);

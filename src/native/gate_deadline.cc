@@ -72,7 +72,7 @@ void Gate::watchDeadlines() {
     const int64_t deadline_ms = settings_.deadline_ms;
     const int64_t pause_ms = deadline_ms == 0 ? kLongestPauseMs : deadline_ms / kLooksPerDeadline;
     pollfd stop{stop_.get(), POLLIN, 0};
-    if (poll(&stop, 1, static_cast<int>(std::clamp(pause_ms, int64_t{1}, kLongestPauseMs))) > 0) return;
+    if (poll(&stop, 1, static_cast<int>(std::clamp(pause_ms, int64_t{1}, kLongestPauseMs))) > 0) break;
     if (const bool is_busy = load.isBusy(); is_busy != wakes_one_ || !is_done) is_done = wakeReaders(is_busy);
     runtimes_.expire(std::chrono::milliseconds(settings_.hold_ms));
     if (deadline_ms == 0) continue;
@@ -80,26 +80,7 @@ void Gate::watchDeadlines() {
     const auto end = std::prev(readers_.end());
     for (auto reader = readers_.begin();; ++reader) {
       const bool is_last = reader == end;
-      // As many threads may be kept by one root filesystem as there were readers when it began: from then on nobody reads
-      // the memory of its tasks.
-      const std::chrono::milliseconds deadline(deadline_ms);
-      const auto missed = reader->desk.turn.expire(
-          deadline,
-          [&](std::shared_ptr<Root> root) {
-            ++root->keeps;
-            reader->kept_by = std::move(root);
-            reader->is_kept = true;
-          },
-          {[this, deadline](const Root& root, bool is_exec) { return judge_.limitOn(root, is_exec, deadline); },
-           [this](const Root& root, bool is_exec) {
-             // It is not known which task begins to execute what.
-             for (const auto& container : *root.containers()) container->execs.attend();
-             return judge_.strictestOn(root, is_exec);
-           }});
-      if (missed) {
-        judge_.countMissed(*missed);
-        startReader(reader->at);
-      }
+      if (isKept(&*reader, std::chrono::milliseconds(deadline_ms))) startReader(reader->at);
       if (is_last) break;
     }
     for (auto reader = readers_.begin(); reader != readers_.end();) {
@@ -109,6 +90,32 @@ void Gate::watchDeadlines() {
       readers_.erase(one);
     }
   }
+  // The gate closes. A reader ends as soon as it has answered, but for one that a task keeps: only by the deadline.
+  const int64_t deadline_ms = settings_.deadline_ms;
+  const std::chrono::milliseconds deadline(deadline_ms == 0 ? kLongestPauseMs : deadline_ms);
+  const auto isNeeded = [&](Reader& reader) { return !reader.has_ended && !reader.is_kept && !isKept(&reader, deadline); };
+  while (std::count_if(readers_.begin(), readers_.end(), isNeeded) > 0) poll(nullptr, 0, 1);
+}
+
+/// Whether the deadline has passed for what the reader judges, and was the answer. Then a task keeps it.
+bool Gate::isKept(Reader* reader, std::chrono::milliseconds deadline) {
+  const auto missed = reader->desk.turn.expire(
+      deadline,
+      // As many threads may be kept by one root filesystem as there were readers when it began: from then on nobody reads the
+      // memory of its tasks.
+      [&](std::shared_ptr<Root> root) {
+        ++root->keeps;
+        reader->kept_by = std::move(root);
+        reader->is_kept = true;
+      },
+      {[this, deadline](const Root& root, bool is_exec) { return judge_.limitOn(root, is_exec, deadline); },
+       [this](const Root& root, bool is_exec) {
+         // It is not known which task begins to execute what.
+         for (const auto& container : *root.containers()) container->execs.attend();
+         return judge_.strictestOn(root, is_exec);
+       }});
+  if (missed) judge_.countMissed(*missed);
+  return missed.has_value();
 }
 
 }  // namespace d4c

@@ -56,6 +56,16 @@ async function keep(id: string, ms: number): Promise<{ outcome: string; tookMs: 
   return { outcome, tookMs: Number(us) / 1000 };
 }
 
+async function keeperOf(pid: number): Promise<number> {
+  return Number(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+}
+
+/** In what the kernel has each thread of the process wait. */
+async function wchansOf(pid: number): Promise<string[]> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  return Promise.all(threads.map((tid) => readFile(`/proc/${pid}/task/${tid}/wchan`, 'utf8')));
+}
+
 describe('an exec whose arguments never come', { skip }, () => {
   test('is refused at the deadline where a rule blocks execs, and counted', async (t) => {
     const { gate, id } = await gated(t, ['alert', 'block']);
@@ -113,6 +123,19 @@ describe('an exec whose arguments never come', { skip }, () => {
     assert.ok(performance.now() - started < 1_500);
     assert.equal((await kept).outcome, 'EPERM');
   });
+
+  test('is waited for until the deadline when the gate closes before that', async (t) => {
+    const { gate, id } = await gated(t, ['alert', 'block'], { deadlineMs: 500 });
+    const keeper = await keeperOf(gate.pid);
+    const kept = keep(id, 2_500);
+    await eventually('a reader reads what does not come', async () =>
+      (await wchansOf(keeper)).includes('handle_userfault'),
+    );
+    const started = performance.now();
+    await gate.close();
+    assert.ok(performance.now() - started < 1_500);
+    assert.equal((await kept).outcome, 'EPERM');
+  });
 });
 
 /** Has a reader of the gate stop when it is about to read whose the event is. Ends with the test. */
@@ -147,7 +170,7 @@ describe('an event of which nobody knows yet whose it is when its reader is kept
       const table = execTableOf(['/none'], [...actions]);
       const gate = await testGate({ publish: 'found', tables: { [id]: table }, options: { deadlineMs } });
       t.after(gate.close);
-      const keeper = Number(await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8'));
+      const keeper = await keeperOf(gate.pid);
       const { threads: atFirst } = await holdings(keeper);
       const { letGo, hasDetained } = await detain(t, keeper);
       // Its first exec is of a program of which no rule speaks.
@@ -214,7 +237,7 @@ describe('on a machine whose processors are all busy', {
 }, () => {
   test('an event wakes one reader, and none waits when that one is kept', async (t) => {
     const { gate, container, id } = await gated(t, ['alert', 'block']);
-    const keeper = Number(await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8'));
+    const keeper = await keeperOf(gate.pid);
     const { length: groups } = await wakesOne(keeper);
     assert.ok(groups > 0);
     // Who answers at the deadline is as early as who answers before it.
