@@ -38,6 +38,8 @@ const noStats: GateStats = {
 export async function openGate(options: GateOptions, place: KeeperPlace = { how: 'off' }): Promise<Gate> {
   const known = new Set<ContainerKey>();
   const contexts = new Map<ContainerKey, string>();
+  /** Of a container that is gone, for the event that follows. */
+  let last: { readonly key: ContainerKey; readonly context: string } | undefined;
   const answers = new Map<number, (value: unknown) => void>();
   let requests = 0;
   let connection: KeeperConnection | undefined;
@@ -78,6 +80,9 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
     });
   };
 
+  const contextOf = (key: ContainerKey): string | undefined =>
+    contexts.get(key) ?? (last?.key === key ? last.context : undefined);
+
   const hear = (said: Said): void => {
     switch (said.type) {
       case 'container':
@@ -97,10 +102,12 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
         options.onFailure(said.value.failure, said.value.count, said.value.detail);
         return;
       case 'context':
-        contexts.set(said.value.key, said.value.context);
+        if (known.has(said.value.key)) contexts.set(said.value.key, said.value.context);
+        else last = said.value;
         return;
       case 'event': {
-        const context = said.value.decidedBy === 'unknown' ? undefined : contexts.get(said.value.key);
+        const { key, decidedBy } = said.value;
+        const context = decidedBy === 'unknown' ? undefined : contextOf(key);
         events.push(context === undefined ? said.value : { ...said.value, context });
         if (events.length === 1) tellEvents();
         return;

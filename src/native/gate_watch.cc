@@ -221,7 +221,6 @@ void Gate::retire(const std::shared_ptr<Root>& root) {
   for (const auto& container : *containers) {
     known_.erase(container->key);
     forks_.forget(container->key);
-    reports_.forget(container->key);
     reports_.add(Report(ContainerGone{container->key}));
   }
   wakeHousekeeper();

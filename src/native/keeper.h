@@ -58,7 +58,7 @@ class Keeper {
     /// When anything came from it last, and how many beats there have been since.
     Clock::time_point heard_at = Clock::now();
     int unheard_beats = 0;
-    /// For each container, what was sent last of what its events need.
+    /// For each container that it knows, what was sent last of what its events need.
     std::unordered_map<uint64_t, std::shared_ptr<const std::string>> contexts;
   };
   using Clients = std::list<Client>;

@@ -198,15 +198,18 @@ void Keeper::tell() {
 }
 
 void Keeper::tell(Client* client, Report report) {
+  if (const auto* found = std::get_if<FoundContainer>(&report)) client->contexts.try_emplace(found->key);
   if (const auto* gone = std::get_if<ContainerGone>(&report)) client->contexts.erase(gone->key);
   auto* const event = std::get_if<KernelEvent>(&report);
-  if (event != nullptr) {
-    auto& last = client->contexts[event->key];
-    if (event->context != nullptr && last != event->context) {
-      last = event->context;
-      const std::string value = Json().number("key", event->key).text("context", *last).done();
+  if (event != nullptr && event->context != nullptr) {
+    const auto known = client->contexts.find(event->key);
+    const bool is_known = known != client->contexts.end();
+    if (!is_known || known->second != event->context) {
+      const std::string value = Json().number("key", event->key).text("context", *event->context).done();
       client->connection.send(Json().text("type", "context").raw("value", value).done());
     }
+    // Of a container that is gone it comes with each event.
+    if (is_known) known->second = event->context;
   }
   client->connection.send(jsonOf(report));
   if (event == nullptr) return;

@@ -44,8 +44,9 @@ std::shared_ptr<const RuleNames> readRuleNames(std::string_view bytes) {
 void Ledger::add(uint64_t key, const RuleNames* names, Section section, const std::vector<Fired>& fired, Outcome outcome) {
   const auto column = static_cast<size_t>(outcome);
   ++all_[column];
-  if (names == nullptr || fired.empty()) return;
-  auto& rules = containers_[key];
+  const auto container = containers_.find(key);
+  if (names == nullptr || container == containers_.end()) return;
+  auto& rules = container->second;
   for (const Fired& one : fired) {
     if (one.policy >= names->policies.size()) continue;
     const RuleNames::Policy& policy = names->policies[one.policy];

@@ -47,9 +47,11 @@ struct LedgerLine {
 
 class Ledger {
  public:
-  /// An event of the container with this key, by rules of the section. An event counts once for each selector that matched.
+  /// An event of the container with this key, by rules of the section. An event counts once for each selector that matched; of
+  /// a container that is not open only among all.
   void add(uint64_t key, const RuleNames* names, Section section, const std::vector<Fired>& fired, Outcome outcome);
-  void forget(uint64_t key) { containers_.erase(key); }
+  void open(uint64_t key) { containers_.try_emplace(key); }
+  void close(uint64_t key) { containers_.erase(key); }
   std::vector<LedgerLine> of(uint64_t key) const;
   /// Events of all containers, also of those that are gone.
   const Outcomes& all() const { return all_; }

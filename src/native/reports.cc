@@ -96,11 +96,6 @@ Outcomes Reports::outcomes() const {
   return ledger_.all();
 }
 
-void Reports::forget(uint64_t key) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  ledger_.forget(key);
-}
-
 size_t bytesOf(const KernelEvent& event) {
   size_t bytes = sizeof event + event.path.size() + event.old_path.size() + event.cgroup.size();
   bytes += event.fired.size() * sizeof event.fired.front() + bytesOf(event.process) + bytesOf(event.parent);
@@ -137,6 +132,8 @@ void Reports::add(KernelEvent&& event) {
 void Reports::add(Report&& notice) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (const auto* found = std::get_if<FoundContainer>(&notice)) ledger_.open(found->key);
+    if (const auto* gone = std::get_if<ContainerGone>(&notice)) ledger_.close(gone->key);
     if (!listens_) return;
     notices_.push_back(std::move(notice));
   }

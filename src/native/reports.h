@@ -147,6 +147,7 @@ class Reports {
 
   /// Gives the event its sequence number.
   void add(KernelEvent&& event);
+  /// The first notice of a container opens its part of the ledger, and the last one closes it: an event may come later still.
   void add(Report&& notice);
   void fail(Failure failure, std::string detail);
 
@@ -163,7 +164,6 @@ class Reports {
   /// What became of the operations of each container of these keys, and of all there ever were.
   std::vector<LedgerLine> ledgerOf(uint64_t key) const;
   Outcomes outcomes() const;
-  void forget(uint64_t key);
 
   /// How often what failed since the beginning; without what never did.
   std::vector<std::pair<const char*, uint64_t>> totals() const;

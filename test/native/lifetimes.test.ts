@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { frameOf } from '../../src/native/frames.ts';
 import { speech } from '../../src/native/greeting.ts';
+import { readKeeperStatus } from '../../src/native/keeperStatus.ts';
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { type Holdings, holdings, isKeeperAlive, keeperIn, keepersOf } from '../support/keeper.ts';
@@ -301,6 +302,37 @@ describe('when a container opens and another one is held, and', { skip }, () => 
       `what happens | keeper | it then | held exec | left in the kernel\n${lines.join('\n')}\n`,
     );
   });
+});
+
+test('an event that is told when its container is gone has what was published for it', {
+  skip,
+}, async (t) => {
+  const keeper = keeperIn(await mkdtemp(join(host.folder, 'keeper-')));
+  t.after(() => keeper.end());
+  const place = { how: 'start', socket: keeper.socket } as const;
+  const ids = ['one', 'other'].map((name) => `${containerPrefix}${process.pid}-gone-${name}`);
+  const gate = await testGate({ tables: Object.fromEntries(ids.map((id) => [id, blockPasswd])), place });
+  t.after(gate.close);
+  const containers = await Promise.all(ids.map((id) => host.startRunc({ id })));
+  for (const container of containers) t.after(container.remove);
+  await gate.kill();
+  // In turns, so that what was told for one is not what the next one needs.
+  for (const container of [...containers, ...containers]) {
+    assert.equal(await opener(container, 'open', '/etc/passwd', '0', 'WRONLY'), 'EPERM');
+  }
+  for (const container of containers) await container.remove();
+  await eventually('they are gone', async () => {
+    const { gate: status } = await readKeeperStatus(keeper.socket);
+    return status?.containers.length === 0;
+  });
+  const next = await testGate({ place });
+  t.after(next.close);
+  await eventually('all are told', () => next.events.length === 4);
+  assert.deepEqual(
+    next.events.map(({ context }) => context),
+    [...ids, ...ids].map((id) => `for ${id}`),
+  );
+  assert.deepEqual(next.containers, []);
 });
 
 test('nothing of this process is left', { skip }, async () => {

@@ -56,8 +56,8 @@ async function open({ options, tables, publish, place }: GateSetUp) {
   const ids = new Map<number, string>();
   let generation = 0;
   const publishTable = (key: number): void => {
-    const table = tables[ids.get(key) ?? ''];
-    gate.publish(key, bytesOf(table ?? null), ++generation);
+    const id = ids.get(key) ?? '';
+    gate.publish(key, bytesOf(tables[id] ?? null), ++generation, `for ${id}`);
   };
   const callbacks: GateOptions = {
     mode: 'enforce',
