@@ -71,37 +71,34 @@ bool Changes::begin() {
   return true;
 }
 
-/// Watches the filesystem of `at`. Under the lock.
-bool Changes::watch(Filesystem* filesystem, dev_t device, const std::string& directory, int at, bool has_root) {
+/// Watches the filesystem of `at`. Gives what its events call it. Under the lock.
+std::optional<uint64_t> Changes::watch(const std::string& directory, int at, dev_t device, bool has_root) {
   struct statfs found {};
   if (fstatfs(at, &found) != 0) {
     reports_->fail(Failure::kChangesUnseen, "`" + directory + "`: fstatfs: " + std::strerror(errno));
-    return false;
+    return std::nullopt;
   }
   uint64_t identity = 0;
   std::memcpy(&identity, &found.f_fsid, sizeof identity);
-  if (filesystem->files == nullptr || filesystem->identity != identity) {
-    // Another one had the number.
-    filesystem->identity = identity;
-    filesystem->files = std::make_shared<Files>();
-    filesystem->volumes.clear();
-    filesystem->too_large.clear();
-    filesystem->anchor = Anchor();
-  }
+  LowDescriptor& own = filesystems_[device].group;
+  const auto watchedBy = [&](const LowDescriptor& group) {
+    const bool is_watched = group && markFilesystem(group.get(), directory, at);
+    return is_watched ? std::optional<uint64_t>(identity) : std::nullopt;
+  };
   // Marking it again costs next to nothing, and a filesystem may have been mounted anew.
-  if (filesystem->group) return markFilesystem(filesystem->group.get(), directory, at);
+  if (own) return watchedBy(own);
   const auto known = devices_.find(identity);
   if (has_root && (known == devices_.end() || known->second != device)) {
     LowDescriptor group = openGroup(directory, device);
-    if (!group || !markFilesystem(group.get(), directory, at)) return false;
-    filesystem->group = std::move(group);
-    return true;
+    const auto watched = watchedBy(group);
+    if (watched) own = std::move(group);
+    return watched;
   }
   // Of volumes there are many filesystems, and groups are scarce.
   if (!volumes_group_) volumes_group_ = openGroup(directory, kOfVolumes);
-  if (!volumes_group_ || !markFilesystem(volumes_group_.get(), directory, at)) return false;
-  devices_[identity] = device;
-  return true;
+  const auto watched = watchedBy(volumes_group_);
+  if (watched) devices_[identity] = device;
+  return watched;
 }
 
 int Changes::groupOf(uint64_t name) {
@@ -123,7 +120,7 @@ bool Changes::cover(const std::shared_ptr<Root>& root) {
   Filesystem& filesystem = filesystems_[found.st_dev];
   std::weak_ptr<Root>& covered = filesystem.roots[path + "/"];
   if (covered.lock() == root) return true;
-  if (!watch(&filesystem, found.st_dev, directory, at.get(), true)) {
+  if (!watch(directory, at.get(), found.st_dev, true)) {
     filesystem.roots.erase(path + "/");
     return true;
   }

@@ -121,9 +121,9 @@ class Changes {
     /// Whether roots or volumes have come since they were last looked at.
     bool is_new = false;
 
-    // Of the reading thread.
+    // Of the reading thread: no other one changes these.
     std::vector<std::shared_ptr<const Volume>> volumes;
-    /// Of volumes, and of which filesystem they are, since the number of one that is gone is given to another one.
+    /// Null before the first volume; and of which filesystem they are, since the number of one that is gone is used again.
     std::shared_ptr<Files> files;
     uint64_t identity = 0;
     /// Folders in which there are more files than are looked at.
@@ -151,7 +151,7 @@ class Changes {
   static constexpr size_t kLearnAtOnce = 512;
 
   bool begin();
-  bool watch(Filesystem* filesystem, dev_t device, const std::string& directory, int at, bool has_root);
+  std::optional<uint64_t> watch(const std::string& directory, int at, dev_t device, bool has_root);
   int groupOf(uint64_t name);
   bool poll(int group, uint64_t name);
   LowDescriptor openGroup(const std::string& directory, uint64_t name);
@@ -166,6 +166,7 @@ class Changes {
   void coverExpected();
   void forgetVolumes(const Root& root, const std::string& space);
   void coverVolume(const std::shared_ptr<Root>& root, const Expected& expected, const FoundVolume& found);
+  void renew(Filesystem* filesystem, dev_t device, uint64_t identity);
   void learnVolume(const Volume& volume, Filesystem* filesystem, size_t max_files, bool is_last);
   static bool anchorAtVolume(const Volume& volume, Anchor* anchor);
   static Descriptor openVolume(const Volume& volume);

@@ -103,8 +103,10 @@ void Changes::coverVolume(const std::shared_ptr<Root>& root, const Expected& exp
   Filesystem* filesystem = nullptr;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    const auto identity = watch(mount.mount_point, at.get(), file.st_dev, false);
+    if (!identity) return;
     filesystem = &filesystems_[file.st_dev];
-    if (!watch(filesystem, file.st_dev, mount.mount_point, at.get(), false)) return;
+    if (filesystem->files == nullptr || filesystem->identity != *identity) renew(filesystem, file.st_dev, *identity);
     filesystem->is_new = true;
     const bool has_group = static_cast<bool>(filesystem->group);
     const std::lock_guard<std::mutex> seen_lock(seen_mutex_);
@@ -118,6 +120,17 @@ void Changes::coverVolume(const std::shared_ptr<Root>& root, const Expected& exp
     learnVolume(volume, filesystem, kLearnAtOnce, false);
   }
   filesystem->volumes.push_back(std::make_shared<const Volume>(std::move(volume)));
+}
+
+/// It had no volume, or another one had its number. Under the lock.
+void Changes::renew(Filesystem* filesystem, dev_t device, uint64_t identity) {
+  const auto before = devices_.find(filesystem->identity);
+  if (before != devices_.end() && before->second == device && filesystem->identity != identity) devices_.erase(before);
+  filesystem->identity = identity;
+  filesystem->files = std::make_shared<Files>();
+  filesystem->volumes.clear();
+  filesystem->too_large.clear();
+  filesystem->anchor = Anchor();
 }
 
 /// Looks at the files of the volume, unless that was done.
