@@ -18,7 +18,7 @@ import { defaultContainerdSockets } from '../node/sockets.ts';
 import { watchDirectory } from '../sources/directory.ts';
 import { addGateFlags, type GateFlags, readGateFlags } from './gateFlags.ts';
 import type { NodeCluster } from './nodeCluster.ts';
-import { openPatiently, standBy } from './nodeOpen.ts';
+import { openPatiently, standBy, tellUnenforceable } from './nodeOpen.ts';
 import type { AddCommand, ExitCode } from './program.ts';
 import { version } from './version.ts';
 
@@ -114,8 +114,10 @@ async function runNode(flags: NodeFlags): Promise<ExitCode> {
       if (agent === undefined) return 0;
       const { number, policies: first } = agent.generation();
       log.info({ mode, output, holdMs, generation: number, policies: first.length }, 'gate open');
-      health.set({ isReady: cluster === undefined, reason: cluster && 'the cluster has not been read yet' });
-      void cluster?.ready.then((isReady) => isReady && health.set({ isReady, reason: undefined }));
+      const whole = tellUnenforceable(agent, mode, cluster) ?? { isReady: true, reason: undefined };
+      const isToBeRead = cluster !== undefined && whole.isReady;
+      health.set(isToBeRead ? { isReady: false, reason: 'the cluster has not been read yet' } : whole);
+      void cluster?.ready.then((isReady) => isReady && health.set(whole));
       const signal = await Promise.race([stopped, agent.taken]);
       if (signal !== undefined) {
         health.set({ isReady: false, reason: 'it ends' });

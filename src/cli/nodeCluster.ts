@@ -29,6 +29,8 @@ export interface NodeCluster {
   tellDifference(difference: PodDifference): void;
   /** Writes an Event beside the node: why nothing is gated on it. */
   tellUngated(error: GateError): void;
+  /** Writes an Event beside the node: why no rule is enforced on it. */
+  tellUnenforceable(reason: string): void;
   close(): Promise<void>;
 }
 
@@ -80,6 +82,14 @@ export async function openNodeCluster(options: NodeClusterOptions): Promise<Node
     );
   };
 
+  const tellOfNode = (note: string): void =>
+    events.tell({
+      regarding: { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName },
+      reason: 'NotEnforceable',
+      action: 'OpenGate',
+      note,
+    });
+
   return {
     nodeName,
     neverOptIn,
@@ -93,12 +103,10 @@ export async function openNodeCluster(options: NodeClusterOptions): Promise<Node
         note: `node \`${nodeName}\` gates this pod by \`${expected}\`; its annotation says \`${found}\``,
       }),
     tellUngated: ({ message, code }) =>
-      events.tell({
-        regarding: { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName },
-        reason: 'NotEnforceable',
-        action: 'OpenGate',
-        note: `${code === 'KEEPER_VERSION' ? 'an agent of this node binds nothing' : 'no container of this node is gated'}: ${message} (${code})`,
-      }),
+      tellOfNode(
+        `${code === 'KEEPER_VERSION' ? 'an agent of this node binds nothing' : 'no container of this node is gated'}: ${message} (${code})`,
+      ),
+    tellUnenforceable: tellOfNode,
     async close() {
       settleReady(false);
       await events.close();

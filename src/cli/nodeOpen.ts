@@ -2,10 +2,12 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GateError } from '../errors.ts';
+import type { Mode } from '../events/observation.ts';
 import { log } from '../log.ts';
 import { readKeeperStatus } from '../native/keeperStatus.ts';
 import type { Agent, AgentOptions } from '../node/agent.ts';
 import type { Health } from '../node/health.ts';
+import type { HealthState } from '../node/healthFile.ts';
 import type { NodeCluster } from './nodeCluster.ts';
 
 /** How long until a gate that the kernel refused is tried again, where the process must not end. */
@@ -58,6 +60,27 @@ export async function openPatiently(
     }
   }
   return undefined;
+}
+
+/**
+ * Says what an agent cannot do whose kernel lets it refuse nothing, and how ready it is then: where policies are to be enforced it
+ * must not look as if they were. In mode observe nothing would be refused anyway. `undefined`: it can do all.
+ */
+export function tellUnenforceable(
+  agent: Pick<Agent, 'unenforceable'>,
+  mode: Mode,
+  cluster: NodeCluster | undefined,
+): HealthState | undefined {
+  const why = agent.unenforceable();
+  if (why === undefined) return undefined;
+  const what = 'no rule that blocks is enforceable on this node, what happens is only reported';
+  const reason = `${what}: ${why}`;
+  const isReady = mode === 'observe';
+  const advice =
+    'a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS enforces; where reports are enough, `--mode observe` says so';
+  log[isReady ? 'warn' : 'error']({ code: 'GATE_UNSUPPORTED', reason: why, advice }, what);
+  if (!isReady) cluster?.tellUnenforceable(`${reason} (GATE_UNSUPPORTED)`);
+  return { isReady, reason };
 }
 
 /**

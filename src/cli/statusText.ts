@@ -54,6 +54,9 @@ export function statusText(status: Status): string {
   const silence = silenceMs === undefined ? '' : `, or none that answered for ${silenceMs} ms`;
   lines.push(
     `gate     ${mode}; ${groups} groups for ${roots} root filesystems, ${gate.readers} readers, ${gate.keptReaders} kept by tasks`,
+    ...(gate.unenforceable === undefined
+      ? []
+      : [`enforces NOTHING, what happens is only reported: ${gate.unenforceable}`]),
     `decides  unknown: ${onUnknown} after ${holdMs} ms; deadline: ${onDeadline} after ${deadlineMs} ms; no agent${silence}: ${onAgentLoss}`,
     `verdicts ${verdicts}, of which ${denied} denied, ${unknown} for unknown containers, ${late} by the deadline; ${held} wait for policies`,
     `outcomes ${outcomesText(gate.outcomes) || 'nothing has been told yet'}`,
@@ -66,7 +69,7 @@ export function statusText(status: Status): string {
         .join(', ') || 'none'
     }`,
     '',
-    ...gate.containers.flatMap(containerLines),
+    ...gate.containers.flatMap((container) => containerLines(container, gate.unenforceable === undefined)),
   );
   return `${lines.join('\n').trimEnd()}\n`;
 }
@@ -77,7 +80,7 @@ function agentText({ hasAgent, silentMs }: Status): string {
   return `THE AGENT has been SILENT for ${Math.round(silentMs / 1000)} s`;
 }
 
-function containerLines(container: NamedContainer): string[] {
+function containerLines(container: NamedContainer, canRefuse: boolean): string[] {
   const { id, key, mountPoint, image, namespace, pod, watch, held, policies, isPublished, enforces } =
     container;
   const { memfdNoexec, ledger } = container;
@@ -86,7 +89,9 @@ function containerLines(container: NamedContainer): string[] {
     ? policies.length === 0
       ? 'no policy'
       : enforces
-        ? 'enforced'
+        ? canRefuse
+          ? 'enforced'
+          : 'NOT ENFORCEABLE, only reported'
         : 'observed'
     : 'not bound';
   const waits = held > 0 ? `, ${held} wait` : '';
@@ -96,14 +101,18 @@ function containerLines(container: NamedContainer): string[] {
     `${id?.slice(0, 12) ?? `key ${key}`}  ${image ?? mountPoint}${where}: ${bound}, watched: ${watch}${waits}${withoutFile}`,
     ...policies.flatMap((policy) => [
       `  policy ${policy.id}${policy.blocks.length === 0 ? ': nothing is blocked' : ''}`,
-      ...policy.blocks.map(blockText),
+      ...policy.blocks.map((rule) => blockText(rule, canRefuse)),
       ...ledger.filter((line) => line.policy === policy.id).map(ledgerText),
     ]),
     ...formerLines(container),
   ];
 }
 
-function blockText({ selector, operation, outcome, backend, otherWays }: RuleOutcome): string {
+function blockText(
+  { selector, operation, outcome, backend, otherWays }: RuleOutcome,
+  canRefuse: boolean,
+): string {
+  if (!canRefuse) return `    block ${selector}: ${operation} is not enforceable, only detected`;
   const others = otherWays === undefined ? '' : `; without an open ${otherWays}`;
   return `    block ${selector}: ${operation} is ${outcome}${others}${backend === undefined ? '' : ` (${backend})`}`;
 }
@@ -161,6 +170,7 @@ const meanings: Readonly<Record<string, string>> = {
   pidfd: 'tasks can be held by descriptor',
   pidfdInfo: 'tasks can be told without /proc',
   memfdNoexec: 'programs without a file can be forbidden',
+  toldEvents: 'execs and writes can be reported when they have happened',
   bpfLsm: 'BPF is listed among the security modules',
   processEvents: 'forks are seen',
   kernelStacks: 'programs without a file are told from their loader',
@@ -173,5 +183,11 @@ export function probeText({ kernel, features, maxUserGroups, openFiles }: Probe)
       `${isThere ? 'yes' : 'no '}  ${meanings[name] ?? name}${reason === undefined ? '' : ` (${reason})`}`,
   );
   const limits = `limits: ${maxUserGroups || 'no'} groups (fs.fanotify.max_user_groups), ${openFiles} open files`;
-  return `Linux ${kernel}\n${lines.join('\n')}\n${limits}\n`;
+  return `Linux ${kernel}\n${lines.join('\n')}\n${limits}\n${enforcementText(features)}\n`;
+}
+
+function enforcementText({ openEvents, execEvents, toldEvents }: Probe['features']): string {
+  if (openEvents?.isThere && execEvents?.isThere) return 'rules that block are enforceable';
+  const what = toldEvents?.isThere ? 'what happens is only reported' : 'nothing is reported either';
+  return `rules that block are NOT ENFORCEABLE: ${what}`;
 }

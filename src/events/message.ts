@@ -52,7 +52,8 @@ function because({ reason }: Observation): string {
 }
 
 /** What is told after it has happened cannot be blocked, but what came of it can be kept from being executed. */
-function inEnforce({ hookPoint }: Observation): string {
+function inEnforce({ hookPoint, isUnenforceable }: Observation): string {
+  if (isUnenforceable) return 'on this kernel mode enforce could not block it either';
   return hookPoint.endsWith('_perm')
     ? 'it would have been blocked in mode enforce'
     : 'mode enforce would keep a program that came of it from being executed';

@@ -95,6 +95,8 @@ export interface Observation {
   /** The mechanism that saw it, for example `fanotify__open_perm`. */
   readonly hookPoint: string;
   readonly outcome: Outcome;
+  /** It happened on a kernel that lets nobody refuse anything. */
+  readonly isUnenforceable?: boolean | undefined;
   /** Why rules about files decide of an exec: how the program came to be, that it is not of the image, or that it has no file. */
   readonly reason?: 'contained' | 'drift' | 'fileless' | undefined;
   readonly mode: Mode;

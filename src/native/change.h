@@ -42,6 +42,8 @@ struct Change {
   pid_t sees_it = 0;
   /// Whether it is an image's file that was copied up.
   bool is_copied_up = false;
+  /// When it happened, in microseconds since 1970; 0: now.
+  int64_t time_us = 0;
 
   bool isExecutable() const { return has_file && S_ISREG(file.st_mode) && (file.st_mode & 0111) != 0; }
 };

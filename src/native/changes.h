@@ -58,6 +58,8 @@ class Changes {
   bool hasTold(dev_t device, std::optional<uint64_t>* number) const;
   /// What is remembered of the files of a filesystem on which volumes are; null when there are none. Any thread.
   std::shared_ptr<Files> filesOf(dev_t device) const;
+  /// From the beginning: opens are not asked about, so that none of them tells of a creation or a change.
+  void tellAll() { tells_all_ = true; }
   /// Ends the thread. What was not read by then is not told.
   void close();
 
@@ -201,6 +203,7 @@ class Changes {
 
   Reports* const reports_;
   const Hooks hooks_;
+  bool tells_all_ = false;
   /// Of the next three. No thread that judges an event takes it.
   std::mutex mutex_;
   std::map<dev_t, Filesystem> filesystems_;

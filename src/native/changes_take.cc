@@ -94,7 +94,8 @@ void Changes::takeName(const Place& place, int mount, const FidEvent& event, std
 /// truncate(2), which nothing else tells of. Watching for writes would: it doubles the cost of every write on the node.
 void Changes::takeCopy(const Place& place, Change change) {
   place.root->upper.noteCopiedUp(change.file.st_ino);
-  if (place.root->upper.isWriter(change.tid, change.path)) return;
+  // Where no open is asked about, it is told when the file is closed.
+  if (tells_all_ || place.root->upper.isWriter(change.tid, change.path)) return;
   change.kind = ChangeKind::kModification;
   change.is_copied_up = true;
   change.operations = change.isExecutable() ? kModifyFile | kModifyExecutable : kModifyFile;
@@ -133,7 +134,7 @@ bool Changes::settleOne(const Pending& pending, bool is_over) {
     return true;
   }
   const Clock::duration age = Clock::now() - pending.since;
-  if (!is_over && age < kLongest && concerns(pending.place, change)) {
+  if (!is_over && !tells_all_ && age < kLongest && concerns(pending.place, change)) {
     if (age < kShortest) return false;
     const OpenIntent intent = openIntent(change.tid, &calls_);
     const bool is_creating = intent.rest == BlockedCall::Rest::kBlocked && intent.certain && intent.creates;

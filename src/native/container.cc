@@ -41,6 +41,19 @@ Container::Wait Container::wait(Envelope* envelope) {
   return is_first ? Wait::kFirst : Wait::kFurther;
 }
 
+Container::Wait Container::keep(const Kept& what) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (binding_->is_published) return Wait::kPublished;
+  if (kept_.size() >= kMaxWaiting) return Wait::kInVain;
+  kept_.push_back(what);
+  return std::exchange(was_waited_for_, true) ? Wait::kFurther : Wait::kFirst;
+}
+
+std::vector<Kept> Container::takeKept() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(kept_, {});
+}
+
 Clock::time_point Container::due() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return waiting_.empty() ? Clock::time_point::max() : deadline_;

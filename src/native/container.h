@@ -13,9 +13,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "cgroup.h"
+#include "change.h"
 #include "execs.h"
 #include "group.h"
 #include "in_container.h"
@@ -23,6 +25,7 @@
 #include "memfd_noexec.h"
 #include "mount_kinds.h"
 #include "mounts.h"
+#include "reports.h"
 #include "table.h"
 #include "upper.h"
 
@@ -39,6 +42,9 @@ struct Binding {
   std::shared_ptr<const std::string> context{};
   std::shared_ptr<const RuleNames> names{};
 };
+
+/// What happened before it was known which rules decide, where nobody waits.
+using Kept = std::variant<KernelEvent, Change>;
 
 /// The processes of one cgroup on one root filesystem.
 class Container {
@@ -64,6 +70,10 @@ class Container {
   };
   /// Takes the event over when the answer is `kFirst` or `kFurther`.
   Wait wait(Envelope* envelope);
+
+  /// As `wait`, of what nobody waits for: it is kept until the first binding comes. `kInVain`: too much is kept.
+  Wait keep(const Kept& what);
+  std::vector<Kept> takeKept();
 
   /// When the events that wait are in vain; the far future when none waits.
   Clock::time_point due() const;
@@ -98,6 +108,7 @@ class Container {
   std::shared_ptr<const Cgroup> cgroup_;
   std::vector<uint64_t> mounts_;
   std::vector<Envelope> waiting_;
+  std::vector<Kept> kept_;
   bool was_waited_for_ = false;
   Clock::time_point deadline_{};
 };

@@ -42,6 +42,11 @@ export interface GateOptions {
   readonly memfdNoexec?: boolean;
   /** Whether the end of each process is told whose begin (fork or exec) a rule with `log` has told (default: false). */
   readonly processEnds?: boolean;
+  /**
+   * Whether a gate is of use that can refuse nothing and only hears of what has happened, where the kernel asks nobody: no
+   * permission events (default: false, and then it is GATE_UNSUPPORTED).
+   */
+  readonly mayOnlyHear?: boolean;
   /** Milliseconds, 500 to 60000, without a sign of life before an agent that is connected counts as absent (default: 10000). */
   readonly silenceMs?: number;
   /** Events kept until they are handed over, 1 to 1000000; later ones are dropped and counted (default: 16384). */
@@ -92,7 +97,9 @@ export type GateFailure = Extract<
   | 'keeper_lost'
   | 'mark_failed'
   | 'memfd_not_forbidden'
+  | 'not_enforceable'
   | 'path_unread'
+  | 'process_unread'
   | 'publish_failed'
   | 'rollback_failed'
   | 'runtime_not_held'
@@ -171,6 +178,8 @@ export interface Gate {
    * cgroup, or `undefined` when the process is gone or has no cgroup of its own.
    */
   adopt(key: ContainerKey, pid: number): Promise<string | undefined>;
+  /** Why nothing can be refused here, so that everything is only told; `undefined` where it can. */
+  unenforceable(): string | undefined;
   /** After the end, those of the end. */
   stats(): Promise<GateStats>;
   /** Lets the keeper go on without this agent; when the keeper is this process's own, as `close`. */

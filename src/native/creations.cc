@@ -3,17 +3,21 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/fanotify.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "fid_events.h"
+#include "processes.h"
 
 namespace d4c {
 
 namespace {
 
 constexpr size_t kReadBytes = 16384;
+/// Files that were created and not closed yet, of which is known who created them.
+constexpr size_t kMaxMade = 65536;
 
 std::string faultOf(const char* call, const std::string& directory) {
   return "cannot watch the filesystem of `" + directory + "`: " + call + ": " + std::strerror(errno);
@@ -21,9 +25,10 @@ std::string faultOf(const char* call, const std::string& directory) {
 
 }  // namespace
 
-std::unique_ptr<Creations> Creations::watch(const std::string& directory, std::string* fault) {
+std::unique_ptr<Creations> Creations::watch(const std::string& directory, bool keeps_makers, std::string* fault) {
   const Descriptor at(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!at) {
+  struct stat found {};
+  if (!at || fstat(at.get(), &found) != 0) {
     *fault = faultOf("open", directory);
     return nullptr;
   }
@@ -43,7 +48,7 @@ std::unique_ptr<Creations> Creations::watch(const std::string& directory, std::s
     *fault = faultOf("fanotify_mark", directory);
     return nullptr;
   }
-  return std::unique_ptr<Creations>(new Creations(std::move(group)));
+  return std::unique_ptr<Creations>(new Creations(std::move(group), found.st_dev, keeps_makers));
 }
 
 void Creations::drain() {
@@ -68,10 +73,34 @@ void Creations::drainLocked() {
     std::string_view bytes(events, static_cast<size_t>(size));
     FidEvent event;
     while (takeEvent(&bytes, &event)) {
-      if (const uint64_t inode = inodeOf(event.target); inode != 0) last_by_task_[event.tid] = inode;
+      const uint64_t inode = inodeOf(event.target);
+      if (inode == 0) continue;
+      last_by_task_[event.tid] = inode;
+      if (keeps_makers_) noteMaker(inode, event.tid);
     }
     if (last_by_task_.size() > sweep_at_) forgetTheDead();
   }
+}
+
+void Creations::noteMaker(uint64_t inode, pid_t tid) {
+  makers_[inode] = tid;
+  made_.push_back(inode);
+  if (made_.size() <= kMaxMade) return;
+  makers_.erase(made_.front());
+  made_.pop_front();
+}
+
+bool Creations::madeBy(pid_t tid, uint64_t inode) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  drainLocked();
+  const auto found = makers_.find(inode);
+  if (found == makers_.end()) return false;
+  const pid_t maker = found->second;
+  makers_.erase(found);
+  if (maker == tid) return true;
+  // Another thread may close what one has opened.
+  const pid_t process = processOf(tid);
+  return process != 0 && process == processOf(maker);
 }
 
 void Creations::forgetTheDead() {

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -23,7 +24,8 @@ class Creations {
  public:
   /// Begins to watch the filesystem of the directory; a fault when it cannot be watched or when its file
   /// handles do not show inode numbers. KERNEL: 5.17, for FAN_REPORT_TARGET_FID.
-  static std::unique_ptr<Creations> watch(const std::string& directory, std::string* fault);
+  /// `keeps_makers`: also for `madeBy`.
+  static std::unique_ptr<Creations> watch(const std::string& directory, bool keeps_makers, std::string* fault);
 
   /// To be polled: becomes readable when creations are queued.
   int descriptor() const { return group_.get(); }
@@ -34,15 +36,27 @@ class Creations {
   /// Whether the task's last creation is this inode. Forgets it.
   bool createdBy(pid_t tid, uint64_t inode);
 
+  /// The filesystem that is watched.
+  dev_t device() const { return device_; }
+  /// Whether the task's process has created this inode, and nobody has asked for it since.
+  bool madeBy(pid_t tid, uint64_t inode);
+
  private:
-  explicit Creations(LowDescriptor group) : group_(std::move(group)) {}
+  Creations(LowDescriptor group, dev_t device, bool keeps_makers)
+      : group_(std::move(group)), device_(device), keeps_makers_(keeps_makers) {}
   void drainLocked();
+  void noteMaker(uint64_t inode, pid_t tid);
   void forgetTheDead();
 
   const LowDescriptor group_;
+  const dev_t device_;
+  const bool keeps_makers_;
   std::mutex mutex_;
   std::unordered_map<pid_t, uint64_t> last_by_task_;
   size_t sweep_at_ = 8192;
+  /// By inode. The oldest one goes when there are too many: also the host creates files here.
+  std::unordered_map<uint64_t, pid_t> makers_;
+  std::deque<uint64_t> made_;
 };
 
 }  // namespace d4c

@@ -28,29 +28,31 @@ GateFault faultOf(const char* what, const char* call, int error) {
   return {is_refused ? "GATE_NOT_PERMITTED" : "GATE_UNSUPPORTED", std::string(what) + ": " + call + ": " + why + advice};
 }
 
-/// A mark that can never raise an event tells whether the kernel has permission events at all.
-bool probe(GateFault* fault) {
+/// A mark that can never raise an event tells whether the kernel has permission events at all. 0 or an `errno`.
+int probe(GateFault* fault) {
   const auto group = Group::open();
   if (group == nullptr) {
-    *fault = faultOf("cannot open a permission group", "fanotify_init", errno);
-    return false;
+    const int error = errno;
+    *fault = faultOf("cannot open a permission group", "fanotify_init", error);
+    return error;
   }
   // SAFETY: the inode of a directory, without FAN_ONDIR and without FAN_EVENT_ON_CHILD: no open matches it.
   if (fanotify_mark(group->descriptor(), FAN_MARK_ADD, FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM, AT_FDCWD, "/") != 0) {
-    *fault = faultOf("this kernel refuses permission events", "fanotify_mark", errno);
-    return false;
+    const int error = errno;
+    *fault = faultOf("this kernel refuses permission events", "fanotify_mark", error);
+    return error;
   }
-  return true;
+  return 0;
 }
 
 /// The sets of processors on which each reader may run. Every processor has one reader, so that the answer comes
 /// from the processor on which the opener went to sleep: that is four times as fast as from another one.
-std::vector<cpu_set_t> readerProcessors() {
+std::vector<cpu_set_t> readerProcessors(size_t most) {
   cpu_set_t usable;
   CPU_ZERO(&usable);
   sched_getaffinity(0, sizeof usable, &usable);
   const auto count = static_cast<size_t>(std::max(CPU_COUNT(&usable), 1));
-  std::vector<cpu_set_t> sets(std::min(count, kMaxReaders));
+  std::vector<cpu_set_t> sets(std::min(count, most));
   size_t next = 0;
   for (cpu_set_t& set : sets) CPU_ZERO(&set);
   for (size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
@@ -69,7 +71,9 @@ Gate::Gate(GateOptions options)
               [this](Root& root, const std::string& space, pid_t pid, std::vector<FoundVolume> volumes) {
                 changes_.expect(root, space, pid, std::move(volumes));
               },
-              [this](Root& root, pid_t pid) { takeMissed(root, pid); }),
+              [this](Root& root, pid_t pid) {
+                settings_.can_refuse ? takeMissed(root, pid) : note({root.shared_from_this(), nullptr, pid});
+              }),
       runtimes_(options_.host_root, &reports_),
       judge_(settings_, &reports_,
              {[this](Root& root) { return makeContainer(root); },
@@ -106,7 +110,13 @@ std::unique_ptr<Gate> Gate::open(GateOptions options, GateFault* fault) {
 
 bool Gate::start(GateFault* fault) {
   reserveLowNumbers();
-  if (!probe(fault)) return false;
+  if (const int error = probe(fault); error != 0) {
+    if (error != EINVAL || !options_.may_only_hear || !mayHear()) return false;
+    unenforceable_ = fault->message;
+    settings_.can_refuse = false;
+    settings_.set(options_.settings);
+    changes_.tellAll();
+  }
   if (!mounts_.open() || !stop_ || !timer_ || !put_off_timer_ || !house_changed_) {
     *fault = faultOf("cannot open `/proc/self/mountinfo`", "open", errno);
     return false;
@@ -119,7 +129,7 @@ bool Gate::start(GateFault* fault) {
     struct stat found {};
     if (stat(path.c_str(), &found) == 0) never_marked_.insert(found.st_dev);
   }
-  const std::vector<cpu_set_t> processors = readerProcessors();
+  const std::vector<cpu_set_t> processors = readerProcessors(settings_.can_refuse ? kMaxReaders : 1);
   reader_count_ = processors.size();
   for (size_t i = 0; i < processors.size(); ++i) {
     poll_descriptors_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
@@ -139,7 +149,7 @@ bool Gate::start(GateFault* fault) {
     return false;
   }
   // Marks come after the readers: what is marked must be answered. Who starts a container from now on waits until it is.
-  runtimes_.open();
+  if (settings_.can_refuse) runtimes_.open();
   scan(true);
   threads_.push_back(startThread("d4c-watcher", [this] { watchMounts(); }));
   threads_.push_back(startThread("d4c-house", [this] { keepHouse(); }));
@@ -149,7 +159,7 @@ bool Gate::start(GateFault* fault) {
 
 /// Without it, such volumes are counted as not watched.
 void Gate::openForeign() {
-  std::shared_ptr<const Group> group = Group::open(Rank::kOfForeign);
+  std::shared_ptr<const Group> group = openGroup(Rank::kOfForeign);
   if (group == nullptr || !pollLane(kForeignName, group->descriptor(), true)) return;
   foreign_ = std::make_shared<const Lane>(Lane{std::move(group), {}});
 }

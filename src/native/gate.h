@@ -14,7 +14,6 @@
 // envelope, with allow; when the process dies, the kernel, with allow.
 #pragma once
 
-#include <sched.h>
 #include <sys/types.h>
 
 #include <atomic>
@@ -37,28 +36,16 @@
 #include "creations.h"
 #include "forks.h"
 #include "gate_options.h"
+#include "heard.h"
 #include "judge.h"
 #include "mounts.h"
+#include "reader_poll.h"
 #include "reports.h"
 #include "runtimes.h"
 #include "spaces.h"
 #include "status.h"
 
 namespace d4c {
-
-/// What a reader's poll calls the descriptors that are no lane. Lanes count from 1.
-constexpr uint64_t kStopName = UINT64_MAX;
-constexpr uint64_t kTimerName = UINT64_MAX - 1;
-constexpr uint64_t kPutOffName = UINT64_MAX - 2;
-/// The lane of files that are opened through a mount of another container's overlay.
-constexpr uint64_t kForeignName = UINT64_MAX - 3;
-/// A reader's poll, and the processors on which its events are read.
-struct ReaderPoll {
-  int poll = -1;
-  cpu_set_t processors{};
-};
-/// `flags`: beside EPOLLIN.
-bool addToPoll(int poll, int descriptor, uint64_t name, uint32_t flags = 0);
 
 class Gate {
  public:
@@ -75,6 +62,8 @@ class Gate {
   GateStatus status() const;
   void configure(const Settings& settings) { settings_.set(settings); }
   const LiveSettings& settings() const { return settings_; }
+  /// Why nothing can be refused here, only told; empty where it can.
+  const std::string& unenforceable() const { return unenforceable_; }
   /// Whether somebody publishes and takes reports. While nobody does, tables decide as `on_agent_loss` says.
   void attend(bool has_agent);
   /// The one that attends does not answer, or answers again. Reports are kept for it meanwhile.
@@ -107,6 +96,7 @@ class Gate {
   explicit Gate(GateOptions options);
   bool start(GateFault* fault);
   void openForeign();
+  std::shared_ptr<Group> openGroup(Rank rank) const { return settings_.can_refuse ? Group::open(rank) : Group::openToHear(); }
 
   // The watcher thread, and `start` before it runs (gate_watch.cc).
   void watchMounts();
@@ -152,6 +142,22 @@ class Gate {
   void judgeDue(Desk* desk);
   void judgePutOff(Desk* desk, bool is_due);
 
+  // The thread that hears, where nobody is asked (gate_hear.cc).
+  /// Of a container a table has come; without one, a program of the root filesystem runs that may not have been heard of.
+  struct Noted {
+    std::shared_ptr<Root> root;
+    std::shared_ptr<Container> container;
+    pid_t pid = 0;
+  };
+  static bool mayHear();
+  void beginToHear(const std::shared_ptr<Root>& root);
+  void hearEvents(Reader* reader);
+  void readHeard(const Lane& lane);
+  bool judgeHeard(Reader* reader);
+  bool judgeNoted(Reader* reader);
+  static bool inTurn(Reader* reader, const std::shared_ptr<Root>& root, const std::function<void()>& judge);
+  void note(Noted one);
+
   std::vector<Known> allKnown() const;
   void followMembers(Container& container);
   void forbidMemfd(Container& container);
@@ -193,6 +199,7 @@ class Gate {
   std::map<dev_t, std::unique_ptr<Creations>> creations_;
   uint64_t last_lane_ = 0;
   bool is_kept_ = false;
+  std::string unenforceable_;
   size_t reader_count_ = 0;
   /// Whether each event wakes one reader instead of all of them.
   std::atomic<bool> wakes_one_{false};
@@ -207,6 +214,10 @@ class Gate {
   };
   void armPutOff();
   std::deque<PutOff> put_off_;
+  std::deque<Noted> noted_;
+  // Of the thread that hears.
+  std::deque<Heard> heard_;
+  std::deque<Heard> under_way_;
 
   /// A thread that reads events and judges them, on its processors.
   struct Reader {

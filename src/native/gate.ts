@@ -45,6 +45,7 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
   let connection: KeeperConnection | undefined;
   let isEnding = false;
   let lastStats = noStats;
+  let unenforceable: string | undefined;
   let told: Promise<void> = Promise.resolve();
   let events: KernelEvent[] = [];
   const taken = Promise.withResolvers<void>();
@@ -185,6 +186,7 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
           welcome.reject(otherVersion(`the keeper speaks ${said.speech ?? '1.1'}, and the agent ${speech}`));
         } else if (said.type === 'welcome') {
           isWelcome = true;
+          unenforceable = said.unenforceable;
           connection = opened;
           welcome.resolve();
           // Nothing is told before whoever waits for the gate has it.
@@ -238,6 +240,7 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
     },
     adopt: async (key, pid) =>
       ((await ask('A', number(key, 8), number(pid, 4))) as string | null) ?? undefined,
+    unenforceable: () => unenforceable,
     stats: async () => ((await ask('S')) as GateStats | null) ?? lastStats,
     leave: () => finish(false),
     close: () => finish(true),

@@ -90,7 +90,7 @@ void Gate::watchCreations(Root& root) {
   auto creations = creations_.find(found.st_dev);
   if (creations == creations_.end()) {
     std::string fault;
-    creations = creations_.emplace(found.st_dev, Creations::watch(directory, &fault)).first;
+    creations = creations_.emplace(found.st_dev, Creations::watch(directory, !settings_.can_refuse, &fault)).first;
     if (creations->second == nullptr) reports_.fail(Failure::kCreationUnconfirmed, fault);
     wakeHousekeeper();
   }

@@ -19,6 +19,8 @@ struct GateOptions {
   std::string host_root = "/";
   /// Directories whose filesystems are never marked.
   std::vector<std::string> never_mark{};
+  /// Whether a gate is of use to the agent that can refuse nothing, and only hears of what has happened.
+  bool may_only_hear = false;
   /// Called by any thread when there are reports; must not wait.
   std::function<void()> wake{};
 };

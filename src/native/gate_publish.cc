@@ -31,6 +31,7 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   watch(*known.root);
   spaces_.refresh(*known.root);
   // The readers judge: a task can keep whoever does, and who publishes must not be kept.
+  if (!settings_.can_refuse) note({known.root, known.container, 0});
   for (Envelope& envelope : waited) putOff(*known.root, known.container, std::move(envelope));
 }
 

@@ -122,6 +122,7 @@ bool Gate::addRoot(const OverlayMount& mount, bool may_run) {
   announce(*root, *container, true);
   const int error = root->watchWhatIsNeeded();
   if (error == 0) {
+    if (!settings_.can_refuse) beginToHear(root);
     if (!may_run) spaces_.await(root);
     runtimes_.look();
     return true;
@@ -140,7 +141,7 @@ std::optional<Gate::OpenLane> Gate::openLane() {
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   std::shared_ptr<const Group> group;
   if (lanes_.size() < options_.max_groups) {
-    do group = Group::open();
+    do group = openGroup(Rank::kOfContainer);
     while (group == nullptr && raiseGroupLimit());
   }
   if (group != nullptr) {
@@ -221,6 +222,9 @@ void Gate::retire(const std::shared_ptr<Root>& root) {
   for (const auto& container : *containers) {
     known_.erase(container->key);
     forks_.forget(container->key);
+    for (const Kept& kept : container->takeKept()) {
+      reports_.fail(Failure::kContainerUnknown, kept.index() == 0 ? std::get<0>(kept).path : std::get<1>(kept).path);
+    }
     reports_.add(Report(ContainerGone{container->key}));
   }
   wakeHousekeeper();

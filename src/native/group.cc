@@ -19,7 +19,6 @@ namespace d4c {
 namespace {
 
 constexpr unsigned kIgnore = FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
-constexpr uint64_t kBoth = FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM;
 /// Groups of containers have the lowest numbers that are free, so this is above them all unless as many descriptors are open.
 constexpr rlim_t kFirstAboveContainers = 8190;
 /// Of groups above those of containers.
@@ -44,9 +43,17 @@ std::shared_ptr<Group> Group::open(Rank rank) {
     Descriptor group(fanotify_init(flags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
     if (!group && errno == EINVAL) continue;
     group = rank == Rank::kOfContainer ? aboveLowNumbers(std::move(group)) : aboveContainers(std::move(group));
-    return group ? std::shared_ptr<Group>(new Group(std::move(group), more != 0)) : nullptr;
+    return group ? std::shared_ptr<Group>(new Group(std::move(group), more != 0, FAN_OPEN_EXEC_PERM, FAN_OPEN_PERM)) : nullptr;
   }
   return nullptr;
+}
+
+std::shared_ptr<Group> Group::openToHear() {
+  // Its queue is bounded: what does not fit is counted by the kernel as an overflow. Nobody waits, so nothing passes for that.
+  const unsigned flags = FAN_CLASS_NOTIF | FAN_REPORT_TID | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
+  Descriptor group = aboveLowNumbers(Descriptor(fanotify_init(flags, O_RDONLY | O_CLOEXEC | O_LARGEFILE)));
+  if (!group) return nullptr;
+  return std::shared_ptr<Group>(new Group(std::move(group), false, FAN_OPEN_EXEC, FAN_CLOSE_WRITE));
 }
 
 int Group::watch(const OverlayPlace& place, Watch watch, bool with_folders) const {
@@ -59,18 +66,18 @@ int Group::watch(const OverlayPlace& place, Watch watch, bool with_folders) cons
   // Removing what is not there is an error without harm. Adding comes first, so that nothing is missed between.
   switch (watch) {
     case Watch::kExecAndOpen:
-      if (!mark(FAN_MARK_ADD, with_folders ? kBoth | FAN_ONDIR : kBoth)) return errno;
-      mark(FAN_MARK_REMOVE | kIgnore, kBoth);
+      if (!mark(FAN_MARK_ADD, with_folders ? both_ | FAN_ONDIR : both_)) return errno;
+      mark(FAN_MARK_REMOVE | kIgnore, both_);
       if (!with_folders) mark(FAN_MARK_REMOVE, FAN_ONDIR);
       return 0;
     case Watch::kExec:
-      if (!mark(FAN_MARK_ADD, FAN_OPEN_EXEC_PERM)) return errno;
-      mark(FAN_MARK_REMOVE | kIgnore, kBoth);
-      mark(FAN_MARK_REMOVE, FAN_OPEN_PERM | FAN_ONDIR);
+      if (!mark(FAN_MARK_ADD, execs_)) return errno;
+      mark(FAN_MARK_REMOVE | kIgnore, both_);
+      mark(FAN_MARK_REMOVE, (both_ & ~execs_) | FAN_ONDIR);
       return 0;
     case Watch::kNothing:
-      if (!mark(FAN_MARK_ADD | kIgnore, kBoth)) return errno;
-      mark(FAN_MARK_REMOVE, kBoth | FAN_ONDIR);
+      if (!mark(FAN_MARK_ADD | kIgnore, both_)) return errno;
+      mark(FAN_MARK_REMOVE, both_ | FAN_ONDIR);
       return 0;
   }
   return 0;
@@ -79,10 +86,10 @@ int Group::watch(const OverlayPlace& place, Watch watch, bool with_folders) cons
 int Group::watchVolume(int at, bool whole_filesystem, Watch watch) const {
   const std::string link = linkOf(at);
   const unsigned what = whole_filesystem ? FAN_MARK_FILESYSTEM : FAN_MARK_MOUNT;
-  const uint64_t wanted = watch == Watch::kExecAndOpen ? kBoth : watch == Watch::kExec ? uint64_t{FAN_OPEN_EXEC_PERM} : 0;
+  const uint64_t wanted = watch == Watch::kExecAndOpen ? both_ : watch == Watch::kExec ? execs_ : 0;
   if (wanted != 0 && fanotify_mark(group_.get(), FAN_MARK_ADD | what, wanted, AT_FDCWD, link.c_str()) != 0) return errno;
-  if (wanted != kBoth && roots.load() < 2) {
-    fanotify_mark(group_.get(), FAN_MARK_REMOVE | what, kBoth & ~wanted, AT_FDCWD, link.c_str());
+  if (wanted != both_ && roots.load() < 2) {
+    fanotify_mark(group_.get(), FAN_MARK_REMOVE | what, both_ & ~wanted, AT_FDCWD, link.c_str());
   }
   return 0;
 }
@@ -90,7 +97,7 @@ int Group::watchVolume(int at, bool whole_filesystem, Watch watch) const {
 void Group::ignoreDevice(int directory, const char* name) const {
   struct stat found {};
   if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISCHR(found.st_mode)) return;
-  fanotify_mark(group_.get(), FAN_MARK_ADD | FAN_MARK_DONT_FOLLOW | kIgnore, FAN_OPEN_PERM, directory, name);
+  fanotify_mark(group_.get(), FAN_MARK_ADD | FAN_MARK_DONT_FOLLOW | kIgnore, both_ & ~execs_, directory, name);
 }
 
 void Group::forgetMarks() const {

@@ -45,6 +45,8 @@ class Group {
  public:
   /// Null with `errno` set when the kernel grants no group.
   static std::shared_ptr<Group> open(Rank rank = Rank::kOfContainer);
+  /// One that asks nobody: it tells of execs, and of files that were open for writing when they are closed. As `open`.
+  static std::shared_ptr<Group> openToHear();
 
   int descriptor() const { return group_.get(); }
   /// Whether an event for which no descriptor could be made is given with the error in its place, also among others.
@@ -74,9 +76,13 @@ class Group {
   bool marks(dev_t device) const;
 
  private:
-  Group(Descriptor group, bool gives_faults) : group_(std::move(group)), gives_faults_(gives_faults) {}
+  Group(Descriptor group, bool gives_faults, uint64_t execs, uint64_t opens)
+      : group_(std::move(group)), gives_faults_(gives_faults), execs_(execs), both_(execs | opens) {}
   const Descriptor group_;
   const bool gives_faults_;
+  /// The events by which it hears of execs, and of those and opens.
+  const uint64_t execs_;
+  const uint64_t both_;
 };
 
 using Clock = std::chrono::steady_clock;

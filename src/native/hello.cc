@@ -50,6 +50,7 @@ bool readOne(std::string_view name, std::string_view value, Hello* hello) {
   if (name == "blockScripts") return readChoice(value, kFlags, &settings.blocks_scripts);
   if (name == "memfdNoexec") return readChoice(value, kFlags, &settings.forbids_memfd);
   if (name == "processEnds") return readChoice(value, kFlags, &settings.tells_ends);
+  if (name == "mayOnlyHear") return readChoice(value, kFlags, &options->may_only_hear);
   if (name == "queueEvents") return readNumber(value, &options->max_events);
   if (name == "maxGroups") return readNumber(value, &options->max_groups);
   if (name == "silenceMs") return readMilliseconds(value, &settings.silence);

@@ -18,6 +18,7 @@
 
 #include "change.h"
 #include "container.h"
+#include "heard.h"
 #include "processes.h"
 #include "reports.h"
 #include "settings.h"
@@ -100,6 +101,10 @@ class Judge {
   void judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us, Desk* desk);
   /// Whether some container's rules speak of the change.
   bool concerns(Root& root, const Change& change, Desk* desk);
+  /// Reports what has happened without a question, if a rule speaks of it. False: it is under way, and is to be told again soon.
+  bool hear(Heard* heard, Desk* desk);
+  /// Reports what was heard of the container before its table came.
+  void judgeKept(Root& root, Container& container, Desk* desk);
   /// Answers an event that waited in vain.
   void answerUnknown(Container& container, Envelope envelope);
   /// Counts what the deadline answered.
@@ -192,6 +197,17 @@ class Judge {
   };
   std::shared_ptr<Container> doerOf(Root& root, const Change& change, bool may_guess, Process* process);
   static Said decideChange(const Table& table, const Change& change, Scratch* scratch);
+
+  // What nobody was asked about (judge_hear.cc).
+  std::shared_ptr<Container> executorOf(Root& root, pid_t tid);
+  std::shared_ptr<Container> beginExec(Root& root, Heard* heard);
+  bool readExecutor(Heard* heard, const std::string& path, Process* process);
+  bool hearExec(Root& root, Heard* heard, Desk* desk);
+  static bool concernsExec(const Table& table, const std::string& path, Desk* desk);
+  void tellExec(Container& container, KernelEvent event, bool is_loader, Desk* desk);
+  void hearClose(Root& root, const Heard& heard, Desk* desk);
+  bool keep(Container& container, const Kept& what);
+  void countUnenforced(const Table& table, Verdict verdict, const std::string& path);
 
   const LiveSettings& settings_;
   Reports* const reports_;

@@ -60,6 +60,8 @@ Judge::Said Judge::decideChange(const Table& table, const Change& change, Scratc
 bool Judge::concerns(Root& root, const Change& change, Desk* desk) {
   for (const auto& container : *root.containers()) {
     const auto binding = container->binding();
+    // What is not known yet may be of concern where it is kept.
+    if (!binding->is_published && !settings_.can_refuse) return true;
     if (binding->table == nullptr) continue;
     if (!decideChange(*binding->table, change, &desk->scratch).fired.empty()) return true;
   }
@@ -72,7 +74,7 @@ std::shared_ptr<Container> Judge::doerOf(Root& root, const Change& change, bool 
   // Who it is comes first, since it may be about to end.
   const bool is_read = change.tid != 0 && readProcess(change.tid, process);
   if (change.process && (!is_read || process->executable.empty())) *process = *change.process;
-  std::shared_ptr<Container> owner = is_read ? containerOf(root, change.tid, root.may_run) : nullptr;
+  std::shared_ptr<Container> owner = is_read ? containerOf(root, change.tid, root.may_run || !settings_.can_refuse) : nullptr;
   const bool has_ended = owner == nullptr && (!is_read || readCgroups(change.tid).empty());
   if (!process->executable.empty() && owner != nullptr) return owner;
   for (const auto& container : *all) {
@@ -93,22 +95,34 @@ std::shared_ptr<Container> Judge::doerOf(Root& root, const Change& change, bool 
 bool Judge::judgeChange(Root& root, const Change& change, bool may_guess, Desk* desk) {
   const std::shared_ptr<const Containers> all = root.containers();
   // As long as nothing was executed, the runtime sets the root filesystem up.
-  if (all->front()->cgroup() == nullptr && !root.may_run) return false;
+  const bool is_set_up = all->front()->cgroup() == nullptr && !root.may_run;
+  // What the first program does may be told before its exec is, where that is not held.
+  if (is_set_up && (settings_.can_refuse || !livesOn(change.tid, root.place.device))) return false;
   // Where nobody else may have done it, it need not be known who did what no rule speaks of.
   if (may_guess && !concerns(root, change, desk)) return false;
   Process process;
   const auto owner = doerOf(root, change, may_guess, &process);
   if (owner == nullptr) return false;
-  const std::shared_ptr<const Binding> binding = owner->binding();
+  std::shared_ptr<const Binding> binding = owner->binding();
+  if (!binding->is_published && !settings_.can_refuse) {
+    Change kept = change;
+    kept.process = process;
+    if (kept.time_us == 0) kept.time_us = nowUs();
+    if (keep(*owner, kept)) return true;
+    binding = owner->binding();
+  }
   if (binding->table == nullptr) return true;
   Said said = decideChange(*binding->table, change, &desk->scratch);
   if (said.fired.empty()) return true;
   const bool is_barred = said.of_name == Verdict::kDeny && enforces(*binding->table);
 
+  countUnenforced(*binding->table, said.of_name, change.path);
   KernelEvent event = eventOf(*owner, *binding, kindOf(change.kind), change.tid);
   // Before anything else is read: what came to be may be executed next.
   event.outcome = is_barred ? contain(root, change) : Outcome::kDetected;
   event.operations = change.operations | change.old_operations;
+  event.is_heard = !settings_.can_refuse;
+  if (change.time_us != 0) event.time_us = change.time_us;
   event.fired = std::move(said.fired);
   event.path = change.path;
   event.old_path = change.old_path;

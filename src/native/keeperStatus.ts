@@ -41,6 +41,8 @@ export interface KeeperStatus {
     readonly eventsWaiting: number;
     /** Events of all containers since the gate was opened, also of those that are gone, by what became of each. */
     readonly outcomes: Outcomes;
+    /** Why nothing can be refused here and everything is only told; absent where it can. */
+    readonly unenforceable?: string;
   };
 }
 

@@ -87,7 +87,10 @@ void Keeper::welcome(Client* client) {
   }
   client->is_agent = true;
   is_behind_ = true;
-  client->connection.send(Json().text("type", "welcome").number("pid", getpid()).text("speech", kSpeech).done());
+  Json greeting;
+  greeting.text("type", "welcome").number("pid", getpid()).text("speech", kSpeech);
+  if (!gate_->unenforceable().empty()) greeting.text("unenforceable", gate_->unenforceable());
+  client->connection.send(greeting.done());
   // Notices may repeat what `found` tells, and miss nothing.
   gate_->attend(true);
   for (FoundContainer& found : gate_->found()) tell(client, Report(std::move(found)));

@@ -113,4 +113,9 @@ export interface KernelEvent {
   readonly file: FileFacts;
   /** Of an `end`, as a shell counts it: from 128 on the signal that ended the process. `undefined` when its end was lost. */
   readonly exitCode?: number;
+  /**
+   * Nothing could have been refused, since this kernel asks nobody: also an `exec` was told when it had begun, and its process is what
+   * was left of that. A `modification` is then any file that was open for writing and was closed.
+   */
+  readonly isHeard?: boolean;
 }

@@ -51,6 +51,14 @@ Finding permissionEvents(const char* name, uint64_t mask) {
   return finding(name, is_there, std::string("fanotify_mark: ") + std::strerror(errno));
 }
 
+/// Whether execs and writes are told where nobody is asked. By marks that can never raise an event, either.
+Finding toldEvents() {
+  const Descriptor group(fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_TID | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY));
+  if (!group) return finding("toldEvents", false, std::string("fanotify_init: ") + std::strerror(errno));
+  const bool is_there = fanotify_mark(group.get(), FAN_MARK_ADD, FAN_OPEN_EXEC | FAN_CLOSE_WRITE, AT_FDCWD, "/") == 0;
+  return finding("toldEvents", is_there, std::string("fanotify_mark: ") + std::strerror(errno));
+}
+
 Finding changes() {
   const Descriptor group(fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_REPORT_TID | FAN_REPORT_DFID_NAME_TARGET, O_RDONLY));
   return finding("changesWithNames", static_cast<bool>(group), std::string("fanotify_init: ") + std::strerror(errno));
@@ -74,6 +82,7 @@ std::string probe() {
   const Finding findings[] = {
       permissionEvents("openEvents", FAN_OPEN_PERM),
       permissionEvents("execEvents", FAN_OPEN_EXEC_PERM),
+      toldEvents(),
       changes(),
       finding("pidfd", static_cast<bool>(self)),
       finding("pidfdInfo", readTaskIds(getpid()).has_value(), "before Linux 6.13"),

@@ -32,6 +32,8 @@ struct Process {
   uint32_t euid = 0;
   uint32_t egid = 0;
   Interactive interactive = Interactive::kUnknown;
+  /// Where its arguments lie in its memory, when that was asked for.
+  uint64_t arguments_at = 0;
 };
 
 /// What its texts take, roughly: up to some 32 KiB, since whoever executes a program chooses its arguments and where it runs.

@@ -160,6 +160,7 @@ struct ToJson {
     }
     object.raw("policies", d4c::jsonOf(event.fired));
     object.text("cgroup", event.cgroup).number("threadId", event.tid);
+    if (event.is_heard) object.flag("isHeard", true);
     if (event.exit_code >= 0) object.number("exitCode", event.exit_code);
     object.raw("process", jsonOf(event.process)).raw("file", jsonOf(event.file));
     if (event.has_parent) object.raw("parent", jsonOf(event.parent));

@@ -62,8 +62,12 @@ const char* nameOf(Failure failure) {
       return "mark_failed";
     case Failure::kMemfdNotForbidden:
       return "memfd_not_forbidden";
+    case Failure::kNotEnforceable:
+      return "not_enforceable";
     case Failure::kPathUnread:
       return "path_unread";
+    case Failure::kProcessUnread:
+      return "process_unread";
     case Failure::kPublishFailed:
       return "publish_failed";
     case Failure::kRollbackFailed:

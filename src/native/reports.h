@@ -94,6 +94,8 @@ struct KernelEvent {
   struct stat file {};
   /// Of the end of a process, as a shell counts it: from 128 on the signal that ended it. Unknown below 0.
   int exit_code = -1;
+  /// Whether nothing could have been refused, since the kernel asks nobody.
+  bool is_heard = false;
 };
 
 size_t bytesOf(const KernelEvent& event);
@@ -120,7 +122,9 @@ enum class Failure : uint8_t {
   kIntentUnread,
   kMarkFailed,
   kMemfdNotForbidden,
+  kNotEnforceable,
   kPathUnread,
+  kProcessUnread,
   kPublishFailed,
   kRollbackFailed,
   kRuntimeNotHeld,

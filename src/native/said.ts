@@ -10,7 +10,12 @@ import type {
 } from './contract.ts';
 
 export type Said =
-  | { readonly type: 'welcome'; readonly pid: number; readonly speech?: string }
+  | {
+      readonly type: 'welcome';
+      readonly pid: number;
+      readonly speech?: string;
+      readonly unenforceable?: string;
+    }
   /** To be answered at once: a sign of life. */
   | { readonly type: 'ping' }
   | { readonly type: 'refused'; readonly code: string; readonly message: string }

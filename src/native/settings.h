@@ -54,7 +54,8 @@ struct LiveSettings {
   explicit LiveSettings(const Settings& settings) { set(settings); }
 
   void set(const Settings& settings) {
-    enforces = settings.enforces;
+    asks_to_enforce = settings.enforces;
+    enforces = settings.enforces && can_refuse;
     hold_ms = settings.hold.count();
     on_unknown = settings.on_unknown;
     on_agent_loss = settings.on_agent_loss;
@@ -69,6 +70,10 @@ struct LiveSettings {
 
   std::shared_ptr<const std::vector<std::string>> spareNamespaces() const { return std::atomic_load(&spare_namespaces_); }
 
+  /// False where the kernel asks nobody: then nothing is refused or taken back, and what happened is told. Not a setting either.
+  std::atomic<bool> can_refuse{true};
+  /// What the operator said; `enforces` is what is done.
+  std::atomic<bool> asks_to_enforce{true};
   std::atomic<bool> enforces{true};
   std::atomic<int64_t> hold_ms{0};
   std::atomic<Verdict> on_unknown{Verdict::kAllow};

@@ -40,6 +40,7 @@ GateStatus Gate::status() const {
   status.failures = reports_.totals();
   status.events_waiting = reports_.waiting();
   status.outcomes = reports_.outcomes();
+  status.unenforceable = unenforceable_;
   status.readers = reader_count_;
   status.kept_readers = 0;
   std::vector<std::pair<Known, bool>> all;
@@ -59,7 +60,7 @@ GateStatus Gate::status() const {
     const bool has_table = binding->table != nullptr;
     status.containers.push_back({container->key, root->place.mount_point, cgroup == nullptr ? "" : cgroup->path,
                                  container->pid.load(), binding->is_published, has_table,
-                                 has_table && binding->table->enforces() && settings_.enforces, binding->generation,
+                                 has_table && binding->table->enforces() && settings_.asks_to_enforce, binding->generation,
                                  binding->context, root->watched(), shares, container->waiting(),
                                  container->memfd_noexec.load(), reports_.ledgerOf(container->key)});
   }

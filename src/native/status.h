@@ -56,6 +56,8 @@ struct GateStatus {
   uint64_t events_waiting;
   /// Of events of all containers since the gate was opened.
   Outcomes outcomes;
+  /// Why nothing can be refused here; empty where it can.
+  std::string unenforceable;
 };
 
 }  // namespace d4c

@@ -65,12 +65,13 @@ std::string jsonOf(const GateStatus& status) {
   Json outcomes;
   write(status.outcomes, &outcomes);
   object.raw("outcomes", outcomes.done());
+  if (!status.unenforceable.empty()) object.text("unenforceable", status.unenforceable);
   return object.number("eventsWaiting", status.events_waiting).done();
 }
 
 std::string jsonOf(const LiveSettings& settings) {
   Json object;
-  object.text("mode", settings.enforces ? "enforce" : "observe").number("holdMs", settings.hold_ms.load());
+  object.text("mode", settings.asks_to_enforce ? "enforce" : "observe").number("holdMs", settings.hold_ms.load());
   object.text("onUnknown", nameOf(settings.on_unknown.load())).text("onAgentLoss", nameOf(settings.on_agent_loss.load()));
   object.number("silenceMs", settings.silence_ms.load());
   object.number("deadlineMs", settings.deadline_ms.load()).text("onDeadline", nameOf(settings.on_deadline.load()));

@@ -72,6 +72,8 @@ export interface AgentOptions {
 
 export interface Agent {
   generation(): Generation;
+  /** Why nothing can be refused on this machine, so that everything is only reported; `undefined` where it can. */
+  unenforceable(): string | undefined;
   stats(): Promise<GateStats>;
   /** Resolves when another agent has taken the keeper over. */
   readonly taken: Promise<void>;
@@ -164,6 +166,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
         processEnds,
         spareNamespaces,
         hostRoot,
+        mayOnlyHear: true,
         // INVARIANT: the gate calls back on later turns of the event loop, never while it opens.
         onContainer: (found) => followed.set(found.key, followContainer(found, surroundings)),
         onFirstExec: ({ key, pid }) => followed.get(key)?.firstExec(pid),
@@ -198,6 +201,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
 
   return {
     generation: place.generation,
+    unenforceable: gate.unenforceable,
     stats: () => gate.stats(),
     taken: gate.taken,
     async close({ keepsGate = false } = {}) {

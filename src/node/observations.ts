@@ -57,8 +57,9 @@ export function observationOf(
     section: isOfProcess ? 'process' : 'file',
     rules: rulesOf(event),
     action: actionOf(event),
-    hookPoint: hookPoints[event.kind],
+    hookPoint: (event.isHeard ? heardAt[event.kind] : undefined) ?? hookPoints[event.kind],
     outcome: event.outcome,
+    isUnenforceable: event.isHeard,
     reason: event.reason,
     mode,
     process,
@@ -102,6 +103,12 @@ const hookPoints: Record<EventKind, string> = {
   modification: 'fanotify__modify',
   fork: 'proc_connector__fork',
   end: 'proc_connector__exit',
+};
+
+/** Where nobody was asked. */
+const heardAt: Partial<Record<EventKind, string>> = {
+  exec: 'fanotify__open_exec',
+  modification: 'fanotify__close_write',
 };
 
 function actionOf({ kind, operations }: KernelEvent): EventAction {

@@ -358,6 +358,11 @@ export const beyond: readonly { readonly way: string; readonly answer: string }[
     answer: 'the node’s kernel does not see their operations: not enforceable here',
   },
   {
+    way: 'anything, on a kernel without fanotify permission events',
+    answer:
+      'reported and never refused; the agent is not ready in mode `enforce`: [such a kernel](node.md#a-kernel-without-permission-events)',
+  },
+  {
     way: 'a privileged container, or one with the host’s pid namespace and CAP_SYS_ADMIN or CAP_SYS_PTRACE',
     answer: 'it can undo any gate of its node: do not admit it',
   },

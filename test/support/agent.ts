@@ -53,6 +53,16 @@ export async function startAgent(
   policies: Readonly<Record<string, string>>,
   ...flags: string[]
 ): Promise<TestAgent> {
+  return await startAgentBy([], folder, policies, ...flags);
+}
+
+/** As `startAgent`, by a program that is given what to execute, and its first arguments. */
+export async function startAgentBy(
+  starter: readonly string[],
+  folder: string,
+  policies: Readonly<Record<string, string>>,
+  ...flags: string[]
+): Promise<TestAgent> {
   const policyFolder = join(folder, 'policies');
   const output = join(folder, 'documents');
   await mkdir(policyFolder, { recursive: true });
@@ -61,7 +71,8 @@ export async function startAgent(
   // A keeper that a failed test cannot leave behind; tests of the keeper say another one in `flags`.
   const keeper = flags.includes('--keeper') ? [] : ['--keeper', 'off'];
   const args = ['node', '--policies', policyFolder, '--output', `ndjson:${output}`, ...keeper, ...flags];
-  const agent = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const [program = '', ...rest] = [...starter, process.execPath, main, ...args];
+  const agent = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   agent.stderr.setEncoding('utf8').on('data', (text: string) => {
     log += text;

@@ -1,8 +1,8 @@
 /*
- * withoutCalls permission|fanotify PROGRAM ARG...
+ * withoutCalls permission|classes|fanotify PROGRAM ARG...
  *
- * Executes the program as on a kernel that was built without fanotify permission events, or without fanotify: to ask for one fails
- * with the error of such a kernel, for the program and all that it starts.
+ * Executes the program as on a kernel that was built without fanotify permission events (which refuses their marks, or already their
+ * groups), or without fanotify: to ask for one fails with the error of such a kernel, for the program and all that it starts.
  */
 #include <errno.h>
 #include <linux/audit.h>
@@ -26,6 +26,11 @@ static struct sock_filter permission[] = {
     LOAD(args[2]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FAN_OPEN_PERM | FAN_ACCESS_PERM | FAN_OPEN_EXEC_PERM, 0, 1),
     FAIL(EINVAL),  ALLOW,
 };
+static struct sock_filter classes[] = {
+    LOAD(nr),      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fanotify_init, 0, 3),
+    LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FAN_CLASS_CONTENT | FAN_CLASS_PRE_CONTENT, 0, 1),
+    FAIL(EINVAL),  ALLOW,
+};
 static struct sock_filter fanotify[] = {
     LOAD(nr),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fanotify_init, 0, 1),
@@ -36,6 +41,7 @@ static struct sock_filter fanotify[] = {
 int main(int argc, char **argv) {
   struct sock_fprog filter = {sizeof permission / sizeof *permission, permission};
   if (argc < 3) return 125;
+  if (strcmp(argv[1], "classes") == 0) filter = (struct sock_fprog){sizeof classes / sizeof *classes, classes};
   if (strcmp(argv[1], "fanotify") == 0) filter = (struct sock_fprog){sizeof fanotify / sizeof *fanotify, fanotify};
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
     perror("prctl");

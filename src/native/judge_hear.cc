@@ -1,0 +1,213 @@
+// The part of the judge that hears of what nobody was asked about, on a kernel without permission events.
+//
+// An exec is told when it is under way, and the facts of its process are read as they are then: it may have ended. A file is told
+// of when whoever had it open for writing closes it. That a file was created, linked, renamed, deleted or made executable is
+// told by the filesystem (judge_changes.cc), as on every kernel.
+
+#include <sys/fanotify.h>
+#include <sys/stat.h>
+
+#include "creations.h"
+#include "judge.h"
+#include "memory.h"
+#include "proc_file.h"
+#include "running.h"
+
+namespace d4c {
+
+namespace {
+
+/// From the moment an exec is told until its task runs the new program.
+constexpr std::chrono::milliseconds kLongestExec(20);
+
+/// Whether nothing but its number is left of the task.
+bool hasEnded(pid_t tid) { return readProcLink(tid, "ns/mnt").empty(); }
+
+}  // namespace
+
+bool Judge::hear(Heard* heard, Desk* desk) {
+  Root& root = *heard->root;
+  const MemoryRule rule(root.keeps == 0);
+  if (heard->tid == 0) {
+    reports_->fail(Failure::kContainerUnknown, "a task outside of this pid namespace did something in a container");
+    return true;
+  }
+  if ((heard->mask & FAN_OPEN_EXEC) && !hearExec(root, heard, desk)) return false;
+  if (heard->mask & FAN_CLOSE_WRITE) hearClose(root, *heard, desk);
+  return true;
+}
+
+/// The container whose task executes something, or null for a task of the host.
+std::shared_ptr<Container> Judge::executorOf(Root& root, pid_t tid) {
+  if (auto container = containerOf(root, tid, true)) return container;
+  if (!hasEnded(tid)) return nullptr;
+  const auto all = root.containers();
+  for (const auto& container : *all) {
+    if (container->execs.lastProgram(tid)) return container;
+  }
+  // Nobody can tell by its cgroup any more that the container runs.
+  if (root.isSetUp()) root.may_run = true;
+  return all->front();
+}
+
+/// Finds out whose exec it is; null when it is of the host.
+std::shared_ptr<Container> Judge::beginExec(Root& root, Heard* heard) {
+  const pid_t tid = heard->tid;
+  auto container = executorOf(root, tid);
+  if (container == nullptr) return nullptr;
+  parents_.forget(tid);
+  const Opened found = opened(heard->file.get());
+  if (const auto last = container->execs.lastProgram(tid)) heard->last_arguments = last->arguments_at;
+  heard->is_loader = container->execs.begin(tid, heard->file.get(), found, false, root.place).is_loader;
+  if (pid_t none = 0; container->pid.load() == none) container->pid.compare_exchange_strong(none, processOf(tid));
+  if (found.mount != 0 && !container->hasMount(found.mount)) {
+    noteEntry(tid);
+    hooks_.cover(root, tid);
+    container->rememberMount(found.mount);
+  }
+  return container;
+}
+
+/// Reads who executes the file at `path`, as far as that is possible. False while the exec is under way.
+bool Judge::readExecutor(Heard* heard, const std::string& path, Process* process) {
+  const bool may_come = !heard->is_loader && !heard->is_last_look && Clock::now() - heard->since < kLongestExec;
+  const bool is_under_way = may_come && isUnderWay(heard->tid, heard->file.get(), path, heard->last_arguments);
+  const bool is_read = readProcess(heard->tid, process);
+  // KERNEL: its memory is there a moment before its arguments are.
+  if (is_read && may_come && (is_under_way || (process->args.empty() && mayReadMemory()))) {
+    process->args.clear();
+    heard->process = std::move(*process);
+    return false;
+  }
+  if (!is_read) *process = std::move(heard->process);
+  process->arguments_at = runningOf(heard->tid).arguments_at;
+  if (process->args.empty()) reports_->fail(Failure::kProcessUnread, path);
+  return true;
+}
+
+/// False while it is under way.
+bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
+  if (heard->container == nullptr) heard->container = beginExec(root, heard);
+  if (heard->container == nullptr) return true;
+  Container& container = *heard->container;
+  const pid_t tid = heard->tid;
+  const int file = heard->file.get();
+  const std::shared_ptr<const Binding> binding = container.binding();
+  const bool is_kept = !binding->is_published;
+  // A loader is told of for itself only where it is not to be executed at all.
+  if ((!is_kept && binding->table == nullptr) || (is_kept && heard->is_loader)) return true;
+  KernelEvent event;
+  event.kind = EventKind::kExec;
+  event.is_heard = true;
+  event.tid = tid;
+  event.time_us = heard->time_us;
+  if (!readPath(file, &event.path)) reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
+  Process& process = event.process;
+  // What is kept may have to be told.
+  const bool is_told = is_kept || concernsExec(*binding->table, event.path, desk);
+  if (is_told && !readExecutor(heard, event.path, &process)) return false;
+  if (process.pid == 0) process.pid = tid;
+  process.executable = event.path;
+  process.name = nameOfProgram(event.path);
+  if (!heard->is_loader) container.execs.runs(tid, Process(process));
+  if (!is_kept && (binding->table->operations() & (kFork | (settings_.tells_ends ? kExec : 0)))) {
+    if (const pid_t pid = processOf(tid); pid != 0) hooks_.member(pid, container.key);
+  }
+  if (!is_told) return true;
+  fstat(file, &event.file);
+  event.mount = root.kinds.of(file, opened(file), tid, root.place.device);
+  event.has_parent = process.parent != 0 && parents_.read(process.parent, &event.parent);
+  event.leaders = lineage_.of(process, event.has_parent ? &event.parent : nullptr);
+  if (!heard->is_loader && !process.args.empty()) parents_.keep(process);
+  if (!is_kept || !keep(container, event)) tellExec(container, std::move(event), heard->is_loader, desk);
+  return true;
+}
+
+bool Judge::concernsExec(const Table& table, const std::string& path, Desk* desk) {
+  if (!(table.operations() & kExec)) return false;
+  Scratch& scratch = desk->scratch;
+  if (path.empty()) {
+    table.lookUnknownPath(Section::kProcess, &scratch);
+  } else {
+    table.look(Section::kProcess, path, &scratch);
+  }
+  return table.mayFire(Section::kProcess, kExec, scratch);
+}
+
+void Judge::tellExec(Container& container, KernelEvent event, bool is_loader, Desk* desk) {
+  const std::shared_ptr<const Binding> binding = container.binding();
+  if (binding->table == nullptr || !concernsExec(*binding->table, event.path, desk)) return;
+  const Table& table = *binding->table;
+  Question question{Section::kProcess, kExec};
+  question.interactive = event.process.interactive;
+  const Verdict verdict = table.decide(question, &desk->scratch);
+  if (desk->scratch.fired.empty() || (is_loader && verdict == Verdict::kAllow)) return;
+  countUnenforced(table, verdict, event.path);
+  KernelEvent told = eventOf(container, *binding, EventKind::kExec, event.tid);
+  event.key = told.key;
+  event.generation = told.generation;
+  event.context = std::move(told.context);
+  event.names = std::move(told.names);
+  event.cgroup = std::move(told.cgroup);
+  event.fired = desk->scratch.fired;
+  if (settings_.tells_ends) noteBegin(event);
+  reports_->add(std::move(event));
+}
+
+/// A file that was open for writing was closed. Whoever has created it by that open has not changed what was there.
+void Judge::hearClose(Root& root, const Heard& heard, Desk* desk) {
+  const int file = heard.file.get();
+  Change change{ChangeKind::kModification, heard.tid, {}};
+  if (fstat(file, &change.file) != 0 || !S_ISREG(change.file.st_mode) || change.file.st_nlink == 0) return;
+  if (!readPath(file, &change.path)) {
+    reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
+    return;
+  }
+  change.mount = root.kinds.of(file, opened(file), heard.tid, root.place.device);
+  // On a volume of another filesystem nobody knows, and it is told once more.
+  Creations* const creations = root.creations.load(std::memory_order_acquire);
+  const bool is_watched = creations != nullptr && (change.mount == MountKind::kRoot || change.file.st_dev == creations->device());
+  if (is_watched && creations->madeBy(heard.tid, change.file.st_ino)) return;
+  change.has_file = true;
+  change.time_us = heard.time_us;
+  change.operations = change.isExecutable() ? kModifyFile | kModifyExecutable : kModifyFile;
+  judgeChange(root, change, true, desk);
+}
+
+/// Keeps what was heard until it is known which rules decide. False when it is by now.
+bool Judge::keep(Container& container, const Kept& what) {
+  const auto* const event = std::get_if<KernelEvent>(&what);
+  const Process* const process = event != nullptr ? &event->process : &*std::get<Change>(what).process;
+  FirstExec first{container.key, process->pid, {}, process->executable};
+  if (const auto cgroup = container.cgroup()) first.cgroup = cgroup->path;
+  switch (container.keep(what)) {
+    case Container::Wait::kFirst:
+      reports_->add(Report(std::move(first)));
+      return true;
+    case Container::Wait::kFurther:
+      return true;
+    case Container::Wait::kPublished:
+      return false;
+    case Container::Wait::kInVain:
+      reports_->fail(Failure::kContainerUnknown, event != nullptr ? event->path : std::get<Change>(what).path);
+      return true;
+  }
+  return true;
+}
+
+void Judge::judgeKept(Root& root, Container& container, Desk* desk) {
+  for (Kept& kept : container.takeKept()) {
+    if (auto* const event = std::get_if<KernelEvent>(&kept)) {
+      tellExec(container, std::move(*event), false, desk);
+    } else {
+      judgeChange(root, std::get<Change>(kept), true, desk);
+    }
+  }
+}
+
+void Judge::countUnenforced(const Table& table, Verdict verdict, const std::string& path) {
+  const bool is_asked_for = settings_.asks_to_enforce && table.enforces() && verdict == Verdict::kDeny;
+  if (is_asked_for && !settings_.can_refuse) reports_->fail(Failure::kNotEnforceable, path);
+}
+
+}  // namespace d4c

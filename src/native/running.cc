@@ -1,0 +1,50 @@
+#include "running.h"
+
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "proc_file.h"
+#include "processes.h"
+
+namespace d4c {
+
+Running runningOf(pid_t tid) {
+  // As proc(5) counts the fields of `stat`. The name before them may have anything in it.
+  constexpr int kAfterName = 3;
+  constexpr int kParent = 4;
+  constexpr int kArgumentsAt = 48;
+  char text[1024];
+  Running running;
+  if (readProcFile(tid, "stat", text, sizeof text) == 0) return running;
+  const char* const begin = std::strchr(text, '(');
+  const char* at = std::strrchr(text, ')');
+  if (begin == nullptr || at == nullptr || at < begin) return running;
+  running.name.assign(begin + 1, at);
+  for (int field = kAfterName; field <= kArgumentsAt; ++field) {
+    at = std::strchr(at + 1, ' ');
+    if (at == nullptr) return running;
+    if (field == kParent) running.parent = std::atoi(at);
+  }
+  running.arguments_at = std::strtoull(at, nullptr, 10);
+  return running;
+}
+
+bool isUnderWay(pid_t tid, int file, const std::string& path, uint64_t last_arguments) {
+  char link[32];
+  std::snprintf(link, sizeof link, "/proc/%d/exe", tid);
+  struct stat runs {};
+  struct stat executed {};
+  if (stat(link, &runs) != 0 || fstat(file, &executed) != 0) return false;
+  const Running running = runningOf(tid);
+  const bool is_other = runs.st_ino != executed.st_ino || runs.st_dev != executed.st_dev;
+  // A script never comes to be what its task runs, but its name.
+  if (is_other && running.name != nameOfProgram(path)) return true;
+  // It may execute itself again, as every applet of busybox does.
+  const uint64_t now = running.arguments_at;
+  return now == 0 || now == last_arguments || now == runningOf(running.parent).arguments_at;
+}
+
+}  // namespace d4c
