@@ -145,6 +145,10 @@ int Root::watchWhatIsNeeded() {
   // The last that a runtime opens there for certain is the root directory, to make it the root when everything is mounted.
   const bool with_folders = isSetUp();
   if (wanted == watched_ && with_folders == watches_folders_) return 0;
+  for (const auto& container : *containers()) {
+    const pid_t pid = container->pid.load(std::memory_order_relaxed);
+    if (pid != 0 && livesOn(pid, place.device)) place.process = pid;
+  }
   const int fault = group->watch(place, wanted, with_folders);
   if (fault == 0) {
     watched_ = wanted;

@@ -16,6 +16,20 @@ namespace d4c {
 
 namespace {
 
+/// KERNEL: mount IDs, paths and numbers of processes are reused, so only the descriptor says what was opened.
+bool isOverlay(const Descriptor& at, dev_t device) {
+  struct stat found {};
+  struct statfs filesystem {};
+  return at && fstat(at.get(), &found) == 0 && fstatfs(at.get(), &filesystem) == 0 &&
+         filesystem.f_type == OVERLAYFS_SUPER_MAGIC && found.st_dev == device;
+}
+
+Descriptor openRootOf(pid_t tid) {
+  char name[32];
+  std::snprintf(name, sizeof name, "/proc/%d/root", tid);
+  return Descriptor(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
 bool isSame(const struct stat& a, const struct stat& b) { return a.st_ino == b.st_ino && a.st_dev == b.st_dev; }
 
 Descriptor openIn(int root, const std::string& path) {
@@ -35,13 +49,14 @@ bool removeFrom(const Descriptor& folder, const std::string& name, const struct 
 
 Descriptor openOverlay(const OverlayPlace& place) {
   Descriptor root(open(place.mount_point.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  struct stat found {};
-  struct statfs filesystem {};
-  // KERNEL: mount IDs and paths are reused, so only the descriptor says what was opened.
-  const bool is_overlay = root && fstat(root.get(), &found) == 0 && fstatfs(root.get(), &filesystem) == 0 &&
-                          filesystem.f_type == OVERLAYFS_SUPER_MAGIC && found.st_dev == place.device;
-  if (root && !is_overlay) errno = ESTALE;
-  return is_overlay ? std::move(root) : Descriptor();
+  if (isOverlay(root, place.device)) return root;
+  const int error = root ? ESTALE : errno;
+  if (const pid_t process = place.process; process != 0) {
+    root = openRootOf(process);
+    if (isOverlay(root, place.device)) return root;
+  }
+  errno = error;
+  return Descriptor();
 }
 
 Descriptor openInContainer(const OverlayPlace& place, const std::string& path) {
@@ -64,9 +79,7 @@ bool removeCreated(const OverlayPlace& place, const std::string& path, const str
 }
 
 Descriptor openAsSeenBy(pid_t tid, const std::string& path, bool cached) {
-  char name[32];
-  std::snprintf(name, sizeof name, "/proc/%d/root", tid);
-  const Descriptor root(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor root = openRootOf(tid);
   return root ? openBelow(root.get(), path, cached) : Descriptor();
 }
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <sys/stat.h>
+#include <sys/types.h>
 
+#include <atomic>
 #include <string>
 
 #include "descriptor.h"
@@ -14,9 +16,11 @@ namespace d4c {
 struct OverlayPlace {
   std::string mount_point;
   dev_t device;
+  /// Which may have it as its root directory: the host may unmount it while a container has it. 0: none is known.
+  mutable std::atomic<pid_t> process{0};
 };
 
-/// The mount point with O_PATH, or nothing when another filesystem is there by now. It pins the mount, so it is
+/// Its root directory with O_PATH, or nothing when another filesystem is there by now. It pins the mount, so it is
 /// not kept: a runtime that unmounts meanwhile would find it busy.
 Descriptor openOverlay(const OverlayPlace& place);
 

@@ -363,6 +363,11 @@ export const beyond: readonly { readonly way: string; readonly answer: string }[
       'reported and never refused; the agent is not ready in mode `enforce`: [such a kernel](node.md#a-kernel-without-permission-events)',
   },
   {
+    way: 'a container whose root filesystem is not an overlay of the kernel that can be written to: of another snapshotter or storage driver (btrfs, ZFS, devicemapper, `fuse-overlayfs`), or an overlay without an upper directory',
+    answer:
+      'it is never marked, and nothing in it is gated: use overlayfs, as containerd, Docker, podman and cri-o do unless told otherwise. With `readOnlyRootFilesystem` there is an upper directory all the same',
+  },
+  {
     way: 'a privileged container, or one with the host’s pid namespace and CAP_SYS_ADMIN or CAP_SYS_PTRACE',
     answer: 'it can undo any gate of its node: do not admit it',
   },

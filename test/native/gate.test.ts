@@ -241,6 +241,19 @@ describe('what is found', { skip }, () => {
     assert.deepEqual(gated.gone, []);
   });
 
+  test('a root filesystem that the host has let go of is gated by a table that asks for more', async (t) => {
+    const id = newId();
+    const gated = await gate(t, { tables: { [id]: execTable(['/bin/none'], ['alert']) } });
+    const container = await start(t, id);
+    assert.equal(await opener(container, ...writePasswd), 'ok');
+    const rootfs = join(host.folder, id, 'rootfs');
+    await must('umount', ['--lazy', rootfs]);
+    await must('mount', ['-t', 'tmpfs', 'tmpfs', rootfs]);
+    await gated.ask({ type: 'publish', key: await gated.keyOf(id), table: blockPasswd, generation: 2 });
+    await eventually('it is refused', async () => (await opener(container, ...writePasswd)) === 'EPERM');
+    assert.deepEqual(gated.failures, []);
+  });
+
   test('a mount point may have any name', async (t) => {
     const gated = await gate(t);
     const folder = join(host.folder, newId(), 'a b\tc\nd\\e,f');
