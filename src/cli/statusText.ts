@@ -10,6 +10,8 @@ export type NamedContainer = Omit<ContainerStatus, 'context'> & {
   readonly image?: string | undefined;
   readonly namespace?: string | undefined;
   readonly pod?: string | undefined;
+  /** Its rules are to be enforced, and this kernel lets nobody refuse anything. */
+  readonly isUnenforceable?: boolean | undefined;
   readonly policies: readonly { readonly id: string; readonly blocks: readonly RuleOutcome[] }[];
 };
 
@@ -21,7 +23,25 @@ export type Status = Omit<KeeperStatus, 'gate'> & {
 
 export function statusOf({ gate, ...status }: KeeperStatus): Status {
   if (gate === undefined) return status;
-  return { ...status, gate: { ...gate, containers: gate.containers.map(nameContainer) } };
+  const named = gate.containers.map(nameContainer);
+  const containers = gate.unenforceable === undefined ? named : named.map(asUnenforceable);
+  return { ...status, gate: { ...gate, containers } };
+}
+
+/** Where nothing can be refused: what rules that block come to. */
+function asUnenforceable(container: NamedContainer): NamedContainer {
+  return {
+    ...container,
+    enforces: false,
+    ...(container.enforces && { isUnenforceable: true }),
+    policies: container.policies.map(({ id, blocks }) => ({
+      id,
+      blocks: blocks.map(({ selector, operation, backend }) => ({
+        ...{ selector, operation, backend },
+        outcome: 'detected' as const,
+      })),
+    })),
+  };
 }
 
 function nameContainer({ context, ...container }: ContainerStatus): NamedContainer {
@@ -81,24 +101,14 @@ function agentText({ hasAgent, silentMs }: Status): string {
 }
 
 function containerLines(container: NamedContainer, canRefuse: boolean): string[] {
-  const { id, key, mountPoint, image, namespace, pod, watch, held, policies, isPublished, enforces } =
+  const { id, key, mountPoint, image, namespace, pod, watch, held, policies, memfdNoexec, ledger } =
     container;
-  const { memfdNoexec, ledger } = container;
   const where = pod === undefined ? '' : `, pod ${namespace}/${pod}`;
-  const bound = isPublished
-    ? policies.length === 0
-      ? 'no policy'
-      : enforces
-        ? canRefuse
-          ? 'enforced'
-          : 'NOT ENFORCEABLE, only reported'
-        : 'observed'
-    : 'not bound';
   const waits = held > 0 ? `, ${held} wait` : '';
   const memfd = { notAsked: '', set: ', memfd programs forbidden' } as Record<string, string>;
   const withoutFile = memfd[memfdNoexec] ?? `, memfd programs POSSIBLE (${memfdNoexec})`;
   return [
-    `${id?.slice(0, 12) ?? `key ${key}`}  ${image ?? mountPoint}${where}: ${bound}, watched: ${watch}${waits}${withoutFile}`,
+    `${id?.slice(0, 12) ?? `key ${key}`}  ${image ?? mountPoint}${where}: ${boundText(container)}, watched: ${watch}${waits}${withoutFile}`,
     ...policies.flatMap((policy) => [
       `  policy ${policy.id}${policy.blocks.length === 0 ? ': nothing is blocked' : ''}`,
       ...policy.blocks.map((rule) => blockText(rule, canRefuse)),
@@ -108,13 +118,21 @@ function containerLines(container: NamedContainer, canRefuse: boolean): string[]
   ];
 }
 
+function boundText({ isPublished, policies, enforces, isUnenforceable }: NamedContainer): string {
+  if (!isPublished) return 'not bound';
+  if (policies.length === 0) return 'no policy';
+  if (isUnenforceable) return 'NOT ENFORCEABLE, only reported';
+  return enforces ? 'enforced' : 'observed';
+}
+
 function blockText(
   { selector, operation, outcome, backend, otherWays }: RuleOutcome,
   canRefuse: boolean,
 ): string {
-  if (!canRefuse) return `    block ${selector}: ${operation} is not enforceable, only detected`;
+  const what = `    block ${selector}: ${operation} is`;
+  if (!canRefuse) return `${what} not enforceable, only ${outcome}`;
   const others = otherWays === undefined ? '' : `; without an open ${otherWays}`;
-  return `    block ${selector}: ${operation} is ${outcome}${others}${backend === undefined ? '' : ` (${backend})`}`;
+  return `${what} ${outcome}${others}${backend === undefined ? '' : ` (${backend})`}`;
 }
 
 function ledgerText(line: LedgerLine): string {

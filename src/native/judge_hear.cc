@@ -71,7 +71,8 @@ std::shared_ptr<Container> Judge::beginExec(Root& root, Heard* heard) {
 /// Reads who executes the file at `path`, as far as that is possible. False while the exec is under way.
 bool Judge::readExecutor(Heard* heard, const std::string& path, Process* process) {
   const bool may_come = !heard->is_loader && !heard->is_last_look && Clock::now() - heard->since < kLongestExec;
-  const bool is_under_way = may_come && isUnderWay(heard->tid, heard->file.get(), path, heard->last_arguments);
+  // One that fails is never over.
+  const bool is_under_way = !heard->is_loader && isUnderWay(heard->tid, heard->file.get(), path, heard->last_arguments);
   const bool is_read = readProcess(heard->tid, process);
   // KERNEL: its memory is there a moment before its arguments are.
   if (is_read && may_come && (is_under_way || (process->args.empty() && mayReadMemory()))) {
@@ -79,6 +80,7 @@ bool Judge::readExecutor(Heard* heard, const std::string& path, Process* process
     heard->process = std::move(*process);
     return false;
   }
+  if (is_under_way) process->args.clear();
   if (!is_read) *process = std::move(heard->process);
   process->arguments_at = runningOf(heard->tid).arguments_at;
   if (process->args.empty()) reports_->fail(Failure::kProcessUnread, path);

@@ -1,6 +1,7 @@
 #include "running.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +11,15 @@
 #include "processes.h"
 
 namespace d4c {
+
+namespace {
+
+bool isScript(int file) {
+  char head[2];
+  return pread(file, head, sizeof head, 0) == sizeof head && head[0] == '#' && head[1] == '!';
+}
+
+}  // namespace
 
 Running runningOf(pid_t tid) {
   // As proc(5) counts the fields of `stat`. The name before them may have anything in it.
@@ -39,9 +49,10 @@ bool isUnderWay(pid_t tid, int file, const std::string& path, uint64_t last_argu
   struct stat executed {};
   if (stat(link, &runs) != 0 || fstat(file, &executed) != 0) return false;
   const Running running = runningOf(tid);
-  const bool is_other = runs.st_ino != executed.st_ino || runs.st_dev != executed.st_dev;
-  // A script never comes to be what its task runs, but its name.
-  if (is_other && running.name != nameOfProgram(path)) return true;
+  const bool is_on_same = runs.st_dev == executed.st_dev;
+  const bool runs_it = is_on_same && runs.st_ino == executed.st_ino;
+  // What a task runs comes to be a script's interpreter, as a rule one of the same image, and never the script.
+  if (!runs_it && running.name != nameOfProgram(path) && !(is_on_same && isScript(file))) return true;
   // It may execute itself again, as every applet of busybox does.
   const uint64_t now = running.arguments_at;
   return now == 0 || now == last_arguments || now == runningOf(running.parent).arguments_at;

@@ -127,6 +127,23 @@ test('names containers and policies, and says what each rule comes to', () => {
   );
 });
 
+test('promises nothing of rules that block where nothing can be refused', () => {
+  assert.ok(told.gate);
+  const status = statusOf({
+    ...told,
+    gate: { ...told.gate, unenforceable: 'fanotify_mark: invalid argument' },
+  });
+  const [container] = status.gate?.containers ?? [];
+  assert.equal(container?.enforces, false);
+  assert.deepEqual(container.policies[0]?.blocks[0], {
+    ...{ selector: 'logs', operation: 'modifyFile', backend: 'fanotify', outcome: 'detected' },
+  });
+  const text = statusText(status);
+  assert.match(text, /^enforces NOTHING, what happens is only reported: fanotify_mark: invalid argument$/m);
+  assert.match(text, /registry\.example\/web.*: NOT ENFORCEABLE, only reported, watched/);
+  assert.match(text, /\n {4}block logs: modifyFile is not enforceable, only detected\n/);
+});
+
 test('counts what became of operations, by container and rule, also of policies that are bound no more', () => {
   const text = statusText(statusOf(told));
   assert.match(text, /^outcomes 3 prevented, 1 contained, 1 reverted, 2 detected$/m);

@@ -9,7 +9,7 @@ import type { KubernetesObject, Pod } from '../../src/kubernetes/kinds.ts';
 import { type NodeView, watchNode } from '../../src/kubernetes/nodeView.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
 import { startDaemon } from '../support/daemon.ts';
-import { eventually } from '../support/programs.ts';
+import { eventually, isInstalled, must } from '../support/programs.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
 const skip = clusterRequirements({ breakable: true });
@@ -140,6 +140,31 @@ describe('a node’s view of its cluster', { skip }, () => {
     );
     assert.equal(event.regarding?.kind, 'Node');
     assert.equal(event.reportingController, 'd4c-gate.io/agent');
+    assert.equal(await agent.stop(), 0);
+  });
+
+  test('an agent that can refuse nothing is not ready, and tells why beside its node', {
+    skip: (process.getuid?.() !== 0 || !isInstalled('gcc')) && 'needs root, to open a gate, and gcc',
+  }, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-unenforceable-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const health = join(folder, 'health');
+    const withoutCalls = join(folder, 'withoutCalls');
+    const source = join(import.meta.dirname, '../support/withoutCalls.c');
+    await must('gcc', ['-O1', '-o', withoutCalls, source]);
+    const without = ['permission', process.execPath, main];
+    const flags = ['node', '--kubeconfig', cluster.kubeconfig, '--keeper=off', '--health-file', health];
+    const agent = await startDaemon(withoutCalls, [...without, ...flags], /"msg":"gate open"/);
+    t.after(agent.stop);
+    const what =
+      /^no rule that blocks is enforceable on this node, what happens is only reported: .*nvalid argument/;
+    await eventually('the Event is written', async () => {
+      const all = await cluster.client.list('events', { namespace: 'default' });
+      return all.some(({ reason, note }) => reason === 'NotEnforceable' && what.test(note ?? ''));
+    });
+    const { isReady, reason } = JSON.parse(await readFile(health, 'utf8'));
+    assert.equal(isReady, false);
+    assert.match(reason, what);
     assert.equal(await agent.stop(), 0);
   });
 });

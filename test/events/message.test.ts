@@ -30,6 +30,13 @@ test('says in mode observe what enforce would do', () => {
   );
 });
 
+test('says in mode observe of a kernel that asks nobody that enforce would do no more', () => {
+  assert.match(
+    messageOf({ ...creation, outcome: 'detected', mode: 'observe', isUnenforceable: true }, true),
+    /on this kernel mode enforce could not block it either$/,
+  );
+});
+
 test('does with what is known', () => {
   const bare = { ...creation, process: { pid: 7 }, container: {} };
   assert.equal(

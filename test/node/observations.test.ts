@@ -56,6 +56,16 @@ test('an exec is a process observation without a file', () => {
   assert.equal(observation.file, undefined);
 });
 
+test('what was only heard of says so, and by what', () => {
+  const heard: KernelEvent = { ...exec, verdict: 'allow', outcome: 'detected', isHeard: true };
+  const hookOf = (kind: KernelEvent['kind']) =>
+    observationOf({ ...heard, kind }, identity, 'enforce', 1e15).hookPoint;
+  assert.equal(hookOf('exec'), 'fanotify__open_exec');
+  assert.equal(hookOf('modification'), 'fanotify__close_write');
+  assert.equal(hookOf('rename'), 'fanotify__rename');
+  assert.equal(observationOf(heard, identity, 'observe', 1e15).isUnenforceable, true);
+});
+
 test('an open is a creation or an opening for writing', () => {
   const actionOf = (...operations: KernelEvent['operations'][number][]) =>
     observationOf({ ...exec, kind: 'open', operations }, identity, 'enforce', 0).action;

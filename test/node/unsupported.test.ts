@@ -7,6 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { openGate } from '../../src/native/gate.ts';
 import { keeperProgram } from '../../src/native/keeperProgram.ts';
 import { isKeeperAlive } from '../support/keeper.ts';
 import { eventually, isInstalled, must, run } from '../support/programs.ts';
@@ -85,6 +86,23 @@ for (const { calls, name, call, error, what, probed, unready } of kernels) {
         const keeper = Number(await readFile(`${socket}.lock`, 'utf8'));
         await eventually('the keeper has ended', async () => !(await isKeeperAlive(keeper)));
       });
+
+    test('is no gate for an agent that does not say that it may only hear', async (t) => {
+      const socket = join(folder, `${calls}-older.sock`);
+      const keeper = spawn(withoutCalls, [calls, keeperProgram(), '--socket', socket], { stdio: 'ignore' });
+      t.after(() => keeper.kill('SIGKILL'));
+      await eventually('the keeper listens', () => existsSync(socket));
+      const none = () => undefined;
+      const callbacks = {
+        onContainer: none,
+        onFirstExec: none,
+        onContainerGone: none,
+        onEvents: none,
+        onFailure: none,
+      };
+      const options = { mode: 'enforce', holdMs: 1_000, onUnknown: 'allow', ...callbacks } as const;
+      await assert.rejects(openGate(options, { how: 'join', socket }), { code: 'GATE_UNSUPPORTED' });
+    });
 
     test('does not make an agent end that an init system would start again', async (t) => {
       const socket = join(folder, `${calls}-joined.sock`);
