@@ -6,6 +6,7 @@
 
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
+import { type Answer, postOf, wholeAnswer } from '../../test/support/rawHttp.ts';
 
 export interface Target {
   readonly port: number;
@@ -21,8 +22,8 @@ export interface OpenLoad {
 }
 
 interface Connection {
-  /** Resolves with the HTTP status. One request at a time. */
-  send(): Promise<number>;
+  /** One request at a time. Status 0: the connection was lost. */
+  send(): Promise<Answer>;
   close(): void;
 }
 
@@ -40,7 +41,7 @@ export async function loadOpen(target: Target, perSecond: number, seconds: numbe
   let [due, failed, answered] = [0, 0, 0];
   const startedAt = performance.now();
   const send = (connection: Connection, dueAt: number): void => {
-    void connection.send().then((status) => {
+    void connection.send().then(({ status }) => {
       answered += 1;
       latencies.push(performance.now() - dueAt);
       if (status !== 200) failed += 1;
@@ -76,7 +77,7 @@ export async function loadClosed(target: Target, seconds: number): Promise<numbe
   const one = async (): Promise<void> => {
     const connection = await open(target);
     while (performance.now() < end) {
-      const status = await connection.send();
+      const { status } = await connection.send();
       if (status !== 200) throw new Error(`answered with ${status}`);
       answered += 1;
     }
@@ -88,44 +89,36 @@ export async function loadClosed(target: Target, seconds: number): Promise<numbe
 
 /** The bytes of one answer's body. */
 export async function ask(target: Target): Promise<string> {
-  let text = '';
-  const connection = await open(target, (chunk) => {
-    text += chunk;
-  });
-  const status = await connection.send();
+  const connection = await open(target);
+  const { status, text, body } = await connection.send();
   connection.close();
   if (status !== 200) throw new Error(`port ${target.port} answered with ${status}: ${text}`);
-  return text.slice(text.indexOf('\r\n\r\n') + 4);
+  return body;
 }
 
-async function open({ port, path, body }: Target, tap?: (text: string) => void): Promise<Connection> {
-  const request = Buffer.from(
-    `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+const lost: Answer = { status: 0, text: '', body: '', isLast: true };
+
+async function open({ port, path, body }: Target): Promise<Connection> {
+  const request = postOf(path, body);
   const socket: TLSSocket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
   await once(socket, 'secureConnect');
-  socket.setNoDelay(true);
+  socket.setNoDelay(true).setEncoding('latin1');
   let received = '';
-  let settle: ((status: number) => void) | undefined;
-  socket.setEncoding('latin1');
+  let settle: ((answer: Answer) => void) | undefined;
   socket.on('data', (chunk: string) => {
-    tap?.(chunk);
     received += chunk;
-    const head = received.indexOf('\r\n\r\n');
-    if (head < 0) return;
-    const length = Number(/content-length: (\d+)/i.exec(received)?.[1] ?? 0);
-    if (received.length < head + 4 + length) return;
-    const status = Number(received.slice(9, 12));
+    const answer = wholeAnswer(received);
+    if (answer === undefined) return;
     received = '';
-    settle?.(status);
+    settle?.(answer);
   });
-  const lose = (): void => settle?.(0);
+  const lose = (): void => settle?.(lost);
   socket.on('error', lose).on('close', lose);
   return {
     send: () =>
       new Promise((resolve) => {
         settle = resolve;
-        if (socket.destroyed) resolve(0);
+        if (socket.destroyed) resolve(lost);
         else socket.write(request);
       }),
     close: () => socket.destroy(),

@@ -2,9 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gateHost, gateRequirements } from '../support/gateHost.ts';
+import { gateRequirements, hostWithKeeper } from '../support/gateHost.ts';
 import type { GateSetUp } from '../support/gateProcess.ts';
-import { keeperIn } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually } from '../support/programs.ts';
 import { testGate } from '../support/testGate.ts';
@@ -14,12 +13,7 @@ import { ruleTables } from './tables.ts';
 test('a keeper that is killed lets go of whoever waits, and the next one takes up what runs', {
   skip: gateRequirements(),
 }, async (t) => {
-  const host = await gateHost();
-  const keeper = keeperIn(host.folder);
-  t.after(async () => {
-    await keeper.end();
-    await host.close();
-  });
+  const { host, keeper } = await hostWithKeeper(t);
   const idOf = (index: number) => `${containerPrefix}${process.pid}-gap${index}`;
   const heldId = idOf(gaps.length);
   const tables = Object.fromEntries(gaps.map(({ rule }, index) => [idOf(index), ruleTables[rule]()]));

@@ -2,8 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gateHost, gateRequirements } from '../support/gateHost.ts';
-import { keeperIn } from '../support/keeper.ts';
+import { gateRequirements, hostWithKeeper } from '../support/gateHost.ts';
 import { testGate } from '../support/testGate.ts';
 
 const key = 'io.kubernetes.cri.sandbox-namespace';
@@ -11,12 +10,7 @@ const key = 'io.kubernetes.cri.sandbox-namespace';
 test('a keeper without an agent lets pods of spared namespaces start, and no other that it should refuse', {
   skip: gateRequirements(),
 }, async (t) => {
-  const host = await gateHost();
-  const keeper = keeperIn(host.folder);
-  t.after(async () => {
-    await keeper.end();
-    await host.close();
-  });
+  const { host, keeper } = await hostWithKeeper(t);
   const options = { holdMs: 300, onUnknown: 'deny', spareNamespaces: ['kube-system', 'd4c-gate'] } as const;
   const place = { how: 'start', socket: keeper.socket } as const;
   const agent = await testGate({ options, publish: 'never', place });

@@ -20,7 +20,7 @@ before(async () => {
 });
 after(() => host?.close());
 
-/** Every file operation below /work, by one selector for each operation. */
+/** Every file operation below /data, by one selector for each operation. */
 const allBelowWork = () => {
   const operations = ['createExecutable', 'modifyExecutable', 'createFile', 'modifyFile', 'deleteFile'];
   return tableOf({
@@ -28,7 +28,7 @@ const allBelowWork = () => {
       selectors: operations.map((operation) => ({
         name: operation.toLowerCase(),
         operation: [operation],
-        targetFilePath: ['/work/**'],
+        targetFilePath: ['/data/**'],
       })),
       responses: [{ match: operations.map((operation) => operation.toLowerCase()), actions: ['log'] }],
     },
@@ -41,7 +41,7 @@ describe('rules that report', { skip }, () => {
   let container: Container;
   let seen = 0;
   before(async () => {
-    await must('mkdir', ['-p', join(host.folder, 'image/work')]);
+    await must('mkdir', ['-p', join(host.folder, 'image/data')]);
     for (const [name, mode] of [
       ['plain', 0o644],
       ['program', 0o755],
@@ -49,7 +49,7 @@ describe('rules that report', { skip }, () => {
       ['kept', 0o644],
       ['kept-too', 0o644],
     ] as const) {
-      await writeFile(join(host.folder, 'image/work', name), 'of the image', { mode });
+      await writeFile(join(host.folder, 'image/data', name), 'of the image', { mode });
     }
     gate = await testGate({ tables: { [id]: allBelowWork() } });
     container = await host.startRunc({ id });
@@ -61,7 +61,7 @@ describe('rules that report', { skip }, () => {
 
   /** What was told since the last call, up to a file that is made as a mark: nothing is told later than mknod. */
   const told = async (): Promise<string[]> => {
-    const mark = `/work/mark-${seen}`;
+    const mark = `/data/mark-${seen}`;
     await opener(container, 'mknod', mark, '644');
     await gate.event(({ path }) => path === mark);
     const events = gate.events.slice(seen).filter(({ path }) => path !== mark);
@@ -76,102 +76,102 @@ describe('rules that report', { skip }, () => {
   for (const [title, calls, expected] of [
     [
       'an open that creates is told once, whatever follows',
-      [['open', '/work/a', '755', 'CREAT', 'WRONLY']],
-      ['open /work/a: createExecutable createFile'],
+      [['open', '/data/a', '755', 'CREAT', 'WRONLY']],
+      ['open /data/a: createExecutable createFile'],
     ],
     [
       'mknod',
       [
-        ['mknod', '/work/node', '644'],
-        ['mknod', '/work/node-x', '755'],
+        ['mknod', '/data/node', '644'],
+        ['mknod', '/data/node-x', '755'],
       ],
-      ['creation /work/node: createFile', 'creation /work/node-x: createExecutable createFile'],
+      ['creation /data/node: createFile', 'creation /data/node-x: createExecutable createFile'],
     ],
     [
       'an unnamed file that is given a name',
-      [['named', '/work', '755', '/work/named']],
+      [['named', '/data', '755', '/data/named']],
       [
-        /^open \/work\/#\d+: createExecutable createFile$/,
-        'creation /work/named: createExecutable createFile',
+        /^open \/data\/#\d+: createExecutable createFile$/,
+        'creation /data/named: createExecutable createFile',
       ],
     ],
-    ['symlink', [['symlink', '/bin/sh', '/work/sym']], ['creation /work/sym: createFile']],
+    ['symlink', [['symlink', '/bin/sh', '/data/sym']], ['creation /data/sym: createFile']],
     [
       'a hard link to a new file, and to one of the image',
       [
-        ['link', '/work/a', '/work/b'],
-        ['link', '/work/program', '/work/program-too'],
+        ['link', '/data/a', '/data/b'],
+        ['link', '/data/program', '/data/program-too'],
       ],
-      ['link /work/b: createExecutable createFile', 'link /work/program-too: createExecutable createFile'],
+      ['link /data/b: createExecutable createFile', 'link /data/program-too: createExecutable createFile'],
     ],
     [
       'the first execute bit, and no further one',
       [
-        ['mknod', '/work/c', '644'],
-        ['chmod', '/work/c', '600'],
-        ['chmod', '/work/c', '700'],
-        ['chmod', '/work/c', '755'],
+        ['mknod', '/data/c', '644'],
+        ['chmod', '/data/c', '600'],
+        ['chmod', '/data/c', '700'],
+        ['chmod', '/data/c', '755'],
       ],
-      ['creation /work/c: createFile', 'attributes /work/c: createExecutable'],
+      ['creation /data/c: createFile', 'attributes /data/c: createExecutable'],
     ],
     [
       'the first execute bit of a file of the image',
       [
-        ['chmod', '/work/program', '700'],
-        ['chmod', '/work/plain', '755'],
+        ['chmod', '/data/program', '700'],
+        ['chmod', '/data/plain', '755'],
       ],
-      ['attributes /work/plain: createExecutable'],
+      ['attributes /data/plain: createExecutable'],
     ],
     [
       'rename to a new name, and over a program',
       [
-        ['rename', '/work/c', '/work/d'],
-        ['rename', '/work/d', '/work/a'],
+        ['rename', '/data/c', '/data/d'],
+        ['rename', '/data/d', '/data/a'],
       ],
       [
-        'rename /work/c /work/d: createExecutable createFile deleteFile',
-        'rename /work/d /work/a: modifyExecutable modifyFile deleteFile',
+        'rename /data/c /data/d: createExecutable createFile deleteFile',
+        'rename /data/d /data/a: modifyExecutable modifyFile deleteFile',
       ],
     ],
     [
       'rename over a program of the image',
       [
-        ['rename', '/work/a', '/work/program-too'],
-        ['rename', '/work/program-too', '/work/program'],
+        ['rename', '/data/a', '/data/program-too'],
+        ['rename', '/data/program-too', '/data/program'],
       ],
       [
-        'rename /work/a /work/program-too: modifyExecutable modifyFile deleteFile',
-        'rename /work/program-too /work/program: modifyExecutable modifyFile deleteFile',
+        'rename /data/a /data/program-too: modifyExecutable modifyFile deleteFile',
+        'rename /data/program-too /data/program: modifyExecutable modifyFile deleteFile',
       ],
     ],
     [
       'truncate of a file of the image, and no other change that copies it up',
       [
-        ['truncate', '/work/cut', '3'],
-        ['open', '/work/kept', '0', 'WRONLY', 'TRUNC'],
-        ['chmod', '/work/kept-too', '600'],
+        ['truncate', '/data/cut', '3'],
+        ['open', '/data/kept', '0', 'WRONLY', 'TRUNC'],
+        ['chmod', '/data/kept-too', '600'],
       ],
-      ['modification /work/cut: modifyFile', 'open /work/kept: modifyFile'],
+      ['modification /data/cut: modifyFile', 'open /data/kept: modifyFile'],
     ],
     [
       'unlink of new files and of those of the image',
       [
-        ['unlink', '/work/b', '-'],
-        ['unlink', '/work/plain', '-'],
+        ['unlink', '/data/b', '-'],
+        ['unlink', '/data/plain', '-'],
       ],
-      ['deletion /work/b: deleteFile', 'deletion /work/plain: deleteFile'],
+      ['deletion /data/b: deleteFile', 'deletion /data/plain: deleteFile'],
     ],
     [
       'a name that was deleted before, and is used again',
       [
-        ['mknod', '/work/plain', '644'],
-        ['unlink', '/work/plain', '-'],
-        ['open', '/work/plain', '644', 'CREAT', 'WRONLY'],
+        ['mknod', '/data/plain', '644'],
+        ['unlink', '/data/plain', '-'],
+        ['open', '/data/plain', '644', 'CREAT', 'WRONLY'],
       ],
       [
-        'creation /work/plain: createFile',
-        'deletion /work/plain: deleteFile',
-        'open /work/plain: createFile',
+        'creation /data/plain: createFile',
+        'deletion /data/plain: deleteFile',
+        'open /data/plain: createFile',
       ],
     ],
   ] as [string, [string, ...string[]][], (string | RegExp)[]][]) {
@@ -187,7 +187,7 @@ describe('rules that report', { skip }, () => {
   }
 
   test('what the host does in the container’s root filesystem is not told', async () => {
-    const path = join(host.folder, id, 'rootfs/work/of-the-host');
+    const path = join(host.folder, id, 'rootfs/data/of-the-host');
     await writeFile(path, '#!/bin/sh\n', { mode: 0o755 });
     // By this process, which lives on: one that has ended by the time it is looked at is taken as the container's.
     await rename(path, `${path}-moved`);
@@ -195,10 +195,10 @@ describe('rules that report', { skip }, () => {
   });
 
   test('what the kernel’s queue could not hold is counted, and what comes next is told right', async () => {
-    await container.sh('cat /bin/busybox > /work/before-loss');
-    await gate.event(({ path }) => path === '/work/before-loss');
-    const flooding = opener(container, 'flood', '/work', '20000');
-    const work = join(host.folder, id, 'rootfs/work');
+    await container.sh('cat /bin/busybox > /data/before-loss');
+    await gate.event(({ path }) => path === '/data/before-loss');
+    const flooding = opener(container, 'flood', '/data', '20000');
+    const work = join(host.folder, id, 'rootfs/data');
     await eventually('it runs', () => existsSync(join(work, 'started')));
     const keeper = Number((await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8')).trim());
     process.kill(keeper, 'SIGSTOP');
@@ -211,14 +211,14 @@ describe('rules that report', { skip }, () => {
     await eventually('the loss is counted', () =>
       gate.failures.splice(0).some(({ failure }) => failure === 'changes_lost'),
     );
-    await opener(container, 'chmod', '/work/before-loss', '755');
-    await gate.event(({ kind, path }) => kind === 'attributes' && path === '/work/before-loss');
+    await opener(container, 'chmod', '/data/before-loss', '755');
+    await gate.event(({ kind, path }) => kind === 'attributes' && path === '/data/before-loss');
   });
 
   test('a flood of deletions is told, or counted as lost', async () => {
-    await container.sh('mkdir /work/many && cd /work/many && seq 1 500 | xargs touch && rm -r /work/many');
+    await container.sh('mkdir /data/many && cd /data/many && seq 1 500 | xargs touch && rm -r /data/many');
     const deleted = () =>
-      gate.events.filter(({ kind, path }) => kind === 'deletion' && path.startsWith('/work/many/'));
+      gate.events.filter(({ kind, path }) => kind === 'deletion' && path.startsWith('/data/many/'));
     await eventually('they are told', () => deleted().length === 500);
     assert.deepEqual(gate.failures, []);
   });

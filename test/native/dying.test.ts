@@ -4,8 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { gateHost, gateRequirements } from '../support/gateHost.ts';
-import { keeperIn } from '../support/keeper.ts';
+import { gateRequirements, hostWithKeeper } from '../support/gateHost.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
 import type { OciMount } from '../support/runcConfig.ts';
@@ -40,12 +39,7 @@ async function hasStopped(pid: number): Promise<boolean> {
 test('a keeper that is killed lets go of who opens a file on a volume whose filesystem it watches for changes, too', {
   skip: gateRequirements(),
 }, async (t) => {
-  const host = await gateHost();
-  const keeper = keeperIn(host.folder);
-  t.after(async () => {
-    await keeper.end();
-    await host.close();
-  });
+  const { host, keeper } = await hostWithKeeper(t);
   const id = `${containerPrefix}${process.pid}-dying`;
   const folder = await mkdtemp(join(host.folder, 'volume-'));
   await writeFile(join(folder, 'file'), 'read\n');
@@ -72,12 +66,7 @@ test('a keeper that is killed lets go of who opens a file on a volume whose file
 test('a keeper that is killed lets go of who opens files of another container on a volume', {
   skip: gateRequirements(),
 }, async (t) => {
-  const host = await gateHost();
-  const keeper = keeperIn(host.folder);
-  t.after(async () => {
-    await keeper.end();
-    await host.close();
-  });
+  const { host, keeper } = await hostWithKeeper(t);
   // Which of two groups the kernel asks first is a matter of their addresses: with each of these openers it may be another one.
   const ids = Array.from({ length: 9 }, (_, index) => `${containerPrefix}${process.pid}-foreign-${index}`);
   const [opened = '', ...openers] = ids;

@@ -11,8 +11,7 @@ import { bind } from '../../src/policy/bind.ts';
 import { compile } from '../../src/policy/compile.ts';
 import { readPolicy } from '../../src/policy/read.ts';
 import type { Workload } from '../../src/policy/types.ts';
-import { gateHost, gateRequirements } from '../support/gateHost.ts';
-import { keeperIn } from '../support/keeper.ts';
+import { gateRequirements, hostWithKeeper } from '../support/gateHost.ts';
 import { containerPrefix, folderPrefix } from '../support/leftovers.ts';
 import { eventually, must, run } from '../support/programs.ts';
 import { execTable, testGate } from '../support/testGate.ts';
@@ -114,14 +113,9 @@ test(`${containers} containers and ${policyCount} policies take at most 4 MiB`, 
 test('a container whose programs have the longest arguments takes no more of the keeper than any other', {
   skip: gateRequirements(),
 }, async (t) => {
-  const limitKib = 16 * 1024;
+  const limitKib = 24 * 1024;
   const queueEvents = 1_024;
-  const host = await gateHost();
-  const keeper = keeperIn(host.folder);
-  t.after(async () => {
-    await keeper.end();
-    await host.close();
-  });
+  const { host, keeper } = await hostWithKeeper(t);
   const id = `${containerPrefix}${process.pid}-arguments`;
   const setUp = {
     options: { queueEvents },

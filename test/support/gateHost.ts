@@ -1,7 +1,9 @@
 /** Containers whose image has `/bin/opener`, which opens files in every way (`opener.c`). */
 
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { type Container, type ContainerHost, containerHost, requirements } from './containers.ts';
+import { keeperIn, type TestKeeper } from './keeper.ts';
 import { isInstalled, must } from './programs.ts';
 
 /** Why a gate cannot be tested here, or `undefined`. */
@@ -22,6 +24,17 @@ export async function gateHost(): Promise<ContainerHost> {
     throw error;
   }
   return host;
+}
+
+/** Such a host, and a keeper that outlives the agents of the test. Both end with it. */
+export async function hostWithKeeper(t: TestContext): Promise<{ host: ContainerHost; keeper: TestKeeper }> {
+  const host = await gateHost();
+  const keeper = keeperIn(host.folder);
+  t.after(async () => {
+    await keeper.end();
+    await host.close();
+  });
+  return { host, keeper };
 }
 
 /** What `opener` printed. */

@@ -1,12 +1,12 @@
 /**
- * A client of webhooks that leaves the processors to those it asks: bytes made once, connections that are kept, answers read
- * just far enough. Sends at a fixed rate to each in turn that is ready when the request goes out, whether or not earlier ones
+ * A client of webhooks that leaves the processors to those it asks, over connections that are kept. Sends at a fixed rate to each in turn that is ready when the request goes out, whether or not earlier ones
  * have been answered. What cannot go out in time, since the machine is busy, goes out later: no request is left out.
  *
  * Owns its connections; `stop` ends them.
  */
 
 import { connect, type TLSSocket } from 'node:tls';
+import { postOf, wholeAnswer } from './rawHttp.ts';
 
 export interface ReviewLoadOptions {
   /** Ports of 127.0.0.1 that take requests now. */
@@ -36,8 +36,7 @@ interface Asking {
 
 export function startReviewLoad(options: ReviewLoadOptions): { stop(): Promise<ReviewLoadResult> } {
   const { ready, path, body, perSecond } = options;
-  const head = `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n`;
-  const bytes = Buffer.from(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  const bytes = postOf(path, body);
   const idle = new Map<number, TLSSocket[]>();
   const asking = new Map<TLSSocket, Asking>();
   const failed: string[] = [];
@@ -60,8 +59,9 @@ export function startReviewLoad(options: ReviewLoadOptions): { stop(): Promise<R
         const answer = wholeAnswer(text);
         if (answer === undefined) return;
         text = '';
-        const { isAllowed, isLast } = answer;
+        const { status, isLast } = answer;
         if (!isLast) idle.set(port, [...(idle.get(port) ?? []), socket]);
+        const isAllowed = status === 200 && answer.body.includes('"allowed":true');
         asking.get(socket)?.done(isAllowed ? undefined : answer.text);
         if (isLast) socket.destroy();
       })
@@ -118,23 +118,4 @@ export function startReviewLoad(options: ReviewLoadOptions): { stop(): Promise<R
       return { sent, rate, failed };
     },
   };
-}
-
-interface Answer {
-  readonly text: string;
-  readonly isAllowed: boolean;
-  /** The server takes nothing more on this connection. */
-  readonly isLast: boolean;
-}
-
-/** `undefined`: there is more to come. */
-function wholeAnswer(text: string): Answer | undefined {
-  const headEnd = text.indexOf('\r\n\r\n');
-  if (headEnd < 0) return undefined;
-  const head = text.slice(0, headEnd);
-  const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1]);
-  if (Number.isNaN(length)) return { text: `no length: ${head}`, isAllowed: false, isLast: true };
-  if (text.length < headEnd + 4 + length) return undefined;
-  const isAllowed = head.startsWith('HTTP/1.1 200 ') && text.includes('"allowed":true', headEnd);
-  return { text, isAllowed, isLast: /\r\nconnection: close/i.test(head) };
 }
