@@ -26,7 +26,7 @@ void Gate::startReader(size_t at) {
   Reader& reader = readers_.emplace_back(at);
   const cpu_set_t& processors = polls_[at].processors;
   reader.thread = startThread("d4c-reader", [this, &reader] {
-    if (settings_.can_refuse) goFirst();
+    goFirst();
     settings_.can_refuse ? readEvents(&reader) : hearEvents(&reader);
     reader.has_ended = true;
   });

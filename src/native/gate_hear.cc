@@ -4,10 +4,11 @@
 // one in its place when a task keeps it (memory that does not come), as it does with readers:
 //
 //   kernel ─▶ group ─▶ heard_ ─▶ judge ─▶ report
-//                        ▲         ├▶ the exec is under way: again in a millisecond
+//                        ▲         ├▶ the exec is under way: again in a moment
 //                        └─────────┘└▶ no table yet: kept in the container ─▶ publish ─▶ judge
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -26,13 +27,18 @@ namespace {
 
 constexpr int kReady = 16;
 constexpr size_t kReadTogether = 32;
-/// For an exec to come to its end.
-constexpr int kAgainMs = 1;
-constexpr std::chrono::milliseconds kAgain(kAgainMs);
+/// For an exec to come to its end: what it executes may end half a millisecond later.
+constexpr timespec kPause{0, 100000};
 /// Each of them keeps a descriptor.
 constexpr size_t kMaxUnderWay = 1024;
 /// Above what containers run, and below what other readers have, for which tasks wait.
 constexpr int kNice = -10;
+
+/// Until something can be read, or for a moment.
+void pause(int poll) {
+  pollfd polled{poll, POLLIN, 0};
+  ppoll(&polled, 1, &kPause, nullptr);
+}
 
 }  // namespace
 
@@ -50,11 +56,14 @@ void Gate::beginToHear(const std::shared_ptr<Root>& root) {
 }
 
 void Gate::hearEvents(Reader* reader) {
-  // Whoever did something may end right after. Refused without CAP_SYS_NICE, and then less is known of it.
+  // Whoever did something may end right after. Refused without CAP_SYS_NICE, and then less is known of it. What takes longer
+  // than a look does not go before all others.
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
   epoll_event ready[kReady];
   for (;;) {
-    const int count = epoll_wait(polls_[reader->at].poll, ready, kReady, under_way_.empty() ? -1 : kAgainMs);
+    const int poll = polls_[reader->at].poll;
+    if (!under_way_.empty()) pause(poll);
+    const int count = epoll_wait(poll, ready, kReady, under_way_.empty() ? -1 : 0);
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
       uint64_t times = 0;
@@ -66,12 +75,11 @@ void Gate::hearEvents(Reader* reader) {
         return;
       }
     }
-    const auto now = Clock::now();
-    while (!under_way_.empty() && (now - under_way_.front().looked_at >= kAgain || under_way_.size() > kMaxUnderWay)) {
-      if (under_way_.size() > kMaxUnderWay) under_way_.front().is_last_look = true;
-      heard_.push_back(std::move(under_way_.front()));
-      under_way_.pop_front();
+    for (Heard& one : under_way_) {
+      if (under_way_.size() > kMaxUnderWay) one.is_last_look = true;
+      heard_.push_back(std::move(one));
     }
+    under_way_.clear();
     if (!judgeHeard(reader)) return;
   }
 }
@@ -100,9 +108,7 @@ bool Gate::judgeHeard(Reader* reader) {
     heard_.pop_front();
     bool is_done = true;
     if (!inTurn(reader, one.root, [&] { is_done = judge_.hear(&one, &reader->desk); })) return false;
-    if (is_done) continue;
-    one.looked_at = Clock::now();
-    under_way_.push_back(std::move(one));
+    if (!is_done) under_way_.push_back(std::move(one));
   }
   return true;
 }

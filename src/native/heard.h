@@ -32,7 +32,6 @@ struct Heard {
   bool is_loader = false;
   /// It is looked at no more, whether the exec has come to its end or not.
   bool is_last_look = false;
-  Clock::time_point looked_at{};
   /// Where the arguments of the program lay that the task ran before.
   uint64_t last_arguments = 0;
   /// Who executes, without the arguments: those that it has before are another program's.

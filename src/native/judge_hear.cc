@@ -10,6 +10,7 @@
 #include "creations.h"
 #include "judge.h"
 #include "memory.h"
+#include "priority.h"
 #include "proc_file.h"
 #include "running.h"
 
@@ -73,17 +74,19 @@ bool Judge::readExecutor(Heard* heard, const std::string& path, Process* process
   const bool may_come = !heard->is_loader && !heard->is_last_look && Clock::now() - heard->since < kLongestExec;
   // One that fails is never over.
   const bool is_under_way = !heard->is_loader && isUnderWay(heard->tid, heard->file.get(), path, heard->last_arguments);
+  if (is_under_way && may_come && heard->process.pid != 0) return false;
   const bool is_read = readProcess(heard->tid, process);
+  const bool has_arguments = is_read && !is_under_way && !process->args.empty();
+  if (!has_arguments) process->args.clear();
   // KERNEL: its memory is there a moment before its arguments are.
-  if (is_read && may_come && (is_under_way || (process->args.empty() && mayReadMemory()))) {
-    process->args.clear();
+  if (is_read && may_come && !has_arguments && mayReadMemory() && !hasEnded(heard->tid)) {
     heard->process = std::move(*process);
     return false;
   }
-  if (is_under_way) process->args.clear();
   if (!is_read) *process = std::move(heard->process);
-  process->arguments_at = runningOf(heard->tid).arguments_at;
-  if (process->args.empty()) reports_->fail(Failure::kProcessUnread, path);
+  // Its interpreter is told of next, and is the same exec.
+  if (!isScript(heard->file.get())) process->arguments_at = runningOf(heard->tid).arguments_at;
+  if (!has_arguments) reports_->fail(Failure::kProcessUnread, path);
   return true;
 }
 
@@ -108,6 +111,8 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   // What is kept may have to be told.
   const bool is_told = is_kept || concernsExec(*binding->table, event.path, desk);
   if (is_told && !readExecutor(heard, event.path, &process)) return false;
+  // Nobody waits for what follows, and a container could have much of it done.
+  const TakesTurns ordinary;
   if (process.pid == 0) process.pid = tid;
   process.executable = event.path;
   process.name = nameOfProgram(event.path);
@@ -158,6 +163,7 @@ void Judge::tellExec(Container& container, KernelEvent event, bool is_loader, De
 
 /// A file that was open for writing was closed. Whoever has created it by that open has not changed what was there.
 void Judge::hearClose(Root& root, const Heard& heard, Desk* desk) {
+  const TakesTurns ordinary;
   const int file = heard.file.get();
   Change change{ChangeKind::kModification, heard.tid, {}};
   if (fstat(file, &change.file) != 0 || !S_ISREG(change.file.st_mode) || change.file.st_nlink == 0) return;

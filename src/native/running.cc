@@ -12,14 +12,10 @@
 
 namespace d4c {
 
-namespace {
-
 bool isScript(int file) {
   char head[2];
   return pread(file, head, sizeof head, 0) == sizeof head && head[0] == '#' && head[1] == '!';
 }
-
-}  // namespace
 
 Running runningOf(pid_t tid) {
   // As proc(5) counts the fields of `stat`. The name before them may have anything in it.

@@ -18,6 +18,9 @@ struct Running {
 
 Running runningOf(pid_t tid);
 
+/// Whether the file is run by an interpreter that it names.
+bool isScript(int file);
+
 /// Whether the task still runs what it ran before it began to execute the file at `path`. `last_arguments`: where the arguments of
 /// that lay, as far as it is known.
 bool isUnderWay(pid_t tid, int file, const std::string& path, uint64_t last_arguments);
