@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { startAgentBy, type TestAgent, type WrittenDocument } from '../support/agent.ts';
-import type { Container, ContainerHost } from '../support/containers.ts';
+import { type Container, type ContainerHost, requirements } from '../support/containers.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
-import { keeperIn } from '../support/keeper.ts';
+import { testImage } from '../support/image.ts';
+import { holdings, keeperIn } from '../support/keeper.ts';
 import { eventually, must, run } from '../support/programs.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
@@ -16,6 +17,13 @@ const image = 'registry.example/told';
 const annotations = { 'org.opencontainers.image.ref.name': `${image}:1` };
 
 const policies = {
+  moments: `
+process:
+  selectors:
+    - { name: every, operation: [exec], containerImageFullName: [${testImage.replace(/:.*/, '')}] }
+  responses:
+    - { match: [every], actions: [log] }
+`,
   programs: `
 process:
   selectors:
@@ -184,6 +192,22 @@ describe('a kernel without permission events', { skip }, () => {
     await told(agent, 'its forks are told', ({ event }) => event.action === 'fork');
   });
 
+  test('tells of containers of containerd that are gone in a moment', {
+    skip: requirements('containerd'),
+  }, async (t) => {
+    const waiting = await host.startContainerd();
+    t.after(waiting.remove);
+    const agent = await startDeprived(t, 'permission', '--containerd-socket', host.containerdSocket);
+    for (const word of ['one', 'two', 'three']) {
+      const container = await host.startContainerd({ args: ['/bin/sh', '-c', `: ${word}`] });
+      t.after(container.remove);
+      const isIt: Wanted = ({ process }) =>
+        process.executable === '/bin/busybox' && process.args[2] === `: ${word}`;
+      assert.equal((await told(agent, 'its program is told', isIt)).container.id, container.id);
+    }
+    await assertNothingIsDenied(agent);
+  });
+
   test('tells of what happens on a volume', async (t) => {
     const agent = await startDeprived(t, 'permission');
     const volumes = [{ destination: '/data', type: 'tmpfs', source: 'tmpfs' }];
@@ -227,10 +251,15 @@ describe('a kernel without permission events', { skip }, () => {
     assert.match(reason, /no rule that blocks is enforceable on this node/);
 
     const before = await keeper.pid();
+    const held = await holdings(before);
     for (let i = 0; i < 8; i++) {
       const { exitCode } = await host.runRunc({ annotations, args: ['/bin/sh', '-c', 'echo x > /tmp/x'] });
       assert.equal(exitCode, 0);
     }
+    await eventually('nothing is kept of them', async () => {
+      const { files, threads, marks } = await holdings(before);
+      return files <= held.files && threads <= held.threads && marks <= held.marks;
+    });
     await container.exec('/bin/opener', 'mknod', '/tmp/after', '0755');
     await told(agent, 'it goes on', ofFile('/tmp/after', 'creation'));
     await agent.stop('SIGKILL');
