@@ -87,6 +87,8 @@
         "src/native/files.cc",
         "src/native/volumes.cc"
       ],
+      "cflags_cc": ["-ffunction-sections", "-fdata-sections"],
+      "ldflags": ["-Wl,--gc-sections"],
       "conditions": [
         ["static_keeper=='true'", {"ldflags": ["-static-pie"]}, {"ldflags": ["-static-libstdc++", "-static-libgcc"]}]
       ]

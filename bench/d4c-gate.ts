@@ -6,12 +6,13 @@ import { type Daemon, startDaemon } from '../test/support/daemon.ts';
 
 const fromSources = [process.execPath, join(import.meta.dirname, '..', 'src/main.ts')];
 
-/** With these policies and no others. `wrapper` is a command to run it with, `program` what to run instead of the sources. */
+/** With these policies and no others. `wrapper` is a command to run it with, `program` what to run instead of the sources, `more` further flags. */
 export async function startGate(
   folder: string,
   policies: readonly string[],
   wrapper: readonly string[] = [],
   program: readonly string[] = fromSources,
+  more: readonly string[] = [],
 ): Promise<Daemon> {
   const policyFolder = join(folder, 'policies');
   await rm(policyFolder, { recursive: true, force: true });
@@ -19,7 +20,7 @@ export async function startGate(
   for (const [index, text] of policies.entries())
     await writeFile(join(policyFolder, `bench-${index}.yaml`), text);
   const output = `ndjson:${join(folder, 'documents')}`;
-  const flags = ['node', '--policies', policyFolder, '--output', output, '--keeper', 'off'];
+  const flags = ['node', '--policies', policyFolder, '--output', output, '--keeper', 'off', ...more];
   const [command = '', ...args] = [...wrapper, ...program, ...flags];
   return startDaemon(command, args, /gate open/);
 }

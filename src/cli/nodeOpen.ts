@@ -31,7 +31,7 @@ export async function openPatiently(
   health: Health,
   stopping: AbortSignal,
 ): Promise<Agent | undefined> {
-  // Loaded here alone: gRPC would more than double the start of every other subcommand.
+  // Loaded once it is needed: an agent that stands by or is told to end needs nothing of it.
   const { openAgent } = await import('../node/agent.ts');
   const startedAt = performance.now();
   let isTold = false;

@@ -1,6 +1,6 @@
 /**
  * Loads the addon: the only file that does. It decides by a table without a kernel, so that tests can hold the table
- * against the reference; the gate is the keeper's (`gate.ts`).
+ * against the reference; the gate is the keeper's (`gate.ts`). Of an agent it gives memory back.
  */
 
 import { createRequire } from 'node:module';
@@ -25,6 +25,14 @@ export function openTable(bytes: Uint8Array): DecisionTable {
   return { decide: (event) => JSON.parse(decide(event)) };
 }
 
+/**
+ * Gives back to the kernel what the C library keeps of memory that was freed, which is much after a burst of answers and documents.
+ * @throws GATE_NOT_BUILT
+ */
+export function giveMemoryBack(): void {
+  load().giveMemoryBack();
+}
+
 const mountKinds: readonly MountKind[] = ['root', 'volume', 'volumeFile'];
 
 /** What the addon exports; arguments are positional and checked here. `src/native/binding.cc` says the same. */
@@ -34,6 +42,7 @@ interface Addon {
   ) => {
     decide(isProcess: boolean, operations: number, path: string, mount: number, interactive: number): string;
   };
+  giveMemoryBack(): void;
 }
 
 let addon: Addon | undefined;

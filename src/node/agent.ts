@@ -30,6 +30,7 @@ import type { Generation } from '../sources/directory.ts';
 import { watchAnnotations } from './annotationWatch.ts';
 import { openContainers } from './containers.ts';
 import { type FollowedContainer, followContainer } from './following.ts';
+import { giveMemoryBackRegularly } from './freedMemory.ts';
 import { checkHostRoot } from './hostRoot.ts';
 import { decisionsOf, type KnownProcesses, observationOf } from './observations.ts';
 import type { Concerned, OpenPlace, PodDifference } from './place.ts';
@@ -197,6 +198,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   }
   const surroundings = { gate, containers, roots: rootIndex(), place, onUnknown };
 
+  const freedMemory = giveMemoryBackRegularly();
   const annotations = watchAnnotations(place, { onDifference: options.onDifference });
 
   return {
@@ -206,6 +208,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     taken: gate.taken,
     async close({ keepsGate = false } = {}) {
       annotations.close();
+      freedMemory.close();
       closing.resolve();
       await (keepsGate ? gate.leave() : gate.close());
       for (const container of followed.values()) container.forget();

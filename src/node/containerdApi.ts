@@ -1,132 +1,96 @@
 /**
- * The parts of containerd's public gRPC API (https://github.com/containerd/containerd/tree/main/api) that tell
- * what a container is: names and field numbers, in the JSON form of protobuf.js. Fields that are not named
- * here are skipped by the decoder.
+ * The parts of containerd's public gRPC API (https://github.com/containerd/containerd/tree/main/api) that tell what a
+ * container is. The numbers are those of its fields.
  */
 
-import { Client, credentials, Metadata, type MethodDefinition } from '@grpc/grpc-js';
-import { fromJSON } from '@grpc/proto-loader';
+import { openGrpcClient } from './grpc.ts';
+import { bytesAt, type Fields, fieldsOf, mapAt, messageAt, textIn, textMessage } from './protobuf.ts';
 
-type Field = { id: number; type: string; rule?: 'repeated'; keyType?: string };
+/** What containerd keeps of a container. */
+export interface StoredContainer {
+  readonly id: string;
+  readonly labels: ReadonlyMap<string, string>;
+  /** The image's reference; `undefined` when there is none. */
+  readonly image: string | undefined;
+  /** The runtime's name. */
+  readonly runtime: string | undefined;
+  /** Its OCI specification, in JSON. */
+  readonly spec: Buffer | undefined;
+  /** What plugins keep of it, by their names: the CRI plugin in JSON. */
+  readonly extensions: ReadonlyMap<string, Buffer | undefined>;
+}
 
-const text = (id: number): Field => ({ id, type: 'string' });
-const texts = (id: number): Field => ({ id, type: 'string', rule: 'repeated' });
-const textMap = (id: number): Field => ({ id, keyType: 'string', type: 'string' });
-const message = (id: number, type: string): Field => ({ id, type });
-const messages = (id: number, type: string): Field => ({ id, type, rule: 'repeated' });
-
-const containers = {
-  // A well-known type; the same on the wire under any name.
-  Any: { fields: { type_url: text(1), value: { id: 2, type: 'bytes' } } },
-  Runtime: { fields: { name: text(1) } },
-  Container: {
-    fields: {
-      id: text(1),
-      labels: textMap(2),
-      image: text(3),
-      runtime: message(4, 'Runtime'),
-      spec: message(5, 'Any'),
-      extensions: { id: 10, keyType: 'string', type: 'Any' },
-    },
-  },
-  GetContainerRequest: { fields: { id: text(1) } },
-  GetContainerResponse: { fields: { container: message(1, 'Container') } },
-  Containers: {
-    methods: { Get: { requestType: 'GetContainerRequest', responseType: 'GetContainerResponse' } },
-  },
-};
-
-const images = {
-  Descriptor: { fields: { media_type: text(1), digest: text(2) } },
-  Image: { fields: { name: text(1), target: message(3, 'Descriptor') } },
-  GetImageRequest: { fields: { name: text(1) } },
-  GetImageResponse: { fields: { image: message(1, 'Image') } },
-  ListImagesRequest: { fields: { filters: texts(1) } },
-  ListImagesResponse: { fields: { images: messages(1, 'Image') } },
-  Images: {
-    methods: {
-      Get: { requestType: 'GetImageRequest', responseType: 'GetImageResponse' },
-      List: { requestType: 'ListImagesRequest', responseType: 'ListImagesResponse' },
-    },
-  },
-};
-
-const namespaces = {
-  Namespace: { fields: { name: text(1) } },
-  ListNamespacesRequest: { fields: { filter: text(1) } },
-  ListNamespacesResponse: { fields: { namespaces: messages(1, 'Namespace') } },
-  Namespaces: {
-    methods: { List: { requestType: 'ListNamespacesRequest', responseType: 'ListNamespacesResponse' } },
-  },
-};
-
-const inPackage = (name: string, nested: object) => ({
-  nested: { services: { nested: { [name]: { nested: { v1: { nested } } } } } },
-});
-
-const service = (name: string, nested: object, title: string) => {
-  const definitions = fromJSON(
-    { nested: { containerd: inPackage(name, nested) } } as Parameters<typeof fromJSON>[0],
-    { keepCase: true, defaults: true, longs: String },
-  );
-  return definitions[`containerd.services.${name}.v1.${title}`] as unknown as Record<
-    string,
-    MethodDefinition<object, unknown>
-  >;
-};
-
-const methods = {
-  getContainer: service('containers', containers, 'Containers').Get,
-  getImage: service('images', images, 'Images').Get,
-  listImages: service('images', images, 'Images').List,
-  listNamespaces: service('namespaces', namespaces, 'Namespaces').List,
-};
-
+/**
+ * Questions to a containerd, each in one of its namespaces. They reject when it cannot be asked, or does not answer
+ * within `deadlineMs`.
+ */
 export interface ContainerdConnection {
-  /**
-   * One call, in one of containerd's namespaces. `undefined` when containerd has no such object.
-   * Rejects when it cannot be asked or does not answer within `deadlineMs`.
-   */
-  call(
-    method: keyof typeof methods,
-    request: object,
-    namespace: string | undefined,
-    deadlineMs: number,
-  ): Promise<unknown>;
+  namespaces(deadlineMs: number): Promise<string[]>;
+  /** `undefined`: there is none. */
+  container(id: string, namespace: string, deadlineMs: number): Promise<StoredContainer | undefined>;
+  /** Of the image's manifest or index, for example `sha256:...`; `undefined`: there is no such image. */
+  imageDigest(name: string, namespace: string, deadlineMs: number): Promise<string | undefined>;
+  /** Under which names there are images of this digest. */
+  imageNames(digest: string, namespace: string, deadlineMs: number): Promise<string[]>;
   close(): void;
 }
 
-const notFound = 5;
+const methods = {
+  listNamespaces: '/containerd.services.namespaces.v1.Namespaces/List',
+  getContainer: '/containerd.services.containers.v1.Containers/Get',
+  getImage: '/containerd.services.images.v1.Images/Get',
+  listImages: '/containerd.services.images.v1.Images/List',
+};
 
-/** Connects to a containerd by its unix socket, at the first call and again whenever it was restarted. */
+/** Connects to a containerd by its unix socket, at the first question and again whenever it was restarted. */
 export function connectContainerd(socket: string): ContainerdConnection {
-  const client = new Client(`unix://${socket}`, credentials.createInsecure(), {
-    'grpc.initial_reconnect_backoff_ms': 100,
-    'grpc.max_reconnect_backoff_ms': 1_000,
-    'grpc.max_receive_message_length': 16 << 20,
-  });
+  const client = openGrpcClient(socket, `containerd at \`${socket}\``);
+  const ask = async (
+    method: keyof typeof methods,
+    request: Uint8Array,
+    namespace: string | undefined,
+    deadlineMs: number,
+  ): Promise<Fields | undefined> => {
+    const metadata: Record<string, string> =
+      namespace === undefined ? {} : { 'containerd-namespace': namespace };
+    const answer = await client.call(methods[method], request, metadata, deadlineMs);
+    return answer && fieldsOf(answer);
+  };
+  /** Namespaces and images alike have their name in field 1, in a list that is field 1. */
+  const namesIn = (answer: Fields | undefined): string[] =>
+    (answer?.get(1) ?? []).map((each) => textIn(fieldsOf(each), 1)).filter((name) => name !== undefined);
+
   return {
-    call(method, request, namespace, deadlineMs) {
-      const definition = methods[method];
-      if (definition === undefined) return Promise.reject(new Error(`no method ${method}`));
-      const metadata = new Metadata();
-      if (namespace !== undefined) metadata.set('containerd-namespace', namespace);
-      return new Promise((resolve, reject) => {
-        client.makeUnaryRequest(
-          definition.path,
-          definition.requestSerialize,
-          definition.responseDeserialize,
-          request,
-          metadata,
-          { deadline: Date.now() + deadlineMs },
-          (error, answer) => {
-            if (error === null) resolve(answer);
-            else if (error.code === notFound) resolve(undefined);
-            else reject(error);
-          },
-        );
-      });
+    async namespaces(deadlineMs) {
+      return namesIn(await ask('listNamespaces', new Uint8Array(), undefined, deadlineMs));
+    },
+    async container(id, namespace, deadlineMs) {
+      const answer = await ask('getContainer', textMessage(1, id), namespace, deadlineMs);
+      const container = answer && bytesAt(answer, 1);
+      return container && containerOf(fieldsOf(container));
+    },
+    async imageDigest(name, namespace, deadlineMs) {
+      const answer = await ask('getImage', textMessage(1, name), namespace, deadlineMs);
+      return answer && textIn(messageAt(messageAt(answer, 1), 3), 2);
+    },
+    async imageNames(digest, namespace, deadlineMs) {
+      const request = textMessage(1, `target.digest==${digest}`);
+      return namesIn(await ask('listImages', request, namespace, deadlineMs));
     },
     close: () => client.close(),
+  };
+}
+
+function containerOf(fields: Fields): StoredContainer {
+  // `google.protobuf.Any`: the type in field 1, the value in field 2.
+  const valueOfAny = (any: Buffer): Buffer | undefined => bytesAt(fieldsOf(any), 2);
+  const spec = bytesAt(fields, 5);
+  return {
+    id: textIn(fields, 1) ?? '',
+    labels: new Map([...mapAt(fields, 2)].map(([key, value]) => [key, value.toString('utf8')])),
+    image: textIn(fields, 3),
+    runtime: textIn(messageAt(fields, 4), 1),
+    spec: spec && valueOfAny(spec),
+    extensions: new Map([...mapAt(fields, 10)].map(([name, any]) => [name, valueOfAny(any)])),
   };
 }

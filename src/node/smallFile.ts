@@ -1,9 +1,10 @@
 /** Reads what runtimes leave in files, without trusting a file's size or kind. */
 
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 
 const maxBytes = 4 << 20;
+const leastRead = 2_048;
 
 /** The text of a regular file of at most 4 MiB; `undefined` when there is none or it cannot be read. */
 export async function readSmallFile(path: string): Promise<string | undefined> {
@@ -13,13 +14,26 @@ export async function readSmallFile(path: string): Promise<string | undefined> {
     try {
       const stats = await handle.stat();
       if (!stats.isFile() || stats.size > maxBytes) return undefined;
-      return await handle.readFile({ encoding: 'utf8' });
+      return await textOf(handle, stats.size);
     } finally {
       await handle.close();
     }
   } catch {
     return undefined;
   }
+}
+
+/** As `handle.readFile`, which takes 64 KiB for each file of /proc, whose size is 0, and goes on for as long as a file grows. */
+async function textOf(handle: FileHandle, size: number): Promise<string | undefined> {
+  const parts: Buffer[] = [];
+  for (let bytes = 0; bytes <= maxBytes; ) {
+    const part = Buffer.allocUnsafe(Math.max(size + 1 - bytes, leastRead));
+    const { bytesRead } = await handle.read(part, 0, part.length);
+    if (bytesRead === 0) return Buffer.concat(parts).toString('utf8');
+    parts.push(part.subarray(0, bytesRead));
+    bytes += bytesRead;
+  }
+  return undefined;
 }
 
 /** A JSON file's content; `undefined` when it cannot be read or is not JSON. */

@@ -1,4 +1,4 @@
-/** Where runtimes listen. Apart from what connects to them, so that the command line can say it without loading gRPC. */
+/** Where runtimes listen. Apart from what connects to them, so that the command line can say it without loading HTTP/2. */
 
 /** Where containerd listens on plain hosts, beside Docker, and under k3s. */
 export const defaultContainerdSockets = [

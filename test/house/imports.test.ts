@@ -32,7 +32,7 @@ const onlyIn: Record<string, RegExp> = {
   'node-gyp-build': /^src\/native\/binding\.ts$/,
   express: /^src\/admission\//,
   commander: /^src\/cli\//,
-  '@grpc/grpc-js': /^src\/node\//,
+  protobufjs: /^src\/node\/protobuf\.ts$/,
   'node-forge': /^src\/certificates\//,
 };
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { openContainerd } from '../../src/node/containerd.ts';
 import { isOwnKernel, openContainers } from '../../src/node/containers.ts';
 import { isComplete } from '../../src/node/identity.ts';
 import { createRecord } from '../support/containerdRecords.ts';
@@ -147,6 +148,26 @@ describe('real containers', { skip: requirements('containerd') }, () => {
     const identity = await identify({ pid: 2 ** 22 + 1, mountPoint: '/nowhere' });
     assert.deepEqual([identity.id, identity.errors], [undefined, []]);
   });
+});
+
+test('a containerd that was restarted is asked again, without an error', {
+  skip: requirements('containerd'),
+}, async () => {
+  const host = await containerHost();
+  const containerd = openContainerd([host.containerdSocket], 2_000);
+  try {
+    const socket = await host.openContainerd();
+    assert.equal(await containerd.find(['kept'], 'k8s.io'), undefined);
+    const image = 'registry.example/web:1';
+    await createRecord(socket, { id: 'kept', image, labels: { app: 'web' }, annotations: { note: 'x' } });
+    const before = await containerd.find(['kept'], 'k8s.io');
+    assert.deepEqual([before?.image, before?.labels.get('app')], [image, 'web']);
+    await host.restartContainerd();
+    assert.deepEqual(await containerd.find(['nobody', 'kept'], undefined), before);
+  } finally {
+    containerd.close();
+    await host.close();
+  }
 });
 
 const id = 'a'.repeat(64);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { truncate } from 'node:fs/promises';
+import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readJsonFile, readSmallFile, stringsAt, textAt, valueAt } from '../../src/node/smallFile.ts';
@@ -10,6 +10,22 @@ test('reads files of /proc, whose size is 0', {
   skip: process.platform !== 'linux' && 'needs Linux',
 }, async () => {
   assert.match((await readSmallFile('/proc/self/cgroup')) ?? '', /:/);
+});
+
+test('reads a whole file, however it is cut into reads', () =>
+  withHostTree({ '/empty': '', '/long': '' }, async (folder) => {
+    const text = 'é'.repeat(100_000);
+    await writeFile(join(folder, 'long'), text);
+    assert.equal(await readSmallFile(join(folder, 'long')), text);
+    assert.equal(await readSmallFile(join(folder, 'empty')), '');
+  }));
+
+test('reads files of /proc to their end', {
+  skip: process.platform !== 'linux' && 'needs Linux',
+}, async () => {
+  // Some 100 kB, of which the kernel gives at most a page at once.
+  const symbols = await readSmallFile('/proc/self/smaps');
+  assert.ok((symbols?.length ?? 0) > 20_000 && symbols?.includes('[stack]'));
 });
 
 test('never waits for a FIFO, and reads neither folders nor huge files', () =>

@@ -1,50 +1,29 @@
 /** Puts records into a containerd as its CRI plugin does for the kubelet, without starting anything. */
 
-import { Client, credentials, Metadata, type MethodDefinition } from '@grpc/grpc-js';
-import { fromJSON } from '@grpc/proto-loader';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import protobuf from 'protobufjs/light.js';
 
-const description = {
+const text = (id: number) => ({ id, type: 'string' });
+const mapOf = (id: number, type: string): protobuf.IMapField => ({ id, keyType: 'string', type });
+
+const messages = protobuf.Root.fromJSON({
   nested: {
-    containerd: {
-      nested: {
-        services: {
-          nested: {
-            containers: {
-              nested: {
-                v1: {
-                  nested: {
-                    Any: { fields: { type_url: { id: 1, type: 'string' }, value: { id: 2, type: 'bytes' } } },
-                    Runtime: { fields: { name: { id: 1, type: 'string' } } },
-                    Container: {
-                      fields: {
-                        id: { id: 1, type: 'string' },
-                        labels: { id: 2, keyType: 'string', type: 'string' },
-                        image: { id: 3, type: 'string' },
-                        runtime: { id: 4, type: 'Runtime' },
-                        spec: { id: 5, type: 'Any' },
-                        extensions: { id: 10, keyType: 'string', type: 'Any' },
-                      },
-                    },
-                    CreateContainerRequest: { fields: { container: { id: 1, type: 'Container' } } },
-                    CreateContainerResponse: { fields: { container: { id: 1, type: 'Container' } } },
-                    Containers: {
-                      methods: {
-                        Create: {
-                          requestType: 'CreateContainerRequest',
-                          responseType: 'CreateContainerResponse',
-                        },
-                      },
-                    },
-                  },
-                },
-              },
-            },
-          },
-        },
+    Any: { fields: { type_url: text(1), value: { id: 2, type: 'bytes' } } },
+    Runtime: { fields: { name: text(1) } },
+    Container: {
+      fields: {
+        id: text(1),
+        labels: mapOf(2, 'string'),
+        image: text(3),
+        runtime: { id: 4, type: 'Runtime' },
+        spec: { id: 5, type: 'Any' },
+        extensions: mapOf(10, 'Any'),
       },
     },
+    CreateContainerRequest: { fields: { container: { id: 1, type: 'Container' } } },
   },
-};
+});
+const createPath = '/containerd.services.containers.v1.Containers/Create';
 
 export interface ContainerdRecordInput {
   readonly id: string;
@@ -59,10 +38,6 @@ export interface ContainerdRecordInput {
 
 /** Creates the record in containerd's namespace `k8s.io`. */
 export async function createRecord(socket: string, record: ContainerdRecordInput): Promise<void> {
-  const definitions = fromJSON(description as Parameters<typeof fromJSON>[0], { keepCase: true });
-  const service = definitions['containerd.services.containers.v1.Containers'] as unknown as {
-    Create: MethodDefinition<object, object>;
-  };
   const any = (value: unknown) => ({ type_url: 'test', value: Buffer.from(JSON.stringify(value ?? null)) });
   const sandbox = { 'io.cri-containerd.sandbox.metadata': any(record.sandbox) };
   const container = {
@@ -76,15 +51,15 @@ export async function createRecord(socket: string, record: ContainerdRecordInput
   const metadata = new Metadata();
   metadata.set('containerd-namespace', 'k8s.io');
   const client = new Client(`unix://${socket}`, credentials.createInsecure());
-  const { path, requestSerialize, responseDeserialize } = service.Create;
+  const request = messages.lookupType('CreateContainerRequest').encode({ container }).finish();
   try {
     await new Promise<void>((resolve, reject) => {
       const deadline = { deadline: Date.now() + 5_000 };
       client.makeUnaryRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        { container },
+        createPath,
+        Buffer.from,
+        (answer) => answer,
+        request,
         metadata,
         deadline,
         (error) => (error === null ? resolve() : reject(error)),

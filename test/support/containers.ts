@@ -73,6 +73,12 @@ export interface ContainerHost {
   runRunc(options: StartOptions): Promise<Ran & { upper: string }>;
   /** Starts a container in the private containerd, which is started at the first call. */
   startContainerd(options?: StartOptions): Promise<Container>;
+  /** Starts the private containerd, where no container of it was started before, and gives its socket. */
+  openContainerd(): Promise<string>;
+  /** Ends the private containerd and starts it again; its containers go on. */
+  restartContainerd(): Promise<void>;
+  /** A container's ID that is unique on this machine. */
+  nextId(): string;
   /** The private containerd's socket. */
   readonly containerdSocket: string;
   /** Its folder of runtime state, as `/run/containerd` is for the machine's own. */
@@ -136,6 +142,10 @@ export async function containerHost(): Promise<ContainerHost> {
     return { id, bundle, upper, remove };
   };
 
+  const endDaemon = async (daemon: ChildProcess) => {
+    daemon.kill('SIGTERM');
+    await eventually('containerd ends', () => daemon.exitCode !== null || daemon.signalCode !== null);
+  };
   const startContainerdDaemon = async () => {
     const config = join(folder, 'containerd.toml');
     const lines = [
@@ -150,10 +160,7 @@ export async function containerHost(): Promise<ContainerHost> {
     const logFile = openSync(join(folder, 'containerd.log'), 'a');
     const daemon = spawn('containerd', ['--config', config], { stdio: ['ignore', logFile, logFile] });
     closeSync(logFile);
-    undo.push(async () => {
-      daemon.kill('SIGTERM');
-      await eventually('containerd ends', () => daemon.exitCode !== null || daemon.signalCode !== null);
-    });
+    undo.push(() => endDaemon(daemon));
     await eventually('containerd answers', async () => {
       if (daemon.exitCode !== null) {
         throw new Error(`containerd ended: ${await readFile(join(folder, 'containerd.log'), 'utf8')}`);
@@ -174,6 +181,7 @@ export async function containerHost(): Promise<ContainerHost> {
     folder,
     containerdSocket: socket,
     containerdState: state,
+    nextId,
 
     async startRunc(options = {}) {
       const { id, bundle, remove } = await prepareRunc(options);
@@ -200,9 +208,20 @@ export async function containerHost(): Promise<ContainerHost> {
       return { ...ran, upper };
     },
 
-    async startContainerd(options = {}) {
+    async openContainerd() {
       containerd ??= startContainerdDaemon();
       await containerd;
+      return socket;
+    },
+
+    async restartContainerd() {
+      if (containerd !== undefined) await endDaemon(await containerd);
+      containerd = startContainerdDaemon();
+      await containerd;
+    },
+
+    async startContainerd(options = {}) {
+      await host.openContainerd();
       const namespace = options.namespace ?? 'default';
       if (!imported.has(namespace)) imported.set(namespace, importInto(namespace));
       await imported.get(namespace);
