@@ -48,6 +48,7 @@
         "src/native/judge_hear.cc",
         "src/native/judge_origin.cc",
         "src/native/judge_rules.cc",
+        "src/native/judge_tell.cc",
         "src/native/keeper.cc",
         "src/native/keeper_agents.cc",
         "src/native/keeper_beats.cc",

@@ -21,6 +21,7 @@ const tests = [
   'test/native/returning.test.ts',
   'test/native/gate.test.ts',
   'test/chaos/deadline.test.ts',
+  'test/node/telemetry.test.ts',
 ];
 /** Bounds in milliseconds, which are for the usual build: with sanitizers everything takes some times as long. */
 const untimed = 'keeps no opener waiting for 10 ms';

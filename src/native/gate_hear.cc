@@ -130,7 +130,15 @@ bool Gate::judgeNoted(Reader* reader) {
     // What is queued may tell of it.
     readHeard({one.root->group, allRoots()});
     if (!judgeHeard(reader)) return false;
-    if (!one.root->hasRun() && !one.root->may_run) takeMissed(*one.root, one.pid);
+    if (one.root->hasRun() || one.root->may_run) continue;
+    // It was marked too late, and what is found is told.
+    Descriptor program(::open(("/proc/" + std::to_string(one.pid) + "/exe").c_str(), O_PATH | O_CLOEXEC));
+    if (!program) {
+      takeMissed(*one.root, one.pid);
+      continue;
+    }
+    heard_.emplace_back(one.root, std::move(program), FAN_OPEN_EXEC, one.pid).is_last_look = true;
+    if (!judgeHeard(reader)) return false;
   }
 }
 

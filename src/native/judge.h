@@ -203,9 +203,13 @@ class Judge {
   std::shared_ptr<Container> beginExec(Root& root, Heard* heard);
   bool readExecutor(Heard* heard, const std::string& path, Process* process);
   bool hearExec(Root& root, Heard* heard, Desk* desk);
-  static bool concernsExec(const Table& table, const std::string& path, Desk* desk);
-  void tellExec(Container& container, KernelEvent event, bool is_loader, Desk* desk);
   void hearClose(Root& root, const Heard& heard, Desk* desk);
+
+  // And how that is told (judge_tell.cc).
+  static bool concernsExec(const Table& table, const std::string& path, Desk* desk);
+  static bool concernsOrigin(const Table& table, const Root& root, const Opened& file);
+  uint8_t cameBy(Root& root, const std::string& path, int64_t birth_ns);
+  void tellExec(Container& container, KernelEvent event, bool is_loader, Desk* desk);
   bool keep(Container& container, const Kept& what);
   void countUnenforced(const Table& table, Verdict verdict, const std::string& path);
 

@@ -108,8 +108,9 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   event.time_us = heard->time_us;
   if (!readPath(file, &event.path)) reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
   Process& process = event.process;
+  const Opened found = opened(file);
   // What is kept may have to be told.
-  const bool is_told = is_kept || concernsExec(*binding->table, event.path, desk);
+  const bool is_told = is_kept || concernsExec(*binding->table, event.path, desk) || concernsOrigin(*binding->table, root, found);
   if (is_told && !readExecutor(heard, event.path, &process)) return false;
   // Nobody waits for what follows, and a container could have much of it done.
   const TakesTurns ordinary;
@@ -122,43 +123,13 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   }
   if (!is_told) return true;
   fstat(file, &event.file);
-  event.mount = root.kinds.of(file, opened(file), tid, root.place.device);
+  event.mount = root.kinds.of(file, found, tid, root.place.device);
+  if (event.mount == MountKind::kRoot && !heard->is_loader) event.operations = cameBy(root, event.path, found.birth_ns);
   event.has_parent = process.parent != 0 && parents_.read(process.parent, &event.parent);
   event.leaders = lineage_.of(process, event.has_parent ? &event.parent : nullptr);
   if (!heard->is_loader && !process.args.empty()) parents_.keep(process);
   if (!is_kept || !keep(container, event)) tellExec(container, std::move(event), heard->is_loader, desk);
   return true;
-}
-
-bool Judge::concernsExec(const Table& table, const std::string& path, Desk* desk) {
-  if (!(table.operations() & kExec)) return false;
-  Scratch& scratch = desk->scratch;
-  if (path.empty()) {
-    table.lookUnknownPath(Section::kProcess, &scratch);
-  } else {
-    table.look(Section::kProcess, path, &scratch);
-  }
-  return table.mayFire(Section::kProcess, kExec, scratch);
-}
-
-void Judge::tellExec(Container& container, KernelEvent event, bool is_loader, Desk* desk) {
-  const std::shared_ptr<const Binding> binding = container.binding();
-  if (binding->table == nullptr || !concernsExec(*binding->table, event.path, desk)) return;
-  const Table& table = *binding->table;
-  Question question{Section::kProcess, kExec};
-  question.interactive = event.process.interactive;
-  const Verdict verdict = table.decide(question, &desk->scratch);
-  if (desk->scratch.fired.empty() || (is_loader && verdict == Verdict::kAllow)) return;
-  countUnenforced(table, verdict, event.path);
-  KernelEvent told = eventOf(container, *binding, EventKind::kExec, event.tid);
-  event.key = told.key;
-  event.generation = told.generation;
-  event.context = std::move(told.context);
-  event.names = std::move(told.names);
-  event.cgroup = std::move(told.cgroup);
-  event.fired = desk->scratch.fired;
-  if (settings_.tells_ends) noteBegin(event);
-  reports_->add(std::move(event));
 }
 
 /// A file that was open for writing was closed. Whoever has created it by that open has not changed what was there.
@@ -180,42 +151,6 @@ void Judge::hearClose(Root& root, const Heard& heard, Desk* desk) {
   change.time_us = heard.time_us;
   change.operations = change.isExecutable() ? kModifyFile | kModifyExecutable : kModifyFile;
   judgeChange(root, change, true, desk);
-}
-
-/// Keeps what was heard until it is known which rules decide. False when it is by now.
-bool Judge::keep(Container& container, const Kept& what) {
-  const auto* const event = std::get_if<KernelEvent>(&what);
-  const Process* const process = event != nullptr ? &event->process : &*std::get<Change>(what).process;
-  FirstExec first{container.key, process->pid, {}, process->executable};
-  if (const auto cgroup = container.cgroup()) first.cgroup = cgroup->path;
-  switch (container.keep(what)) {
-    case Container::Wait::kFirst:
-      reports_->add(Report(std::move(first)));
-      return true;
-    case Container::Wait::kFurther:
-      return true;
-    case Container::Wait::kPublished:
-      return false;
-    case Container::Wait::kInVain:
-      reports_->fail(Failure::kContainerUnknown, event != nullptr ? event->path : std::get<Change>(what).path);
-      return true;
-  }
-  return true;
-}
-
-void Judge::judgeKept(Root& root, Container& container, Desk* desk) {
-  for (Kept& kept : container.takeKept()) {
-    if (auto* const event = std::get_if<KernelEvent>(&kept)) {
-      tellExec(container, std::move(*event), false, desk);
-    } else {
-      judgeChange(root, std::get<Change>(kept), true, desk);
-    }
-  }
-}
-
-void Judge::countUnenforced(const Table& table, Verdict verdict, const std::string& path) {
-  const bool is_asked_for = settings_.asks_to_enforce && table.enforces() && verdict == Verdict::kDeny;
-  if (is_asked_for && !settings_.can_refuse) reports_->fail(Failure::kNotEnforceable, path);
 }
 
 }  // namespace d4c

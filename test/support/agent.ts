@@ -35,7 +35,7 @@ export interface WrittenDocument {
   readonly event: { kind: string; sequence: number; action: string; type: string[]; dataset: string };
   readonly container: { id: string; image?: { name: string; tag: string[] } };
   readonly cloud_defend: { package_policy_id: string; matched_selectors: string[]; hook_point: string };
-  readonly d4c_gate: { outcome: string; mode: string };
+  readonly d4c_gate: { outcome: string; mode: string; reason?: string };
   readonly process: {
     executable: string;
     args: string[];
