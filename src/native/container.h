@@ -45,6 +45,9 @@ struct Binding {
 
 /// What happened before it was known which rules decide, where nobody waits.
 using Kept = std::variant<KernelEvent, Change>;
+inline const std::string& pathOf(const Kept& kept) {
+  return std::visit([](const auto& one) -> const std::string& { return one.path; }, kept);
+}
 
 /// The processes of one cgroup on one root filesystem.
 class Container {

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "gate.h"
+#include "proc_file.h"
 
 namespace d4c {
 
@@ -132,7 +133,7 @@ bool Gate::judgeNoted(Reader* reader) {
     if (!judgeHeard(reader)) return false;
     if (one.root->hasRun() || one.root->may_run) continue;
     // It was marked too late, and what is found is told.
-    Descriptor program(::open(("/proc/" + std::to_string(one.pid) + "/exe").c_str(), O_PATH | O_CLOEXEC));
+    Descriptor program = openProc(one.pid, "exe", O_PATH);
     if (!program) {
       takeMissed(*one.root, one.pid);
       continue;

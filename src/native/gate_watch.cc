@@ -222,9 +222,7 @@ void Gate::retire(const std::shared_ptr<Root>& root) {
   for (const auto& container : *containers) {
     known_.erase(container->key);
     forks_.forget(container->key);
-    for (const Kept& kept : container->takeKept()) {
-      reports_.fail(Failure::kContainerUnknown, kept.index() == 0 ? std::get<0>(kept).path : std::get<1>(kept).path);
-    }
+    for (const Kept& kept : container->takeKept()) reports_.fail(Failure::kContainerUnknown, pathOf(kept));
     reports_.add(Report(ContainerGone{container->key}));
   }
   wakeHousekeeper();

@@ -7,7 +7,6 @@
 #include <sys/vfs.h>
 
 #include <cerrno>
-#include <cstdio>
 
 #include "opened.h"
 #include "proc_file.h"
@@ -24,11 +23,7 @@ bool isOverlay(const Descriptor& at, dev_t device) {
          filesystem.f_type == OVERLAYFS_SUPER_MAGIC && found.st_dev == device;
 }
 
-Descriptor openRootOf(pid_t tid) {
-  char name[32];
-  std::snprintf(name, sizeof name, "/proc/%d/root", tid);
-  return Descriptor(open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
-}
+Descriptor openRootOf(pid_t tid) { return openProc(tid, "root", O_PATH | O_DIRECTORY); }
 
 bool isSame(const struct stat& a, const struct stat& b) { return a.st_ino == b.st_ino && a.st_dev == b.st_dev; }
 

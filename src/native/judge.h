@@ -165,6 +165,8 @@ class Judge {
   void judgeExec(Case* one);
   void allowExec(Case* one, bool is_loader);
   void judgeOpen(Case* one);
+  /// As d4c::readPath. Counts a path that cannot be read.
+  bool readPathOf(int file, std::string* path);
   void look(Case* one, Section section);
   static Created createdLately(int file);
   Created createdByThisOpen(const Case& one, const OpenIntent& intent);
@@ -172,6 +174,8 @@ class Judge {
   bool isOfOther(Case* one);
   bool isPutOff(Root& root, Envelope* event, BlockedCall::Rest rest, Desk* desk);
   bool enforces(const Table& table) const { return settings_.enforces && table.enforces(); }
+  /// Whose the event is, and by what it was decided.
+  static void noteBinding(const Container& container, const Binding& binding, KernelEvent* event);
   /// What is known of every event when it has been decided.
   static KernelEvent eventOf(const Container& container, const Binding& binding, EventKind kind, pid_t tid);
   void noteBegin(const KernelEvent& event);

@@ -10,16 +10,20 @@
 
 namespace d4c {
 
+void Judge::noteBinding(const Container& container, const Binding& binding, KernelEvent* event) {
+  event->key = container.key;
+  event->generation = binding.generation;
+  event->context = binding.context;
+  event->names = binding.names;
+  if (const auto cgroup = container.cgroup()) event->cgroup = cgroup->path;
+}
+
 KernelEvent Judge::eventOf(const Container& container, const Binding& binding, EventKind kind, pid_t tid) {
   KernelEvent event;
-  event.key = container.key;
   event.time_us = nowUs();
-  event.generation = binding.generation;
-  event.context = binding.context;
-  event.names = binding.names;
   event.kind = kind;
   event.tid = tid;
-  if (const auto cgroup = container.cgroup()) event.cgroup = cgroup->path;
+  noteBinding(container, binding, &event);
   return event;
 }
 

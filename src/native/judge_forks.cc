@@ -18,11 +18,7 @@ void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t t
   }
   const Table& table = *binding->table;
   Scratch& scratch = desk->scratch;
-  if (forking.executable.empty()) {
-    table.lookUnknownPath(Section::kProcess, &scratch);
-  } else {
-    table.look(Section::kProcess, forking.executable, &scratch);
-  }
+  table.lookIfKnown(Section::kProcess, forking.executable, &scratch);
   if (!table.mayFire(Section::kProcess, kFork, scratch)) return;
   Question question{Section::kProcess, kFork};
   question.interactive = forking.interactive;

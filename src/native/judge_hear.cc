@@ -106,7 +106,7 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   event.is_heard = true;
   event.tid = tid;
   event.time_us = heard->time_us;
-  if (!readPath(file, &event.path)) reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
+  readPathOf(file, &event.path);
   Process& process = event.process;
   const Opened found = opened(file);
   // What is kept may have to be told.
@@ -138,10 +138,7 @@ void Judge::hearClose(Root& root, const Heard& heard, Desk* desk) {
   const int file = heard.file.get();
   Change change{ChangeKind::kModification, heard.tid, {}};
   if (fstat(file, &change.file) != 0 || !S_ISREG(change.file.st_mode) || change.file.st_nlink == 0) return;
-  if (!readPath(file, &change.path)) {
-    reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
-    return;
-  }
+  if (!readPathOf(file, &change.path)) return;
   change.mount = root.kinds.of(file, opened(file), heard.tid, root.place.device);
   // On a volume of another filesystem nobody knows, and it is told once more.
   Creations* const creations = root.creations.load(std::memory_order_acquire);

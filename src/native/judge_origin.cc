@@ -20,7 +20,6 @@ namespace d4c {
 
 namespace {
 
-constexpr uint8_t kOnExecutables = kCreateExecutable | kModifyExecutable;
 /// As the kernel calls it, with the name that its maker gave after it.
 constexpr const char* kWithoutFile = "/memfd:";
 /// For changes to be judged that came before an exec.
@@ -31,11 +30,7 @@ constexpr std::chrono::milliseconds kLongestWait(50);
 /// Whether a rule denies the operations at the path; leaves in the desk what fired.
 bool Judge::denies(Case* one, const std::string& path, uint8_t operations, bool is_exact) {
   Scratch& scratch = one->desk->scratch;
-  if (path.empty()) {
-    one->table.lookUnknownPath(Section::kFile, &scratch);
-  } else {
-    one->table.look(Section::kFile, path, &scratch);
-  }
+  one->table.lookIfKnown(Section::kFile, path, &scratch);
   Question question{Section::kFile, operations, one->mount};
   question.is_exact = is_exact;
   return one->table.decide(question, &scratch) == Verdict::kDeny;

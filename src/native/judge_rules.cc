@@ -34,11 +34,16 @@ uint8_t operationsOf(const OpenIntent& how, const struct stat& file, bool may_be
 
 }  // namespace
 
+bool Judge::readPathOf(int file, std::string* path) {
+  if (readPath(file, path)) return true;
+  reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
+  return false;
+}
+
 void Judge::look(Case* one, Section section) {
-  if (readPath(one->envelope.file(), &one->path)) {
+  if (readPathOf(one->envelope.file(), &one->path)) {
     one->table.look(section, one->path, &one->desk->scratch);
   } else {
-    reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
     one->table.lookUnknownPath(section, &one->desk->scratch);
   }
 }

@@ -7,20 +7,10 @@
 
 namespace d4c {
 
-namespace {
-
-constexpr uint8_t kOnExecutables = kCreateExecutable | kModifyExecutable;
-
-}  // namespace
-
 bool Judge::concernsExec(const Table& table, const std::string& path, Desk* desk) {
   if (!(table.operations() & kExec)) return false;
   Scratch& scratch = desk->scratch;
-  if (path.empty()) {
-    table.lookUnknownPath(Section::kProcess, &scratch);
-  } else {
-    table.look(Section::kProcess, path, &scratch);
-  }
+  table.lookIfKnown(Section::kProcess, path, &scratch);
   return table.mayFire(Section::kProcess, kExec, scratch);
 }
 
@@ -48,12 +38,7 @@ void Judge::tellExec(Container& container, KernelEvent event, bool is_loader, De
   if (binding->table == nullptr) return;
   const Table& table = *binding->table;
   const uint8_t came_by = std::exchange(event.operations, uint8_t{0});
-  KernelEvent told = eventOf(container, *binding, EventKind::kExec, event.tid);
-  event.key = told.key;
-  event.generation = told.generation;
-  event.context = std::move(told.context);
-  event.names = std::move(told.names);
-  event.cgroup = std::move(told.cgroup);
+  noteBinding(container, *binding, &event);
   Scratch& scratch = desk->scratch;
   if (concernsExec(table, event.path, desk)) {
     Question question{Section::kProcess, kExec};
@@ -93,7 +78,7 @@ bool Judge::keep(Container& container, const Kept& what) {
     case Container::Wait::kPublished:
       return false;
     case Container::Wait::kInVain:
-      reports_->fail(Failure::kContainerUnknown, event != nullptr ? event->path : std::get<Change>(what).path);
+      reports_->fail(Failure::kContainerUnknown, pathOf(what));
       return true;
   }
   return true;

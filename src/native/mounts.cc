@@ -128,9 +128,7 @@ uint64_t mountIdOf(int file) {
 
 std::optional<Mount> mountOf(int file, pid_t tid) {
   const std::string begin = std::to_string(mountIdOf(file)) + " ";
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/%d/mountinfo", tid);
-  const std::string table = readWhole(Descriptor(::open(path, O_RDONLY | O_CLOEXEC)));
+  const std::string table = readWhole(openProc(tid, "mountinfo", O_RDONLY));
   std::string_view lines = table;
   while (!lines.empty()) {
     const std::string_view line = take(&lines, '\n');

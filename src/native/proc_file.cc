@@ -18,10 +18,14 @@ constexpr std::string_view kDeleted = " (deleted)";
 
 }  // namespace
 
-size_t readProcFile(pid_t tid, const char* name, char* into, size_t capacity) {
+Descriptor openProc(pid_t tid, const char* name, int flags) {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/%d/%s", tid, name);
-  const Descriptor file(open(path, O_RDONLY | O_CLOEXEC));
+  return Descriptor(open(path, flags | O_CLOEXEC));
+}
+
+size_t readProcFile(pid_t tid, const char* name, char* into, size_t capacity) {
+  const Descriptor file = openProc(tid, name, O_RDONLY);
   size_t size = 0;
   while (file && size + 1 < capacity) {
     const ssize_t part = read(file.get(), into + size, capacity - 1 - size);

@@ -11,6 +11,9 @@
 
 namespace d4c {
 
+/// /proc/<tid>/<name>, opened with the flags and O_CLOEXEC. With `errno` when it cannot be.
+Descriptor openProc(pid_t tid, const char* name, int flags);
+
 /// Reads at most `capacity - 1` bytes of /proc/<tid>/<name> and ends them with a NUL. The number of bytes; 0
 /// when the task is gone or the file may not be read.
 size_t readProcFile(pid_t tid, const char* name, char* into, size_t capacity);

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <optional>
 #include <system_error>
@@ -70,9 +69,7 @@ bool readKept(pid_t pid, Stat* stat) {
   // The file of a process that has ended gives nothing, also when its number is used again.
   for (const bool is_fresh : {false, true}) {
     if (is_fresh || file.pid != pid) {
-      char path[32];
-      std::snprintf(path, sizeof path, "/proc/%d/stat", pid);
-      file = {pid, Descriptor(open(path, O_RDONLY | O_CLOEXEC))};
+      file = {pid, openProc(pid, "stat", O_RDONLY)};
     }
     const ssize_t size = file.file ? pread(file.file.get(), text, sizeof text - 1, 0) : 0;
     if (size <= 0) continue;

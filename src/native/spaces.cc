@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 #include "proc_file.h"
 #include "processes.h"
@@ -27,12 +26,6 @@ constexpr size_t kChangesWithoutRest = 256;
 
 /// Lines of a mount table that are read.
 constexpr size_t kMaxRead = 16384;
-
-Descriptor openProc(pid_t pid, const char* name, int flags) {
-  char path[64];
-  std::snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
-  return Descriptor(open(path, flags | O_CLOEXEC));
-}
 
 }  // namespace
 

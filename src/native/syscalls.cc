@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include <cctype>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "memory.h"
+#include "proc_file.h"
 
 namespace d4c {
 
@@ -117,9 +117,7 @@ size_t CallFiles::read(pid_t tid, char* into, size_t capacity) {
   Entry& entry = entries_[static_cast<size_t>(tid) % entries_.size()];
   for (const bool is_fresh : {false, true}) {
     if (is_fresh || entry.tid != tid) {
-      char path[32];
-      std::snprintf(path, sizeof path, "/proc/%d/syscall", tid);
-      entry = {tid, Descriptor(open(path, O_RDONLY | O_CLOEXEC))};
+      entry = {tid, openProc(tid, "syscall", O_RDONLY)};
     }
     const ssize_t size = entry.file ? pread(entry.file.get(), into, capacity - 1, 0) : 0;
     if (size <= 0) continue;

@@ -42,6 +42,11 @@ void Table::lookUnknownPath(Section section, Scratch* scratch) const {
   for (const Rules& rules : policies) scratch->excluded.push_back(rules.without_path & rules.without_name);
 }
 
+void Table::lookIfKnown(Section section, std::string_view path, Scratch* scratch) const {
+  if (path.empty()) return lookUnknownPath(section, scratch);
+  look(section, path, scratch);
+}
+
 uint64_t Table::ofOperations(const Rules& rules, uint8_t operations) {
   uint64_t selectors = 0;
   for (int bit = 0; bit < kOperationCount; ++bit) {

@@ -30,8 +30,10 @@ enum Operation : uint8_t {
   kExec = 64,
 };
 constexpr int kOperationCount = 7;
+/// The operations by which a program comes to be.
+constexpr uint8_t kOnExecutables = kCreateExecutable | kModifyExecutable;
 /// The operations that an open may be.
-constexpr uint8_t kOpenOperations = kCreateExecutable | kModifyExecutable | kCreateFile | kModifyFile;
+constexpr uint8_t kOpenOperations = kOnExecutables | kCreateFile | kModifyFile;
 
 /// The operations that may come about without an open.
 constexpr uint8_t kChangeOperations = kOpenOperations | kDeleteFile;
@@ -81,6 +83,8 @@ class Table {
   /// match selector and of no exclude selector, so that hiding a path never helps.
   void look(Section section, std::string_view path, Scratch* scratch) const;
   void lookUnknownPath(Section section, Scratch* scratch) const;
+  /// The one or the other: an empty path is one that is not known.
+  void lookIfKnown(Section section, std::string_view path, Scratch* scratch) const;
 
   /// After `look`: whether any of the operations on that path may make a response fire. Excludes do not count,
   /// since they may speak of other operations.
