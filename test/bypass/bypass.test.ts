@@ -11,6 +11,7 @@ import { putDynamic } from '../support/dynamic.ts';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually } from '../support/programs.ts';
+import { bind } from '../support/runcConfig.ts';
 import { type TestGate, testGate } from '../support/testGate.ts';
 import { bypasses, type OptIn } from './cases.ts';
 import { limitsFile, limitsText } from './limits.ts';
@@ -60,7 +61,7 @@ describe('the known ways around', { skip }, () => {
       for (const [index, { before: prepare }] of tried) {
         const source = volumeOf(index);
         await mkdir(source);
-        const volumes = [{ destination: '/data', type: 'bind', source, options: ['rbind', 'rw'] }];
+        const volumes = [bind(source, '/data')];
         const container = await host.startRunc({ id: idOf(index), capabilities: ['CAP_SYS_ADMIN'], volumes });
         await prepare?.(container, rootOf(index));
         containers.set(index, container);

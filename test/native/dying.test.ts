@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { gateRequirements, hostWithKeeper } from '../support/gateHost.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
-import type { OciMount } from '../support/runcConfig.ts';
+import { bind } from '../support/runcConfig.ts';
 import { fileTable, testGate } from '../support/testGate.ts';
 
 const script = 'read go < /data/go; read line < /data/file; echo "$line"';
@@ -21,13 +21,6 @@ async function wchanOf(line: string): Promise<string> {
   }
   return '';
 }
-
-const bind = (source: string, destination: string): OciMount => ({
-  destination,
-  type: 'bind',
-  source,
-  options: ['rbind', 'rw'],
-});
 
 /** On a busy machine some thread may go on for a while. */
 async function hasStopped(pid: number): Promise<boolean> {

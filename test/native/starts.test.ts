@@ -14,6 +14,7 @@ import { staticBusybox } from '../support/image.ts';
 import { keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually } from '../support/programs.ts';
+import { bind } from '../support/runcConfig.ts';
 import { buildStopper, type Stopper, stopperRequirements } from '../support/stopper.ts';
 import { execTable, fileTable, type TestGate, testGate } from '../support/testGate.ts';
 
@@ -53,8 +54,6 @@ async function folderWithProgram(name: string): Promise<string> {
   return folder;
 }
 
-const bind = (source: string) => ({ destination: '/data', type: 'bind', source, options: ['rbind', 'rw'] });
-
 /** Whether a process whose command line names this waits for a verdict. */
 async function waits(named: string): Promise<boolean> {
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
@@ -91,7 +90,10 @@ describe('a container that starts while nobody looks at the mount table', { skip
     const id = newId();
     const folder = await folderWithProgram('volume');
     const gated = await gate(t, [id]);
-    assert.equal(await runs(gated, { id, args: ['/data/busybox', 'true'], volumes: [bind(folder)] }), false);
+    assert.equal(
+      await runs(gated, { id, args: ['/data/busybox', 'true'], volumes: [bind(folder, '/data')] }),
+      false,
+    );
     await gated.event(({ path, verdict }) => path === '/data/busybox' && verdict === 'deny');
   });
 
@@ -137,7 +139,12 @@ test('a first program that is missed is found, told, and gated from then on', { 
   const { goesOn } = await stopper.stop(keeper, 'd4c-watcher', lateMs);
   // Everything in it is done by the shell itself.
   const line = 'while ! [ -e /data/go ]; do :; done; echo x >> /etc/passwd';
-  const running = host.runRunc({ id, runtime, args: ['/bin/sh', '-c', line], volumes: [bind(folder)] });
+  const running = host.runRunc({
+    id,
+    runtime,
+    args: ['/bin/sh', '-c', line],
+    volumes: [bind(folder, '/data')],
+  });
   await goesOn;
   await eventually('it is found', () => gated.firstExecs.find((exec) => exec.id === id));
   const missed = gated.failures.find(({ failure }) => failure === 'first_program_missed');
@@ -164,7 +171,11 @@ describe('an image without /etc/passwd, which a runtime reads last', { skip }, (
     const gated = await gate(t, [id]);
     const [keeper = 0] = await keepersOf(gated.pid);
     const { goesOn } = await stopper.stop(keeper, 'd4c-volumes', lateMs);
-    const ended = await bare.runRunc({ id, args: ['/data/busybox', 'echo', 'ran'], volumes: [bind(folder)] });
+    const ended = await bare.runRunc({
+      id,
+      args: ['/data/busybox', 'echo', 'ran'],
+      volumes: [bind(folder, '/data')],
+    });
     await goesOn;
     assert.deepEqual([ended.exitCode, ended.stdout], [1, '']);
     await gated.event(({ path, verdict }) => path === '/data/busybox' && verdict === 'deny');
@@ -203,7 +214,7 @@ describe('a keeper that is killed', { skip }, () => {
     await gone.remove();
     await eventually('it is gone', () => gated.gone.includes(key));
     await eventually('its group is closed', async () => (await gated.stats()).groups === 1);
-    const options = { id, args: ['/data/busybox', 'echo', 'ran'], volumes: [bind(folder)] };
+    const options = { id, args: ['/data/busybox', 'echo', 'ran'], volumes: [bind(folder, '/data')] };
     const held = host.runRunc(options);
     await eventually('it is held', () => gated.firstExecs.find((exec) => exec.id === id));
     const [keeper = 0] = await keepersOf(gated.pid);

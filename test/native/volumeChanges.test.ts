@@ -12,7 +12,7 @@ import { staticBusybox } from '../support/image.ts';
 import { keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
-import type { OciMount } from '../support/runcConfig.ts';
+import { bind, memory } from '../support/runcConfig.ts';
 import { buildStopper, stopperRequirements } from '../support/stopper.ts';
 import { type TestGate, tableOf, testGate } from '../support/testGate.ts';
 
@@ -32,13 +32,6 @@ before(async () => {
 });
 after(() => host?.close());
 
-const bind = (source: string, destination: string, mode = 'rw'): OciMount => ({
-  destination,
-  type: 'bind',
-  source,
-  options: ['rbind', mode],
-});
-const memory = (destination: string): OciMount => ({ destination, type: 'tmpfs', source: 'tmpfs' });
 const folder = () => mkdtemp(join(host.folder, 'volume-'));
 
 async function start(t: TestContext, options: StartOptions): Promise<Container> {

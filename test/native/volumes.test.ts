@@ -13,7 +13,7 @@ import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { staticBusybox } from '../support/image.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, isInstalled, must, run } from '../support/programs.ts';
-import type { OciMount } from '../support/runcConfig.ts';
+import { bind, memory } from '../support/runcConfig.ts';
 import { execTable, fileTable, tableOf, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
@@ -53,13 +53,6 @@ async function folderWithProgram(path?: string): Promise<string> {
   return folder;
 }
 
-const bind = (source: string, destination: string): OciMount => ({
-  destination,
-  type: 'bind',
-  source,
-  options: ['rbind', 'rw'],
-});
-const memory = (destination: string): OciMount => ({ destination, type: 'tmpfs', source: 'tmpfs' });
 const blocked = ['alert', 'block'];
 
 describe('the root filesystem of another container on a volume', { skip }, () => {

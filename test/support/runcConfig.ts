@@ -17,6 +17,17 @@ export interface OciMount {
   readonly options?: readonly string[];
 }
 
+/** A folder or file of the host as a volume. */
+export const bind = (source: string, destination: string, mode: 'rw' | 'ro' = 'rw'): OciMount => ({
+  destination,
+  type: 'bind',
+  source,
+  options: ['rbind', mode],
+});
+
+/** A volume in memory. */
+export const memory = (destination: string): OciMount => ({ destination, type: 'tmpfs', source: 'tmpfs' });
+
 /** A configuration with namespaces of its own except for the network, so that starting one is quick. */
 export function runcConfig(
   id: string,
