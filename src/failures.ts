@@ -7,6 +7,7 @@ export const failures = {
   policy_reload_refused: 'the last good generation stays',
   annotation_behind: 'the pod was allowed; its annotations follow from policies replaced moments ago',
   caller_refused: 'answered with an error before its body was read',
+  connection_delayed: 'it is tried again 100 ms later, and whoever connects to the keeper waits',
   connection_evicted: 'the connection that was missed least was closed, since there were too many',
   review_late: 'answered with an error before the API server gave up, so `failurePolicy` decides',
   annotation_differs: 'the node binds by itself; the controller mends the annotation',

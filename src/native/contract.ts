@@ -84,6 +84,7 @@ export type GateFailure = Extract<
   | 'changes_late'
   | 'changes_lost'
   | 'changes_unseen'
+  | 'connection_delayed'
   | 'container_unknown'
   | 'creation_unconfirmed'
   | 'deadline_missed'

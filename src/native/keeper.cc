@@ -27,12 +27,19 @@ constexpr size_t kMaxClients = 16;
 /// From the first event that waits until all that wait are handed over.
 constexpr std::chrono::milliseconds kEventsPause(20);
 /// For the agent to take what is left when the gate has closed.
-constexpr int kFarewellMs = 2000;
+constexpr std::chrono::milliseconds kFarewell(2000);
+/// Until a connection that could not be accepted is tried again.
+constexpr std::chrono::milliseconds kAcceptPause(100);
 /// For one that was told to go to read why, and to go.
 constexpr std::chrono::milliseconds kLinger(2000);
 
 /// The shorter one. As unsigned numbers, -1 is the longest.
 int shorter(int one, int other) { return static_cast<int>(std::min(static_cast<unsigned>(one), static_cast<unsigned>(other))); }
+
+int msUntil(Clock::time_point time) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(time - Clock::now()).count();
+  return static_cast<int>(std::max<int64_t>(left, 0));
+}
 
 sigset_t endingSignals() {
   sigset_t set;
@@ -81,11 +88,22 @@ bool Keeper::listen() {
   return true;
 }
 
+/// KERNEL: what cannot be accepted for want of a descriptor or of memory stays in the listener's queue, which stays readable.
 void Keeper::accept() {
   Descriptor socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket) {
+    // One that has gone again, or a signal.
+    if (errno == ECONNABORTED || errno == EAGAIN || errno == EINTR) return;
+    const std::string why = std::string("accept4: ") + std::strerror(errno);
+    if (!accept_at_) say("connections wait", why);
+    if (gate_ != nullptr) gate_->reports().fail(Failure::kConnectionDelayed, why);
+    accept_at_ = Clock::now() + kAcceptPause;
+    return;
+  }
+  accept_at_.reset();
   ucred peer{};
   socklen_t size = sizeof peer;
-  if (!socket || getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
   if (peer.uid != 0 && peer.uid != geteuid()) {
     say("connection refused", "of a user other than root");
   } else if (clients_.size() >= kMaxClients) {
@@ -102,12 +120,14 @@ int Keeper::run() {
   while (!is_ended_ && (listener_ || !clients_.empty())) {
     // Whoever started it could not have a gate and has gone: there is nothing to keep, and the socket is for the next one.
     if (has_parent && gate_ == nullptr && clients_.empty()) break;
-    std::vector<pollfd> polled = {{signals_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    const int accept_in = untilAccept();
+    const int listener = accept_in > 0 ? -1 : listener_.get();
+    std::vector<pollfd> polled = {{signals_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {listener, POLLIN, 0}};
     for (const Client& client : clients_) {
       const int unsent = client.connection.unsent() > 0 ? POLLOUT : 0;
       polled.push_back({client.connection.descriptor(), static_cast<short>(POLLIN | unsent), 0});
     }
-    const int pause = shorter(shorter(untilBeat(), untilDue()), untilCut());
+    const int pause = shorter(shorter(untilBeat(), untilDue()), shorter(untilCut(), accept_in));
     if (poll(polled.data(), polled.size(), pause) < 0 && errno != EINTR) break;
     if (polled[0].revents != 0) break;
     uint64_t ignored = 0;
@@ -135,9 +155,12 @@ int Keeper::run() {
 }
 
 int Keeper::untilDue() const {
-  if (!due_) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due_ - Clock::now());
-  return std::max(static_cast<int>(left.count()), 0);
+  return due_ ? msUntil(*due_) : -1;
+}
+
+int Keeper::untilAccept() const {
+  const int left = accept_at_ ? msUntil(*accept_at_) : 0;
+  return left > 0 ? left : -1;
 }
 
 void Keeper::dismiss(Client* client, std::string_view refusal) {
@@ -157,8 +180,7 @@ int Keeper::untilCut() const {
   int shortest = -1;
   for (const Client& client : clients_) {
     if (!client.is_leaving) continue;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(client.cut_at - Clock::now()).count();
-    shortest = shorter(shortest, static_cast<int>(std::max<int64_t>(left, 0)));
+    shortest = shorter(shortest, msUntil(client.cut_at));
   }
   return shortest;
 }
@@ -195,7 +217,7 @@ void Keeper::end() {
   if (gate_ == nullptr) return;
   gate_->close();
   is_behind_ = true;
-  const auto deadline = Clock::now() + std::chrono::milliseconds(kFarewellMs);
+  const auto deadline = Clock::now() + kFarewell;
   Client* const last = agent();
   while (last != nullptr && Clock::now() < deadline) {
     tell();
@@ -203,7 +225,7 @@ void Keeper::end() {
     const bool is_told = last->connection.unsent() == 0 && unconfirmed_.empty();
     if (is_told) break;
     pollfd polled{last->connection.descriptor(), static_cast<short>(POLLIN | (last->connection.unsent() > 0 ? POLLOUT : 0)), 0};
-    if (poll(&polled, 1, kFarewellMs) > 0 && (polled.revents & POLLIN) && !serve(last)) break;
+    if (poll(&polled, 1, msUntil(deadline)) > 0 && (polled.revents & POLLIN) && !serve(last)) break;
   }
   if (last != nullptr) {
     last->connection.send(Json().text("type", "closed").raw("value", jsonOf(gate_->stats())).done());

@@ -65,6 +65,8 @@ class Keeper {
 
   bool listen();
   void accept();
+  /// Milliseconds for which nobody is to be accepted, since that could not be done; -1 when anybody may be.
+  int untilAccept() const;
   /// False when it has ended or does not keep to the form.
   bool serve(Client* client);
   bool handle(Client* client, std::string_view frame);
@@ -97,7 +99,7 @@ class Keeper {
   bool confirm(std::string_view frame);
   /// The agent is gone; what it has not confirmed is for the next one.
   void takeBack();
-  /// Closes the gate and tells what was seen.
+  /// Closes the gate and tells what was seen, for at most two seconds.
   void end();
 
   Client* agent();
@@ -119,6 +121,8 @@ class Keeper {
   /// By the bytes of which they were made.
   std::unordered_map<std::string, std::weak_ptr<const Table>> tables_;
   Clock::time_point next_beat_{};
+  /// Once somebody could not be accepted, until somebody is: when that is tried again.
+  std::optional<Clock::time_point> accept_at_;
   bool was_crowded_ = false;
   bool is_ended_ = false;
   int exit_code_ = 0;

@@ -38,6 +38,8 @@ const char* nameOf(Failure failure) {
       return "changes_lost";
     case Failure::kChangesUnseen:
       return "changes_unseen";
+    case Failure::kConnectionDelayed:
+      return "connection_delayed";
     case Failure::kContainerUnknown:
       return "container_unknown";
     case Failure::kCreationUnconfirmed:

@@ -110,6 +110,7 @@ enum class Failure : uint8_t {
   kChangesLate,
   kChangesLost,
   kChangesUnseen,
+  kConnectionDelayed,
   kContainerUnknown,
   kCreationUnconfirmed,
   kDeadlineMissed,
