@@ -46,10 +46,12 @@ export function openLineFile(folder: string, name: string, options: Partial<Line
   let file: { handle: FileHandle; bytes: number; bornMs: number } | undefined;
   let isDirty = false;
 
-  const openFile = async () => {
+  /** `goesOn`: a line that was cut off is this writer's own, and its rest comes next. */
+  const openFile = async (goesOn: boolean) => {
     const handle = await open(path, 'a+', 0o640);
     const { size, birthtimeMs } = await handle.stat();
     file = { handle, bytes: size, bornMs: size === 0 ? Date.now() : birthtimeMs };
+    if (goesOn) return file;
     // Whoever died while writing left half a line: the next one must not become part of it.
     const last = Buffer.alloc(1);
     if (size > 0 && (await handle.read(last, 0, 1, size - 1)).bytesRead === 1 && last[0] !== 0x0a) {
@@ -77,16 +79,18 @@ export function openLineFile(folder: string, name: string, options: Partial<Line
 
   /** Writes `bytes` from `from` on; gives how many of them the file has then. */
   const writeFrom = async (bytes: Buffer, from: number): Promise<number> => {
-    let now = file ?? (await openFile());
+    let now = file ?? (await openFile(from > 0));
     const isFull = now.bytes > 0 && now.bytes + bytes.length > maxFileBytes;
     if (from === 0 && (isFull || (now.bytes > 0 && Date.now() - now.bornMs > maxFileAgeMs))) {
       await putAside();
-      now = await openFile();
+      now = await openFile(false);
     }
-    const { bytesWritten } = await now.handle.write(bytes, from);
+    // The file that has the beginning of this line was taken away meanwhile.
+    const start = from > 0 && now.bytes === 0 ? bytes.lastIndexOf('\n', from - 1) + 1 : from;
+    const { bytesWritten } = await now.handle.write(bytes, start);
     now.bytes += bytesWritten;
     isDirty = true;
-    return from + bytesWritten;
+    return start + bytesWritten;
   };
 
   const writeBatch = async (bytes: Buffer): Promise<void> => {

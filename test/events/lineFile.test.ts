@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openLineFile } from '../../src/events/lineFile.ts';
-import { eventually } from '../support/programs.ts';
+import { eventually, must } from '../support/programs.ts';
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-lines-'));
@@ -83,4 +83,40 @@ test('closing ends within its deadline when the file cannot be written', () =>
     const start = performance.now();
     await file.close(50);
     assert.ok(performance.now() - start < 1_000);
+  }));
+
+/** Writes 100 lines where a file may have 30,000 bytes, takes the limit away once they are there, and ends. */
+const overLimit = (folder: string, atLimit = '') => `
+import { spawnSync } from 'node:child_process';
+import { renameSync, statSync } from 'node:fs';
+import { openLineFile } from '${join(import.meta.dirname, '../../src/events/lineFile.ts')}';
+process.on('SIGXFSZ', () => undefined);
+const path = '${folder}/s.ndjson';
+const file = openLineFile('${folder}', 's', {});
+for (let n = 0; n < 100; n++) file.append(JSON.stringify({ n, text: 'x'.repeat(500) }) + '\\n');
+while (statSync(path, { throwIfNoEntry: false })?.size !== 30_000) await new Promise((resolve) => setTimeout(resolve, 5));
+${atLimit}
+const { status } = spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=unlimited']);
+await file.close(5_000);
+process.exit(status);
+`;
+
+const runOverLimit = (script: string) =>
+  must('prlimit', ['--fsize=30000:unlimited', process.execPath, '--input-type=module', '-e', script]);
+
+test('a disk that is full in the middle of a line cuts none, and loses and doubles none', () =>
+  inFolder(async (folder) => {
+    await runOverLimit(overLimit(folder));
+    const numbers = (await textOf(folder)).split('\n').map((line) => (line === '' ? -1 : JSON.parse(line).n));
+    assert.deepEqual(numbers, [...Array(100).keys(), -1]);
+  }));
+
+test('a line whose beginning was taken away with its file is written whole to the next one', () =>
+  inFolder(async (folder) => {
+    await runOverLimit(overLimit(folder, "renameSync(path, path + '.taken');"));
+    const numbers = (await textOf(folder)).split('\n').map((line) => (line === '' ? -1 : JSON.parse(line).n));
+    const [first = 0] = numbers;
+    assert.deepEqual(numbers, [...Array.from({ length: 100 - first }, (_, index) => first + index), -1]);
+    const whole = (await textOf(folder, 's.ndjson.taken')).split('\n').slice(0, -1);
+    assert.equal(whole.length, first);
   }));
