@@ -6,14 +6,12 @@
  */
 
 import { basename, dirname, extname } from 'node:path';
+import { beginningsOf } from '../nodePod.ts';
 import type { HostFacts } from './host.ts';
 import type { ContainerFacts, FileFacts, Observation, ProcessFacts } from './observation.ts';
 import { isoTime, isSameProcess, processFields } from './processFields.ts';
 
 export const ecsVersion = '8.17.0';
-
-/** Annotations may be whole files; an Elasticsearch keyword takes 32766 bytes, and a rule needs the beginning. */
-const maxPairLength = 1_024;
 
 /** Empty when there are none. */
 export function membersOf(fields: object): string {
@@ -138,7 +136,7 @@ function containerFields({ id, name, image, privileged }: ContainerFacts): Recor
 function orchestratorFields({ pod, clusterId, clusterName }: ContainerFacts): object | undefined {
   if (pod === undefined) return undefined;
   const pairs = (map: ReadonlyMap<string, string>) =>
-    [...map].map(([key, value]) => `${key}:${value}`.slice(0, maxPairLength));
+    [...beginningsOf(map)].map(([key, value]) => `${key}:${value}`);
   const hasCluster = clusterId !== undefined || clusterName !== undefined;
   return {
     type: 'kubernetes',

@@ -5,7 +5,7 @@
  * not the same as not opted in.
  */
 
-import type { NodePod } from '../nodePod.ts';
+import { beginningsOf, type NodePod } from '../nodePod.ts';
 import type { Cluster } from './client.ts';
 import type { Pod } from './kinds.ts';
 import { policiesKey, undecidedKey } from './names.ts';
@@ -105,7 +105,7 @@ export function nodePodOf({ metadata, spec, status }: Pod): NodePod {
     uid,
     fileUid: annotations[fileUidKey],
     labels: new Map(Object.entries(labels)),
-    annotations: new Map(Object.entries(annotations)),
+    annotations: beginningsOf(new Map(Object.entries(annotations))),
     ips: (status?.podIPs ?? []).map(({ ip }) => ip),
     ownerKind: ownerReferences.find(({ controller }) => controller === true)?.kind,
     images: containers.flatMap((each) => each ?? []).map(({ image = '' }) => image),

@@ -6,6 +6,7 @@
  * this one is told nothing any more. An event loop that hangs answers no `ping`, and the keeper then counts it as absent.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GateError } from '../errors.ts';
 import type { ContainerKey, Gate, GateOptions, GateStats, KernelEvent } from './contract.ts';
 import { counted, frameOf, frameReader, number } from './frames.ts';
@@ -49,7 +50,7 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
   let told: Promise<void> = Promise.resolve();
   let events: KernelEvent[] = [];
   const taken = Promise.withResolvers<void>();
-  const ending = Promise.withResolvers<void>();
+  const ending = new AbortController();
   const ended = Promise.withResolvers<void>();
   let reopening: Promise<void> = Promise.resolve();
 
@@ -147,7 +148,7 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
   const reopen = async (reason: string): Promise<void> => {
     options.onFailure('keeper_lost', 1, reason);
     for (let wait = firstRetryMs; !isEnding; wait = Math.min(2 * wait, longestRetryMs)) {
-      await Promise.race([new Promise((resolve) => setTimeout(resolve, wait)), ending.promise]);
+      await sleep(wait, undefined, { signal: ending.signal }).catch(() => undefined);
       if (isEnding) return;
       try {
         return await greet();
@@ -209,7 +210,7 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
   const finish = async (closes: boolean): Promise<void> => {
     const isFirst = !isEnding;
     isEnding = true;
-    ending.resolve();
+    ending.abort();
     await reopening;
     if (isFirst && connection !== undefined) {
       if (closes) write(frameOf('C'));

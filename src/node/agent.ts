@@ -36,6 +36,7 @@ import { decisionsOf, type KnownProcesses, observationOf } from './observations.
 import type { Concerned, OpenPlace, PodDifference } from './place.ts';
 import { bootTimeUs, rootIndex } from './processes.ts';
 import { readPublication } from './publication.ts';
+import { openWaits } from './waits.ts';
 
 export interface AgentOptions {
   /** Where the containers are: what policies may apply to each, and in which mode. Closed with the agent. */
@@ -87,8 +88,8 @@ export interface Agent {
 
 /** In turns, so that a flood of events does not keep a starting container waiting. */
 const eventsPerTurn = 500;
-/** What each says of a container and its policies takes a few kB. */
-const maxPublicationsKept = 256;
+/** Of what was published with tables. Each says a few kB of a container and its policies. */
+const maxPublicationsLength = 4 << 20;
 
 /**
  * Opens the gate. When it resolves, no container that starts from then on runs anything unseen; those that ran
@@ -132,7 +133,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     onError: (error) => reportFailure('runtime_unanswered', { reason: String(error) }),
   });
 
-  const closing = Promise.withResolvers<void>();
+  const outputs = openWaits();
   const publicationOf = rememberSome(readPublication);
   const known: KnownProcesses = new Map();
   const write = (event: KernelEvent): void => {
@@ -185,7 +186,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
             }
           }
           // Until then the keeper has them, too.
-          await Promise.race([sink.written(), closing.promise]);
+          await outputs.until(sink.written());
         },
         onFailure: (failure, count, detail) => reportFailure(failure, { detail }, count),
       },
@@ -209,7 +210,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     async close({ keepsGate = false } = {}) {
       annotations.close();
       freedMemory.close();
-      closing.resolve();
+      outputs.giveUp();
       await (keepsGate ? gate.leave() : gate.close());
       for (const container of followed.values()) container.forget();
       followed.clear();
@@ -229,10 +230,15 @@ function isOf(container: FollowedContainer, { namespace, podName }: Concerned): 
 /** As `read`, of which the answers for some texts are kept: events of many containers come by turns. */
 function rememberSome<T>(read: (text: string) => T): (text: string) => T {
   const kept = new Map<string, T>();
+  let length = 0;
   return (text) => {
     const before = kept.get(text);
     if (before !== undefined) return before;
-    if (kept.size >= maxPublicationsKept) kept.clear();
+    length += text.length;
+    if (length > maxPublicationsLength) {
+      kept.clear();
+      length = text.length;
+    }
     const value = read(text);
     kept.set(text, value);
     return value;

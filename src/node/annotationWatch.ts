@@ -19,6 +19,9 @@ export interface AnnotationWatchOptions {
   readonly everyMs?: number;
 }
 
+/** Of what a pod claims, which may be a quarter of a MiB. */
+const maxLoggedLength = 1_024;
+
 /** Looks from now on, until closed. Does not keep the process alive. */
 export function watchAnnotations(
   place: Pick<Place, 'differences'>,
@@ -38,7 +41,13 @@ export function watchAnnotations(
       next.set(pod.uid, entry);
       if (entry.isTold || now - entry.since < graceMs) continue;
       entry.isTold = true;
-      reportFailure('annotation_differs', { namespace: pod.namespace, pod: pod.name, found, expected });
+      const claimed = found.slice(0, maxLoggedLength);
+      reportFailure('annotation_differs', {
+        namespace: pod.namespace,
+        pod: pod.name,
+        found: claimed,
+        expected,
+      });
       onDifference?.(difference);
     }
     known = next;

@@ -5,6 +5,7 @@
  */
 
 import type { GateMode } from '../native/contract.ts';
+import { beginningsOf } from '../nodePod.ts';
 import { fanotify } from '../policy/blockRules.ts';
 import { operationsOf } from '../policy/conditions.ts';
 import type { BoundPolicy, BoundSection, FileOperation, ProcessOperation } from '../policy/types.ts';
@@ -89,10 +90,27 @@ function selectorNames<S extends { readonly name: string }>({ selectors }: Bound
   return selectors.map(({ selector }) => selector.name);
 }
 
+/** A few kB, and at most some 150, whatever a pod says of itself. */
 export function writePublication(publication: Publication): string {
-  return JSON.stringify({ version, ...publication }, (_name, value) =>
-    value instanceof Map ? { entries: [...value] } : value,
-  );
+  const written = { version, ...publication, identity: boundedIdentity(publication.identity) };
+  return JSON.stringify(written, (_name, value) => (value instanceof Map ? { entries: [...value] } : value));
+}
+
+/** With as much of labels and annotations as documents tell. Whoever reads fewer labels than there are has to ask for them again. */
+function boundedIdentity(identity: ContainerIdentity): ContainerIdentity {
+  const { pod, workload } = identity;
+  if (!pod) return identity;
+  const { labels, annotations } = pod;
+  const told = labels && beginningsOf(labels);
+  return {
+    ...identity,
+    pod: {
+      ...pod,
+      labels: told,
+      annotations: annotations && beginningsOf(annotations),
+    },
+    workload: told === labels ? workload : { ...workload, podLabels: undefined },
+  };
 }
 
 /** `undefined` for what another version of the agent wrote. */

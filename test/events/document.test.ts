@@ -151,6 +151,16 @@ test('cuts an annotation that is a whole file', () => {
   assert.equal(resource.annotation[0]?.length, 1_024);
 });
 
+test('a pod with a thousand annotations makes no document of a MiB', () => {
+  const pairs = Array.from({ length: 1_000 }, (_, n) => [`a${n}`, 'x'.repeat(1_000)] as const);
+  const pod = { name: 'p', namespace: 'n', labels: new Map(pairs), annotations: new Map(pairs), ips: [] };
+  const [document] = documentsOf({ ...creation, container: { pod } }, [blocking], context);
+  assert.ok(document);
+  assert.ok(document.json.length < 100_000);
+  const { resource } = written(document).orchestrator as { resource: Record<string, string[]> };
+  assert.deepEqual([resource.label?.length, resource.annotation?.length], [32, 32]);
+});
+
 test('the revision stays within the 16 bits of its mapping for any generation', () => {
   const revisionOf = (generation: number) =>
     documentsOf(creation, [blocking], { ...context, generation }).map(
