@@ -197,28 +197,38 @@ std::shared_ptr<Container> Gate::makeContainer(Root& root) {
   return container;
 }
 
-/// Whoever is told of a container may publish for it at once, so it must be known and on its root by then.
+/// Whoever is told of a container may publish for it at once, so it must be known and on its root by then. Of one on a root
+/// filesystem that is gone nobody is told: nothing could tell that it is gone, too.
 void Gate::announce(const Root& root, const Container& container, bool is_first) {
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    if (known_.count(container.key) == 0) return;
+  }
   reports_.add(Report(FoundContainer{container.key, root.place.mount_point, root.place.device, root.upper_dir,
                                      root.may_run, is_first}));
 }
 
 void Gate::retire(const std::shared_ptr<Root>& root) {
-  // Before the lock: who admits a container holds the root's lock and then takes this one.
-  const auto containers = root->containers();
   spaces_.forget(*root);
-  const std::unique_lock<std::shared_mutex> lock(mutex_);
-  roots_.erase(root->place.device);
-  for (auto lane = lanes_.begin(); lane != lanes_.end(); ++lane) {
-    if (lane->second->group != root->group) continue;
-    --root->group->roots;
-    auto rest = std::make_shared<Lane>(*lane->second);
-    rest->roots.erase(std::remove(rest->roots.begin(), rest->roots.end(), root), rest->roots.end());
-    // Whoever still holds the group keeps it open, and what comes to it must be read: its openers wait.
-    if (rest->roots.empty()) root->group->forgetMarks();
-    lane->second = std::move(rest);
-    break;
+  {
+    const std::unique_lock<std::shared_mutex> lock(mutex_);
+    roots_.erase(root->place.device);
+    for (auto lane = lanes_.begin(); lane != lanes_.end(); ++lane) {
+      if (lane->second->group != root->group) continue;
+      --root->group->roots;
+      auto rest = std::make_shared<Lane>(*lane->second);
+      rest->roots.erase(std::remove(rest->roots.begin(), rest->roots.end(), root), rest->roots.end());
+      // Whoever still holds the group keeps it open, and what comes to it must be read: its openers wait.
+      if (rest->roots.empty()) root->group->forgetMarks();
+      lane->second = std::move(rest);
+      break;
+    }
   }
+  // INVARIANT: who admits a container holds the root's lock, and makes it known only while the root is among `roots_`
+  // (makeContainer). So from here on none becomes known, and those that have are all among these. Not under the lock, which
+  // whoever admits takes second.
+  const auto containers = root->containers();
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
   for (const auto& container : *containers) {
     known_.erase(container->key);
     forks_.forget(container->key);
