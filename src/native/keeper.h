@@ -24,6 +24,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "by_bytes.h"
 #include "frames.h"
 #include "gate.h"
 #include "hello.h"
@@ -72,7 +73,6 @@ class Keeper {
   bool handle(Client* client, std::string_view frame);
   bool hello(Client* client, std::string_view texts);
   bool publish(std::string_view frame);
-  std::shared_ptr<const Table> tableOf(std::string_view bytes, std::string* fault);
   bool answer(Client* client, std::string_view frame);
   void welcome(Client* client);
   std::string status();
@@ -118,8 +118,8 @@ class Keeper {
   /// Events that were sent to the agent and that it has not confirmed: the next agent gets them.
   std::deque<KernelEvent> unconfirmed_;
   size_t unconfirmed_bytes_ = 0;
-  /// By the bytes of which they were made.
-  std::unordered_map<std::string, std::weak_ptr<const Table>> tables_;
+  ByBytes<Table> tables_;
+  ByBytes<RuleNames> names_;
   Clock::time_point next_beat_{};
   /// Once somebody could not be accepted, until somebody is: when that is tried again.
   std::optional<Clock::time_point> accept_at_;

@@ -96,18 +96,6 @@ void Keeper::welcome(Client* client) {
   for (FoundContainer& found : gate_->found()) tell(client, Report(std::move(found)));
 }
 
-/// Containers with the same policies share a table.
-std::shared_ptr<const Table> Keeper::tableOf(std::string_view bytes, std::string* fault) {
-  std::string text(bytes);
-  if (const auto found = tables_.find(text); found != tables_.end()) {
-    if (auto table = found->second.lock()) return table;
-  }
-  for (auto one = tables_.begin(); one != tables_.end();) one = one->second.expired() ? tables_.erase(one) : std::next(one);
-  auto table = Table::parse(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), fault);
-  if (table != nullptr) tables_[std::move(text)] = table;
-  return table;
-}
-
 bool Keeper::publish(std::string_view frame) {
   Fields fields(frame);
   const uint64_t key = fields.number(8);
@@ -115,11 +103,15 @@ bool Keeper::publish(std::string_view frame) {
   const bool has_table = fields.number(1) != 0;
   const std::string_view bytes = fields.bytes();
   const std::string_view context = fields.bytes();
-  auto names = readRuleNames(fields.bytes());
+  auto names = names_.of(fields.bytes(), readRuleNames);
   if (!fields.isWhole() || names == nullptr) return false;
   std::shared_ptr<const Table> table;
   std::string fault;
-  if (has_table) table = tableOf(bytes, &fault);
+  if (has_table) {
+    table = tables_.of(bytes, [&fault](std::string_view all) {
+      return Table::parse(reinterpret_cast<const uint8_t*>(all.data()), all.size(), &fault);
+    });
+  }
   if (has_table && table == nullptr) {
     gate_->reports().fail(Failure::kPublishFailed, "cannot read the decision table: " + fault);
     return true;

@@ -62,6 +62,12 @@ const bound = Array.from({ length: policyCount }, (_, index) => {
   return bind(compile(`policy-${index}`, read.policy), {} as Workload);
 });
 
+/** Names as long as they may well be. Kept for each container by itself, they would take 2 MiB more. */
+const rules = bound.map((_, index) => {
+  const selectors = Array.from({ length: 12 }, (__, at) => `what-rule-${at}-of-this-policy-speaks-of`);
+  return { id: `namespace-${index}/policy-of-application-${index}`, file: selectors, process: selectors };
+});
+
 async function keeperOfThisProcess(): Promise<number> {
   const children = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8');
   for (const pid of children.trim().split(' ')) {
@@ -84,7 +90,7 @@ test(`${containers} containers and ${policyCount} policies take at most 4 MiB`, 
     mode: 'enforce',
     holdMs: 2_000,
     onUnknown: 'allow',
-    onContainer: ({ key }) => gate.publish(key, flatten(bound, 'allow'), 1, 'x'.repeat(500)),
+    onContainer: ({ key }) => gate.publish(key, flatten(bound, 'allow'), 1, 'x'.repeat(500), rules),
     onFirstExec: () => undefined,
     onContainerGone: () => undefined,
     onEvents: () => undefined,
