@@ -1,11 +1,12 @@
 // What became of operations, counted for each container and rule since the keeper began.
 //
-// Rules are counted by the names that came with the table, so that a table which is replaced begins no new count. Not
-// thread-safe: whoever owns it has the lock.
+// Rules are counted by the names that came with the table, so that a table which is replaced begins no new count. Names are kept
+// once for all containers that count by them. Not thread-safe: whoever owns it has the lock.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -51,14 +52,26 @@ class Ledger {
   /// a container that is not open only among all.
   void add(uint64_t key, const RuleNames* names, Section section, const std::vector<Fired>& fired, Outcome outcome);
   void open(uint64_t key) { containers_.try_emplace(key); }
-  void close(uint64_t key) { containers_.erase(key); }
+  void close(uint64_t key);
+  /// In the order of the rules' names.
   std::vector<LedgerLine> of(uint64_t key) const;
   /// Events of all containers, also of those that are gone.
   const Outcomes& all() const { return all_; }
 
  private:
   using Rule = std::tuple<std::string, Section, std::string>;
-  std::unordered_map<uint64_t, std::map<Rule, Outcomes>> containers_;
+  /// With how many containers count by them.
+  using Rules = std::map<Rule, size_t, std::less<>>;
+  struct Line {
+    Rules::iterator rule;
+    Outcomes outcomes;
+  };
+
+  Outcomes* countsOf(std::vector<Line>* lines, std::string_view policy, Section section, std::string_view selector);
+
+  Rules rules_;
+  /// The lines of each in the order of their rules' addresses.
+  std::unordered_map<uint64_t, std::vector<Line>> containers_;
   Outcomes all_{};
 };
 

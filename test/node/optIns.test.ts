@@ -119,7 +119,16 @@ describe('with opt-ins', { skip }, () => {
     assert.match(statusText(status), /memfd programs POSSIBLE \(shared\)/);
   });
 
-  test('status counts for each container and rule what became of operations', async () => {
+  test('status counts for each container and rule what became of operations', async (t) => {
+    const other = await host.startRunc();
+    t.after(other.remove);
+    await other.dropAndRun('/tmp/busybox-x');
+    const linesOf = async ({ id }: typeof other) =>
+      statusOf(await readKeeperStatus(keeper.socket)).gate?.containers.find((one) => one.id === id)?.ledger;
+    assert.equal((await linesOf(other))?.find(({ selector }) => selector === 'programs')?.prevented, 1);
+    // It counted by the same rules, and what it counted goes with it.
+    await other.remove();
+    await eventually('it is gone', async () => (await linesOf(other)) === undefined);
     await fresh.dropAndRun('/tmp/busybox-x');
     await fresh.sh('echo echo ran > /tmp/script; sh /tmp/script');
     const status = statusOf(await readKeeperStatus(keeper.socket));
