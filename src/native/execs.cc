@@ -91,7 +91,7 @@ Execs::Expected Execs::expectedOf(pid_t tid) const {
   const auto found = tasks_.find(tid);
   if (found == tasks_.end()) return {};
   const Task& task = found->second;
-  return {task.awaits_open, task.unread_program || (task.program && isLoader(task.program->name))};
+  return {task.awaits_open, task.unread_program || (task.program != nullptr && isLoader(task.program->name))};
 }
 
 Execs::Execs() : room_(kMaxTasks), room_bytes_(kMaxBytes) {}
@@ -135,10 +135,12 @@ void Execs::makeRoom() {
   countBytes();
   if (bytes_ > kMaxBytes / 2) {
     for (auto& [tid, task] : tasks_) {
-      if (!task.program) continue;
-      task.program->args = {};
-      task.program->args_truncated = true;
-      task.program->working_directory = {};
+      if (task.program == nullptr) continue;
+      Process program = *task.program;
+      program.args = {};
+      program.args_truncated = true;
+      program.working_directory = {};
+      task.program = std::make_shared<const Process>(std::move(program));
     }
     countBytes();
   }
@@ -147,7 +149,7 @@ void Execs::makeRoom() {
 
 void Execs::countBytes() {
   bytes_ = 0;
-  for (const auto& [tid, task] : tasks_) bytes_ += task.program ? bytesOf(*task.program) : 0;
+  for (const auto& [tid, task] : tasks_) bytes_ += task.program != nullptr ? bytesOf(*task.program) : 0;
 }
 
 void Execs::attend() {
@@ -161,9 +163,9 @@ bool Execs::isAttended() const {
          std::chrono::steady_clock::now() - attended_since_ > kLongestExec;
 }
 
-void Execs::runs(pid_t tid, Process program) {
+void Execs::runs(pid_t tid, std::shared_ptr<const Process> program) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  bytes_ += bytesOf(program);
+  bytes_ += bytesOf(*program);
   if (bytes_ > room_bytes_) makeRoom();
   const auto found = tasks_.find(tid);
   if (found == tasks_.end()) return;
@@ -184,7 +186,7 @@ void Execs::readProgram(pid_t tid, Task* task) {
   if (readPath(task->unread_program.get(), &program.executable)) {
     program.name = nameOfProgram(program.executable);
     bytes_ += bytesOf(program);
-    task->program = std::move(program);
+    task->program = std::make_shared<const Process>(std::move(program));
   }
   task->unread_program.reset();
 }
@@ -194,10 +196,10 @@ void Execs::settle(pid_t tid) {
   if (const auto found = tasks_.find(tid); found != tasks_.end()) readProgram(tid, &found->second);
 }
 
-std::optional<Process> Execs::lastProgram(pid_t tid) {
+std::shared_ptr<const Process> Execs::lastProgram(pid_t tid) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = tasks_.find(tid);
-  if (found == tasks_.end()) return std::nullopt;
+  if (found == tasks_.end()) return nullptr;
   readProgram(tid, &found->second);
   return found->second.program;
 }

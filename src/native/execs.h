@@ -9,8 +9,8 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -56,12 +56,12 @@ class Execs {
 
   /// Remembers what the task runs from now on: it may have ended when somebody asks who it was. To be called before the
   /// answer, since the task may do something right after.
-  void runs(pid_t tid, Process program);
+  void runs(pid_t tid, std::shared_ptr<const Process> program);
   /// As `runs`, of a file whose path is read when somebody asks or `settle` is called, so that the task need not wait for it.
   void runs(pid_t tid, Descriptor program);
   void settle(pid_t tid);
-  /// What was remembered of the task last.
-  std::optional<Process> lastProgram(pid_t tid);
+  /// What was remembered of the task last; null when nothing was.
+  std::shared_ptr<const Process> lastProgram(pid_t tid);
 
  private:
   struct Task {
@@ -71,7 +71,7 @@ class Execs {
     Opened executed;
     bool awaits_open = false;
     std::chrono::steady_clock::time_point since;
-    std::optional<Process> program;
+    std::shared_ptr<const Process> program;
     Descriptor unread_program;
   };
   void readProgram(pid_t tid, Task* task);

@@ -79,7 +79,7 @@ std::shared_ptr<Container> Judge::doerOf(Root& root, const Change& change, bool 
   if (!process->executable.empty() && owner != nullptr) return owner;
   for (const auto& container : *all) {
     const auto program = container->execs.lastProgram(change.tid);
-    if (!program || (owner != nullptr && owner != container) || (owner == nullptr && !has_ended)) continue;
+    if (program == nullptr || (owner != nullptr && owner != container) || (owner == nullptr && !has_ended)) continue;
     owner = container;
     if (process->start_ticks == 0) *process = *program;
     process->executable = program->executable;

@@ -57,8 +57,10 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   event.has_parent = event.process.parent != 0 && parents_.read(event.process.parent, &event.parent);
   event.leaders = lineage_.of(event.process, event.has_parent ? &event.parent : nullptr);
   const bool is_denied = event.verdict == Verdict::kDeny;
+  std::shared_ptr<const Process> program;
   if (envelope.isExec() && !is_denied) {
-    one->container.execs.runs(event.tid, Process(event.process));
+    program = std::make_shared<const Process>(event.process);
+    one->container.execs.runs(event.tid, program);
     // It may end right after the answer.
     if (settings_.tells_ends) noteBegin(event);
   }
@@ -66,7 +68,7 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   event.verdict = answer(&envelope, event.verdict, &is_late);
   event.outcome = event.verdict == Verdict::kDeny ? Outcome::kPrevented : Outcome::kDetected;
   if (is_late) event.decided_by = KernelEvent::DecidedBy::kDeadline;
-  if (envelope.isExec() && !is_denied) parents_.keep(event.process);
+  if (program != nullptr) parents_.keep(std::move(program));
   event.path = std::move(one->path);
   if (one->reason == Reason::kNone) return reports_->add(std::move(event));
   // File rules bar the exec, beside what process rules say of it.

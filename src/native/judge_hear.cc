@@ -44,7 +44,7 @@ std::shared_ptr<Container> Judge::executorOf(Root& root, pid_t tid) {
   if (!hasEnded(tid)) return nullptr;
   const auto all = root.containers();
   for (const auto& container : *all) {
-    if (container->execs.lastProgram(tid)) return container;
+    if (container->execs.lastProgram(tid) != nullptr) return container;
   }
   // Nobody can tell by its cgroup any more that the container runs.
   if (root.isSetUp()) root.may_run = true;
@@ -117,7 +117,8 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   if (process.pid == 0) process.pid = tid;
   process.executable = event.path;
   process.name = nameOfProgram(event.path);
-  if (!heard->is_loader) container.execs.runs(tid, Process(process));
+  const auto program = std::make_shared<const Process>(process);
+  if (!heard->is_loader) container.execs.runs(tid, program);
   if (!is_kept && (binding->table->operations() & (kFork | (settings_.tells_ends ? kExec : 0)))) {
     if (const pid_t pid = processOf(tid); pid != 0) hooks_.member(pid, container.key);
   }
@@ -127,7 +128,7 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   if (event.mount == MountKind::kRoot && !heard->is_loader) event.operations = cameBy(root, event.path, found.birth_ns);
   event.has_parent = process.parent != 0 && parents_.read(process.parent, &event.parent);
   event.leaders = lineage_.of(process, event.has_parent ? &event.parent : nullptr);
-  if (!heard->is_loader && !process.args.empty()) parents_.keep(process);
+  if (!heard->is_loader && !process.args.empty()) parents_.keep(program);
   if (!is_kept || !keep(container, event)) tellExec(container, std::move(event), heard->is_loader, desk);
   return true;
 }

@@ -147,7 +147,7 @@ std::string Judge::nameWithoutFile(pid_t tid, const BlockedCall& call) {
 bool Judge::judgeLoad(Case* one, const Opened& file) {
   if (!(one->table.blockedOperations() & kOpenOperations)) return false;
   const auto program = one->container.execs.lastProgram(one->envelope.tid());
-  return program && isLoader(program->name) && refuseLoad(one, file);
+  return program != nullptr && isLoader(program->name) && refuseLoad(one, file);
 }
 
 /// Whether the open was answered as an interpreter's of what would be barred if it was executed.

@@ -121,29 +121,29 @@ Interactive readInteractive(pid_t tid) {
 bool Parents::read(pid_t pid, Process* process) {
   Stat stat;
   const bool is_there = readStatOften(pid, &stat);
-  std::optional<Process> known;
+  std::shared_ptr<const Process> known;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (const auto found = kept_.find(pid); found != kept_.end()) known = found->second;
   }
   // Numbers are used again: only with the same start it is the same process.
-  if (known && is_there && known->start_ticks != stat.start_ticks) known.reset();
+  if (known != nullptr && is_there && known->start_ticks != stat.start_ticks) known.reset();
   // With another name it has executed something else, or is called by a link's name. One that is ending has no executable
   // any more.
-  const bool is_same = known && (!is_there || known->name == stat.name);
+  const bool is_same = known != nullptr && (!is_there || known->name == stat.name);
   if (!is_same && is_there && readProcess(pid, process) && !process->executable.empty()) {
     // Without its arguments it is not whole. Every exec makes what was kept be forgotten, so that those of the same file are
     // its own, also where it is called by another name, such as an applet's.
     if (mayReadMemory()) {
-      keep(*process);
-    } else if (known && known->executable == process->executable) {
-      process->args = std::move(known->args);
+      keep(std::make_shared<const Process>(*process));
+    } else if (known != nullptr && known->executable == process->executable) {
+      process->args = known->args;
       process->args_truncated = known->args_truncated;
     }
     return true;
   }
-  if (!known) return false;
-  *process = std::move(*known);
+  if (known == nullptr) return false;
+  *process = *known;
   if (!is_there) return true;
   process->parent = stat.parent;
   process->group = stat.group;
@@ -152,14 +152,15 @@ bool Parents::read(pid_t pid, Process* process) {
   return true;
 }
 
-void Parents::keep(const Process& process) {
+void Parents::keep(std::shared_ptr<const Process> process) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  bytes_ += bytesOf(process);
+  bytes_ += bytesOf(*process);
   if (kept_.size() >= kMaxParents || bytes_ > kMaxParentsBytes) {
     kept_.clear();
-    bytes_ = bytesOf(process);
+    bytes_ = bytesOf(*process);
   }
-  kept_[process.pid] = process;
+  const pid_t pid = process->pid;
+  kept_[pid] = std::move(process);
 }
 
 void Parents::forget(pid_t tid) {

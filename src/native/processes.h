@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -64,13 +65,13 @@ class Parents {
   /// As `readProcess`, from what is kept if the process is the same or has ended. Any thread.
   bool read(pid_t pid, Process* process);
   /// What the process has become by an exec that was allowed.
-  void keep(const Process& process);
+  void keep(std::shared_ptr<const Process> process);
   /// The task executes another program.
   void forget(pid_t tid);
 
  private:
   std::mutex mutex_;
-  std::unordered_map<pid_t, Process> kept_;
+  std::unordered_map<pid_t, std::shared_ptr<const Process>> kept_;
   /// Of all that came since it was empty.
   size_t bytes_ = 0;
 };
