@@ -57,10 +57,12 @@ export async function connect(kubeconfig?: string): Promise<Connection> {
   }
 
   let current: { credentials: Promise<Credentials>; until: number } | undefined;
+  let areRefused = false;
   const renew = async (previous: Promise<Credentials> | undefined): Promise<Credentials> => {
     const context = new RequestContext(server, HttpMethod.GET);
     try {
-      await execCredential(config);
+      await execCredential(config, areRefused);
+      areRefused = false;
       await config.applySecurityAuthentication(context);
     } catch (error) {
       if (error instanceof GateError) throw error;
@@ -84,6 +86,7 @@ export async function connect(kubeconfig?: string): Promise<Connection> {
       return current.credentials;
     },
     forgetCredentials() {
+      areRefused = true;
       if (current !== undefined) current.until = 0;
     },
     close() {

@@ -3,7 +3,7 @@
  * queue, so that telling never waits and never costs the API server more than it should.
  *
  * Owns the queue. What is told again within ten minutes is not written again; what does not fit or cannot be written is
- * dropped and counted.
+ * dropped and counted, and written when it is told again.
  */
 
 import { createHash } from 'node:crypto';
@@ -49,6 +49,13 @@ export interface EventWriterOptions {
   readonly maxWaiting?: number;
 }
 
+interface Waiting {
+  /** By which it is known whether it was told before. */
+  readonly key: string;
+  readonly record: EventRecord;
+  readonly isPodThere: boolean;
+}
+
 const eventsTotal = new Counter({
   name: 'd4c_gate_events_total',
   help: 'Events told, by result: written, repeated (not written again within ten minutes), dropped.',
@@ -68,7 +75,7 @@ export function openEventWriter(
 ): EventWriter {
   const pace = makePace(perSecond, burst);
   const closing = new AbortController();
-  const waiting: { record: EventRecord; isPodThere: boolean }[] = [];
+  const waiting: Waiting[] = [];
   /** When each was last told, oldest first. */
   const told = new Map<string, number>();
   let writing: Promise<void> | undefined;
@@ -84,9 +91,10 @@ export function openEventWriter(
     return false;
   }
 
-  function drop(reason: string, count = 1): void {
-    eventsTotal.inc({ result: 'dropped' }, count);
-    reportFailure('kubernetes_event_dropped', { reason }, count);
+  function drop(reason: string, ...dropped: readonly Waiting[]): void {
+    for (const { key } of dropped) told.delete(key);
+    eventsTotal.inc({ result: 'dropped' }, dropped.length);
+    reportFailure('kubernetes_event_dropped', { reason }, dropped.length);
   }
 
   /** An Event without a UID is better than none. */
@@ -98,9 +106,9 @@ export function openEventWriter(
     return uid === undefined ? record : { ...record, regarding: { ...regarding, uid } };
   }
 
-  async function write({ record: told, isPodThere }: (typeof waiting)[number]): Promise<void> {
+  async function write(next: Waiting): Promise<void> {
     await pace.turn(closing.signal);
-    const record = isPodThere ? await withUid(told) : told;
+    const record = next.isPodThere ? await withUid(next.record) : next.record;
     for (let attempt = 1; ; attempt += 1) {
       if (attempt > 1) await pace.turn(closing.signal);
       try {
@@ -111,19 +119,19 @@ export function openEventWriter(
         // Another replica has told the same.
         if (hasStatus(error, 409)) return eventsTotal.inc({ result: 'repeated' });
         const isOver = error instanceof KubernetesError && [0, 429, 500, 503, 504].includes(error.status);
-        if (!isOver || attempt === attemptsPerEvent) return drop(String(error));
+        if (!isOver || attempt === attemptsPerEvent) return drop(String(error), next);
         pace.hold(error.retryAfterMs ?? 1_000 * attempt);
       }
     }
   }
 
   async function writeAll(): Promise<void> {
+    let next = waiting.shift();
     try {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await write(next);
+      for (; next !== undefined; next = waiting.shift()) await write(next);
     } catch (error) {
       if (!closing.signal.aborted) throw error;
-      drop('d4c-gate ends', waiting.length + 1);
-      waiting.length = 0;
+      drop('d4c-gate ends', ...(next === undefined ? [] : [next]), ...waiting.splice(0));
     } finally {
       writing = undefined;
     }
@@ -132,10 +140,10 @@ export function openEventWriter(
   return {
     tell(telling) {
       if (closing.signal.aborted) return;
-      const { record, key } = recordOf(telling, component, instance);
-      if (isRepeated(key)) return eventsTotal.inc({ result: 'repeated' });
-      if (waiting.length >= maxWaiting) return drop('more Events than can be written');
-      waiting.push({ record, isPodThere: telling.isPodThere === true });
+      const next = recordOf(telling, component, instance);
+      if (isRepeated(next.key)) return eventsTotal.inc({ result: 'repeated' });
+      if (waiting.length >= maxWaiting) return drop('more Events than can be written', next);
+      waiting.push(next);
       writing ??= writeAll();
     },
     async close() {
@@ -147,10 +155,10 @@ export function openEventWriter(
 
 /** Events about objects of the whole cluster are in the namespace `default`, where kubectl looks for them. */
 function recordOf(
-  { regarding, reason, action, note }: Telling,
+  { regarding, isPodThere = false, reason, action, note }: Telling,
   component: string,
   instance: string,
-): { record: EventRecord; key: string } {
+): Waiting {
   const { name, namespace, uid = '' } = regarding;
   const key = createHash('sha256')
     .update(JSON.stringify([regarding.kind, namespace, name, uid, reason, note]))
@@ -160,9 +168,11 @@ function recordOf(
   const window = Math.floor(Date.now() / repeatMs).toString(16);
   return {
     key,
+    isPodThere,
     record: {
       metadata: {
-        name: `${name.slice(0, 200)}.${window}${key}`,
+        // What is cut off must not leave an end with which no part of a name may end.
+        name: `${name.slice(0, 200).replace(/[-.]+$/, '')}.${window}${key}`,
         namespace: namespace ?? 'default',
         labels: { ...ownLabels },
       },

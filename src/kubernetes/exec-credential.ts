@@ -32,17 +32,18 @@ interface Plugin {
 const plugins = new WeakMap<KubeConfig, { readonly user: User; readonly plugin: Plugin; renewAt: number }>();
 
 /**
- * Runs the plugin of the current user, when it has one and its last credentials have expired, and puts what it prints
- * into `config`.
+ * Runs the plugin of the current user, when it has one and its last credentials have expired or were refused, and puts what it
+ * prints into `config`.
  *
+ * @param areRefused the API server has answered 401: a plugin need not know that a token was taken back, or when it ends
  * @throws KUBERNETES_CONFIG when the plugin fails, prints something else, or takes longer than 15 seconds
  */
-export async function execCredential(config: KubeConfig): Promise<void> {
+export async function execCredential(config: KubeConfig, areRefused = false): Promise<void> {
   const user = config.getCurrentUser();
   const plugin: Plugin | undefined = user?.exec ?? undefined;
   if (user && plugin) plugins.set(config, { user, plugin, renewAt: 0 });
   const known = plugins.get(config);
-  if (known === undefined || Date.now() < known.renewAt) return;
+  if (known === undefined || (Date.now() < known.renewAt && !areRefused)) return;
   const { status } = await runPlugin(known.plugin);
   if (status === undefined || (status.token === undefined && status.clientCertificateData === undefined)) {
     throw new GateError('KUBERNETES_CONFIG', `exec plugin \`${known.plugin.command}\` printed no credential`);

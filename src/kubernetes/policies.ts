@@ -62,6 +62,8 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
   const policies = new Map<string, ClusterPolicy>();
   /** Newest state of each object that changed, `undefined` for one that is gone. */
   const queue = new Map<string, Pending | undefined>();
+  /** While a list is under way: whose changes the watch has told since it began. */
+  let toldMeanwhile: Set<string> | undefined;
   let reading: Promise<void> | undefined;
   let closed = false;
 
@@ -109,20 +111,26 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
   /** Never rejects. */
   async function refresh(): Promise<void> {
     const known = new Map(policies);
+    const told = new Set<string>();
+    toldMeanwhile = told;
     const listed = new Set<string>();
     try {
       for await (const { items } of cluster.pages('containerpolicies', { deadlineMs: refreshMs })) {
         for (const { id, pending } of items.map(pendingOf)) {
           listed.add(id);
-          const newest = queue.get(id) ?? policies.get(id);
-          // The watch may have been quicker than this list.
-          if (newest?.uid === pending.uid && newest.generation >= pending.generation) continue;
+          const newest = queue.has(id) ? queue.get(id) : policies.get(id);
+          // The watch may have been quicker than this list, whose pages all are of the moment when it began.
+          const isOlder =
+            newest?.uid === pending.uid ? newest.generation >= pending.generation : told.has(id);
+          if (isOlder) continue;
           queue.set(id, pending);
         }
       }
     } catch (error) {
       reportFailure('watch_interrupted', { kind: 'containerpolicies', reason: String(error) });
       return;
+    } finally {
+      toldMeanwhile = undefined;
     }
     for (const [id, { uid }] of known) {
       if (!listed.has(id) && policies.get(id)?.uid === uid && !queue.has(id)) queue.set(id, undefined);
@@ -137,8 +145,10 @@ export function watchPolicies(cluster: Cluster, options: PolicyWatchOptions = {}
     project: pendingOf,
     ...(options.times && { times: options.times }),
     onChange: (changes) => {
-      for (const { type, object } of changes)
+      for (const { type, object } of changes) {
         queue.set(object.id, type === 'deleted' ? undefined : object.pending);
+        toldMeanwhile?.add(object.id);
+      }
       reading ??= readQueue();
     },
   });

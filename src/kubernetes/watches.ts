@@ -101,7 +101,7 @@ export function watch<K extends Kind, T = ObjectOf[K]>(
   async function list(): Promise<void> {
     const { namespace, labelSelector, fieldSelector } = options;
     const replacement = store.replaceAll();
-    let version = '';
+    let version: string | undefined;
     const selection = { namespace, labelSelector, fieldSelector, deadlineMs: times.deadlineMs };
     for await (const page of cluster.pages(kind, selection)) {
       if (closing.signal.aborted) return;
@@ -111,6 +111,8 @@ export function watch<K extends Kind, T = ObjectOf[K]>(
       version = page.resourceVersion;
     }
     tell(replacement.finish());
+    // Nothing can be watched from there, and to list again at once would be all that is done from then on.
+    if (!version) throw new Error(`list of ${kind}: an answer without a resourceVersion`);
     resourceVersion = version;
     listAgainAt = performance.now() + times.relistMs * (1 - 0.2 * Math.random());
     recovery.listed();

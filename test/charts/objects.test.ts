@@ -77,6 +77,15 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
     }
   });
 
+  test('lets the webhook write no policy, and its Lease only as it does', () => {
+    const rulesOf = (role: string, resource: string) =>
+      (objectOf(objects, role).rules as Rule[])
+        .filter(({ resources }) => resources.includes(resource))
+        .map(({ verbs }) => verbs);
+    assert.deepEqual(rulesOf('ClusterRole/d4c-gate-webhook', 'containerpolicies'), [['list', 'watch']]);
+    assert.deepEqual(rulesOf('Role/d4c-gate-webhook', 'leases'), [['create'], ['get', 'update']]);
+  });
+
   test('asks about no change of a namespace that can never opt in', async () => {
     const [helm] = helms;
     assert.ok(helm !== undefined);

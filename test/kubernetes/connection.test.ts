@@ -44,6 +44,25 @@ test('shares credentials and connections between requests until they are refused
     connection.close();
   }));
 
+test('a plugin is asked again when what it gave is refused, though it has not expired', () => {
+  const script = 'process.stdout.write(JSON.stringify({ status: { token: String(process.pid) } }))';
+  const exec = {
+    apiVersion: 'client.authentication.k8s.io/v1',
+    command: process.execPath,
+    args: ['-e', script],
+    interactiveMode: 'Never',
+  };
+  return withConfig(kubeconfig({ exec }), async (file) => {
+    const connection = await connect(file);
+    const tokenNow = async () => (await connection.credentials()).headers.Authorization;
+    const first = await tokenNow();
+    assert.match(first ?? '', /^Bearer \d+$/);
+    connection.forgetCredentials();
+    assert.notEqual(await tokenNow(), first);
+    connection.close();
+  });
+});
+
 test('a file that cannot be used is an error that names it', async () => {
   const broken: [unknown, RegExp][] = [
     ['{', /cannot load/],

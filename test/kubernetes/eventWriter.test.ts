@@ -107,3 +107,28 @@ test('a pod that exists is told of with its UID, as far as it can be had', async
     ['uid-of-p', undefined, undefined, undefined],
   );
 });
+
+test('what was dropped is written when it is told again', async () => {
+  const refused = writerOf((count) => {
+    if (count === 1) throw new KubernetesError(403, '', 'no');
+  });
+  const before = await dropped();
+  refused.writer.tell(telling('p'));
+  await eventually('it is dropped', async () => (await dropped()) > before);
+  refused.writer.tell(telling('p'));
+  await eventually('it is written', () => refused.written.length === 1);
+
+  const full = writerOf(undefined, { maxWaiting: 1 });
+  for (const name of ['p', 'q', 'r']) full.writer.tell(telling(name));
+  await eventually('what fits is written', () => full.written.length === 2);
+  full.writer.tell(telling('r'));
+  await eventually('the rest is written', () => full.written.length === 3);
+});
+
+test('an Event has a name that the API server takes, wherever that of a pod is cut', async () => {
+  const { written, writer } = writerOf();
+  writer.tell(telling(`${'x'.repeat(198)}.-${'y'.repeat(20)}`));
+  writer.tell(telling(`${'x'.repeat(199)}-${'y'.repeat(20)}`));
+  await eventually('both are written', () => written.length === 2);
+  for (const { metadata } of written) assert.match(metadata.name ?? '', /^x{198,199}\.[a-z0-9]+$/);
+});
