@@ -133,6 +133,19 @@ for (const helm of helms) {
     }
   });
 
+  test(`helm ${helm.version}: labels that a selector needs are the chart's, whatever values add`, {
+    skip,
+  }, async () => {
+    const added = { podLabels: { 'app.kubernetes.io/name': 'mine', team: 'security' } };
+    for (const object of await render(helm, { webhook: added, agent: added, keeper: added })) {
+      if (object.kind !== 'Deployment' && object.kind !== 'DaemonSet') continue;
+      const labels = valueAt(object, 'spec.template.metadata.labels') as Record<string, string>;
+      const selected = valueAt(object, 'spec.selector.matchLabels') as Record<string, string>;
+      assert.deepEqual({ ...labels, ...selected }, labels, object.metadata.name);
+      assert.equal(labels.team, 'security');
+    }
+  });
+
   test(`helm ${helm.version}: lint --strict has nothing to say`, { skip }, async () => {
     for (const values of ['values.yaml', 'values-ha.yaml']) {
       await must(helm.program, ['lint', '--strict', chart, '--values', join(chart, values)]);

@@ -14,6 +14,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{/*
+Labels and annotations of a pod with what values add; call with a dict of labels (the chart's own, which win: the selector is
+among them), component, and values (of podLabels and podAnnotations).
+*/}}
+{{- define "d4c-gate.podMetadata" -}}
+labels: {{- merge (fromYaml .labels) .values.podLabels | toYaml | nindent 2 }}
+annotations: {{- merge (dict) .values.podAnnotations (dict "kubectl.kubernetes.io/default-container" .component) | toYaml | nindent 2 }}
+{{- end }}
+
 {{- define "d4c-gate.image" -}}
 {{- with .Values.image -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
