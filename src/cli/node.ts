@@ -107,6 +107,7 @@ async function runNode(flags: NodeFlags): Promise<ExitCode> {
       clusterName,
       hostRoot,
       onDifference: (difference) => cluster?.tellDifference(difference),
+      onKeeper: (isThere) => health.suspend(isThere ? undefined : 'no keeper answers, nothing is gated'),
       documents: { host, agent: { id: agentId(host), version }, namespace: flags.namespace },
     };
     for (;;) {

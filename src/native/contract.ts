@@ -74,6 +74,8 @@ export interface GateOptions {
    */
   onEvents(events: readonly KernelEvent[]): void | Promise<void>;
   onFailure(failure: GateFailure, count: number, detail: string): void;
+  /** The keeper is gone, and nothing is gated; then, that one answers again. */
+  onKeeper?: ((isThere: boolean) => void) | undefined;
 }
 
 /** What the gate may report as lost or late. */

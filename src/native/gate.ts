@@ -8,27 +8,23 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GateError } from '../errors.ts';
-import type { ContainerKey, Gate, GateOptions, GateStats, KernelEvent } from './contract.ts';
-import { counted, frameOf, frameReader, number } from './frames.ts';
+import type { ContainerKey, Gate, GateOptions, GateStats } from './contract.ts';
+import { batchEvents } from './eventBatches.ts';
+import { frameOf, frameReader, number } from './frames.ts';
 import { greetingOf, lastLine, otherVersion, refusalOf, speech } from './greeting.ts';
 import { connectKeeper, type KeeperConnection, type KeeperPlace } from './keeperProgram.ts';
-import { ruleNames } from './ruleNames.ts';
-import type { Said } from './said.ts';
+import { publishFrame } from './publishFrame.ts';
+import { noStats, type Said } from './said.ts';
 
 export type * from './contract.ts';
 
 const firstRetryMs = 50;
 const longestRetryMs = 2_000;
-const noStats: GateStats = {
-  verdicts: 0,
-  denied: 0,
-  unknown: 0,
-  held: 0,
-  late: 0,
-  groups: 0,
-  roots: 0,
-  eventsDropped: 0,
-};
+/**
+ * For a keeper that is stopped and says nothing: until it must have said that the gate is open, which takes seconds with hundreds of
+ * containers on a busy machine, and until it must have closed the connection, for which it gives itself 2 seconds.
+ */
+const defaultLimits = { welcomeMs: 30_000, endMs: 10_000 };
 
 /**
  * Opens the gate, or takes over the one that the keeper has open: every container root filesystem there is and that
@@ -36,7 +32,11 @@ const noStats: GateStats = {
  * the event loop.
  * @throws GATE_NOT_PERMITTED, GATE_UNSUPPORTED, GATE_NOT_BUILT, KEEPER_UNREACHABLE, KEEPER_FAILED, KEEPER_VERSION
  */
-export async function openGate(options: GateOptions, place: KeeperPlace = { how: 'off' }): Promise<Gate> {
+export async function openGate(
+  options: GateOptions,
+  place: KeeperPlace = { how: 'off' },
+  { welcomeMs, endMs } = defaultLimits,
+): Promise<Gate> {
   const known = new Set<ContainerKey>();
   const contexts = new Map<ContainerKey, string>();
   /** Of a container that is gone, for the event that follows. */
@@ -47,8 +47,6 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
   let isEnding = false;
   let lastStats = noStats;
   let unenforceable: string | undefined;
-  let told: Promise<void> = Promise.resolve();
-  let events: KernelEvent[] = [];
   const taken = Promise.withResolvers<void>();
   const ending = new AbortController();
   const ended = Promise.withResolvers<void>();
@@ -65,22 +63,12 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
       write(frameOf(kind, number(request, 4), ...fields));
     });
 
-  /** Events go one batch after another; what has been done with is confirmed. */
-  const tellEvents = (): void => {
+  const batches = batchEvents(options, () => {
     const from = connection;
-    told = told.then(async () => {
-      const batch = events;
-      events = [];
-      const last = batch.at(-1);
-      if (last === undefined) return;
-      try {
-        await options.onEvents(batch);
-      } catch (error) {
-        options.onFailure('event_report_dropped', batch.length, String(error));
-      }
-      if (connection === from) write(frameOf('K', number(last.sequence, 8)));
-    });
-  };
+    return (sequence) => {
+      if (connection === from) write(frameOf('K', number(sequence, 8)));
+    };
+  });
 
   const contextOf = (key: ContainerKey): string | undefined =>
     contexts.get(key) ?? (last?.key === key ? last.context : undefined);
@@ -110,8 +98,7 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
       case 'event': {
         const { key, decidedBy } = said.value;
         const context = decidedBy === 'unknown' ? undefined : contextOf(key);
-        events.push(context === undefined ? said.value : { ...said.value, context });
-        if (events.length === 1) tellEvents();
+        batches.add(context === undefined ? said.value : { ...said.value, context });
         return;
       }
       case 'ping':
@@ -147,13 +134,15 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
 
   const reopen = async (reason: string): Promise<void> => {
     options.onFailure('keeper_lost', 1, reason);
+    options.onKeeper?.(false);
     for (let wait = firstRetryMs; !isEnding; wait = Math.min(2 * wait, longestRetryMs)) {
       await sleep(wait, undefined, { signal: ending.signal }).catch(() => undefined);
       if (isEnding) return;
       try {
-        return await greet();
+        await greet();
+        return options.onKeeper?.(true);
       } catch (error) {
-        options.onFailure('keeper_lost', 1, (error as Error).message);
+        if (!isEnding) options.onFailure('keeper_lost', 1, (error as Error).message);
       }
     }
   };
@@ -199,11 +188,21 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
         }
       }
     });
+    const giveUp = (): void => {
+      welcome.reject(new GateError('KEEPER_UNREACHABLE', `the keeper says nothing within ${welcomeMs} ms`));
+    };
+    const limit = setTimeout(giveUp, welcomeMs);
+    ending.signal.addEventListener('abort', giveUp);
     stream.write(frameOf('H', greetingOf(options)));
-    await welcome.promise.catch((error: unknown) => {
+    try {
+      await welcome.promise;
+    } catch (error) {
       stream.destroy();
       throw error;
-    });
+    } finally {
+      clearTimeout(limit);
+      ending.signal.removeEventListener('abort', giveUp);
+    }
   };
 
   await greet();
@@ -216,28 +215,21 @@ export async function openGate(options: GateOptions, place: KeeperPlace = { how:
       if (closes) write(frameOf('C'));
       else {
         // What is being done with now is confirmed; what comes after goes to the next agent.
-        await told;
+        await batches.settled();
         connection.stream.end();
       }
     }
+    const limit = setTimeout(() => {
+      options.onFailure('keeper_lost', 1, `it did not let go within ${endMs} ms`);
+      connection?.stream.destroy();
+    }, endMs);
     if (connection !== undefined) await ended.promise;
-    await told;
+    clearTimeout(limit);
+    await batches.settled();
   };
   return {
     publish(key, table, generation, context = '', rules = []) {
-      const bytes = table ?? new Uint8Array();
-      const flags = number(table === null ? 0 : 1, 1);
-      write(
-        frameOf(
-          'P',
-          number(key, 8),
-          number(generation, 8),
-          flags,
-          counted(bytes),
-          counted(Buffer.from(context)),
-          counted(ruleNames(rules)),
-        ),
-      );
+      write(publishFrame(key, table, generation, context, rules));
     },
     adopt: async (key, pid) =>
       ((await ask('A', number(key, 8), number(pid, 4))) as string | null) ?? undefined,

@@ -31,3 +31,15 @@ export type Said =
       readonly type: 'failure';
       readonly value: { readonly failure: GateFailure; readonly count: number; readonly detail: string };
     };
+
+/** Before it has said anything. */
+export const noStats: GateStats = {
+  verdicts: 0,
+  denied: 0,
+  unknown: 0,
+  held: 0,
+  late: 0,
+  groups: 0,
+  roots: 0,
+  eventsDropped: 0,
+};

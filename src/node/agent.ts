@@ -69,6 +69,8 @@ export interface AgentOptions {
   readonly hostRoot?: string | undefined;
   /** Told of each pod whose annotations stay different from what is bound here. */
   readonly onDifference?: ((difference: PodDifference) => void) | undefined;
+  /** Told when the keeper is gone, and when one answers again. */
+  readonly onKeeper?: ((isThere: boolean) => void) | undefined;
   readonly documents: Omit<DocumentContext, 'generation'>;
 }
 
@@ -189,6 +191,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
           await outputs.until(sink.written());
         },
         onFailure: (failure, count, detail) => reportFailure(failure, { detail }, count),
+        onKeeper: options.onKeeper,
       },
       options.keeper,
     );

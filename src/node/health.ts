@@ -12,6 +12,8 @@ import type { HealthState } from './healthFile.ts';
 
 export interface Health {
   set(state: HealthState): void;
+  /** While there is a reason, it is not ready for that, whatever was set. */
+  suspend(reason: string | undefined): void;
   close(): void;
 }
 
@@ -20,6 +22,8 @@ const writeEveryMs = 5_000;
 /** Keeps `file` up to date; without a file it only logs what changes. */
 export function openHealth(file: string | undefined): Health {
   let state: HealthState = { isReady: false, reason: 'it starts' };
+  let wanted = state;
+  let suspended: string | undefined;
   const write = (): void => {
     if (file === undefined) return;
     try {
@@ -32,11 +36,20 @@ export function openHealth(file: string | undefined): Health {
   };
   write();
   const timer = setInterval(write, writeEveryMs).unref();
+  const tell = (): void => {
+    const next = suspended === undefined ? wanted : { isReady: false, reason: suspended };
+    if (next.isReady !== state.isReady || next.reason !== state.reason) log.info(next, 'health');
+    state = next;
+    write();
+  };
   return {
     set(next) {
-      if (next.isReady !== state.isReady || next.reason !== state.reason) log.info(next, 'health');
-      state = next;
-      write();
+      wanted = next;
+      tell();
+    },
+    suspend(reason) {
+      suspended = reason;
+      tell();
     },
     close: () => clearInterval(timer),
   };

@@ -222,6 +222,9 @@ describe('a keeper', { skip }, () => {
     await eventually('it gates again', async () => await isRefused(container));
     assert.notEqual(await keeper.pid(), before);
     assert.match(only.log(), /keeper_lost/);
+    const said =
+      /"isReady":(?:true|false),"reason":"no keeper answers[^\n]*\n(?:.*\n)*.*"isReady":true,"msg":"health"/;
+    assert.match(only.log(), said);
   });
 
   test('cuts off what it does not understand, and nobody else', async (t) => {

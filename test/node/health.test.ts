@@ -26,6 +26,11 @@ test('a probe reads what the agent says', async (t) => {
   assert.equal(await probe(), '0 ');
   health.set({ isReady: false, reason: 'nothing is gated on this node: no' });
   assert.equal(await probe(), '1 not ready: nothing is gated on this node: no');
+  health.suspend('no keeper answers');
+  health.set({ isReady: true, reason: undefined });
+  assert.equal(await probe(), '1 not ready: no keeper answers');
+  health.suspend(undefined);
+  assert.equal(await probe(), '0 ');
   const { uptime } = JSON.parse(await readFile(file, 'utf8'));
   assert.equal(faultOfHealth(await readFile(file, 'utf8'), 'alive', uptime + 59), undefined);
   assert.equal(
