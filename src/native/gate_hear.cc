@@ -87,14 +87,19 @@ void Gate::hearEvents(Reader* reader) {
 
 void Gate::readHeard(const Lane& lane) {
   fanotify_event_metadata events[kReadTogether];
-  const ssize_t size = read(lane.group->descriptor(), events, sizeof events);
+  // KERNEL: among several events, one without a descriptor is not told where the group does not give faults.
+  const size_t most = lane.group->givesFaults() ? sizeof events : sizeof *events;
+  const ssize_t size = read(lane.group->descriptor(), events, most);
   if (size < 0 && errno != EAGAIN && errno != EINTR) reports_.fail(Failure::kEventUnread, std::strerror(errno));
   for (ssize_t i = 0; i * static_cast<ssize_t>(sizeof *events) < size; ++i) {
     if (events[i].mask & FAN_Q_OVERFLOW) {
       reports_.fail(Failure::kChangesLost, "execs and writes of a container: the kernel's queue was full");
       continue;
     }
-    if (events[i].fd < 0) continue;
+    if (events[i].fd < 0) {
+      reports_.fail(Failure::kEventUnread, std::strerror(-events[i].fd));
+      continue;
+    }
     Descriptor file(events[i].fd);
     if (auto root = rootOf(lane, file.get(), events[i].pid)) {
       heard_.emplace_back(std::move(root), std::move(file), events[i].mask, events[i].pid);
