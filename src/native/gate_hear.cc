@@ -61,6 +61,8 @@ void Gate::hearEvents(Reader* reader) {
   // than a look does not go before all others.
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
   epoll_event ready[kReady];
+  // What is left by the one in whose place this thread comes.
+  if (!judgeHeard(reader) || !judgeNoted(reader)) return;
   for (;;) {
     const int poll = polls_[reader->at].poll;
     if (!under_way_.empty()) pause(poll);
@@ -113,8 +115,13 @@ bool Gate::judgeHeard(Reader* reader) {
     Heard one = std::move(heard_.front());
     heard_.pop_front();
     bool is_done = true;
-    if (!inTurn(reader, one.root, [&] { is_done = judge_.hear(&one, &reader->desk); })) return false;
-    if (!is_done) under_way_.push_back(std::move(one));
+    const bool goes_on = inTurn(reader, one.root, [&] { is_done = judge_.hear(&one, &reader->desk); });
+    if (goes_on && !is_done) under_way_.push_back(std::move(one));
+    if (goes_on) continue;
+    // Nobody looks at it again.
+    one.is_last_look = true;
+    if (!is_done) judge_.hear(&one, &reader->desk);
+    return false;
   }
   return true;
 }
