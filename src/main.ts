@@ -28,4 +28,12 @@ for (const flag of memoryFlags) setFlagsFromString(flag);
 // Probes come every few seconds, and all other subcommands together take ten times as long to load.
 const { run } = argv[0] === 'health' ? await import('./cli/health.ts') : await import('./cli/program.ts');
 
-process.exit(await run(argv));
+const exitCode = await run(argv);
+// `exit` drops what a pipe has not taken, which is all beyond 64 KiB. Probes print nothing there, and what gates or serves has done with
+// its output by itself, which may hang.
+if (!['node', 'serve', 'health'].includes(argv[0] ?? '')) {
+  await new Promise<void>((resolve) =>
+    process.stdout.on('error', () => resolve()).write('', () => resolve()),
+  );
+}
+process.exit(exitCode);

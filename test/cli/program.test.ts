@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { root } from '../house/sources.ts';
+import { run } from '../support/programs.ts';
 
 interface Finished {
   code: number;
@@ -61,4 +64,19 @@ test('version names the package version', async () => {
   const { code, stdout } = await d4cGate(['version']);
   assert.equal(code, 0);
   assert.match(stdout, /^d4c-gate \d+\.\d+\.\d+ /);
+});
+
+test('what is printed comes whole through a pipe, and a reader that goes away changes nothing', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-pipe-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const unknown = Array.from({ length: 1_000 }, (_, n) => `unknown${n}: 1\n`);
+  await writeFile(join(folder, 'p.yaml'), unknown.join(''));
+  const { code, stdout } = await d4cGate(['check', '--output', 'json', folder]);
+  assert.equal(code, 1);
+  assert.ok(stdout.length > 200_000);
+  assert.ok(JSON.parse(stdout)[0].faults.length >= 1_000);
+
+  const script = `"$0" "$1" check --output json "$2" | true; exit "\${PIPESTATUS[0]}"`;
+  const { exitCode } = await run('bash', ['-c', script, process.execPath, join(root, 'src/main.ts'), folder]);
+  assert.equal(exitCode, 1);
 });
