@@ -11,7 +11,6 @@
       "type": "executable",
       "sources": [
         "src/native/arguments.cc",
-        "src/native/budget.cc",
         "src/native/bundle.cc",
         "src/native/cgroup.cc",
         "src/native/changes.cc",
@@ -23,6 +22,7 @@
         "src/native/container.cc",
         "src/native/creations.cc",
         "src/native/drift.cc",
+        "src/native/duty.cc",
         "src/native/execs.cc",
         "src/native/fid_events.cc",
         "src/native/frames.cc",
@@ -73,7 +73,6 @@
         "src/native/report_json.cc",
         "src/native/reports.cc",
         "src/native/probe.cc",
-        "src/native/program_head.cc",
         "src/native/running.cc",
         "src/native/runtimes.cc",
         "src/native/status.cc",

@@ -30,11 +30,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "budget.h"
 #include "changes.h"
 #include "comparing.h"
 #include "container.h"
 #include "creations.h"
+#include "duty.h"
 #include "forks.h"
 #include "gate_options.h"
 #include "heard.h"
@@ -166,7 +166,6 @@ class Gate {
   const GateOptions options_;
   LiveSettings settings_;
   Reports reports_;
-  Budget budget_;
   Spaces spaces_;
   Runtimes runtimes_;
   Judge judge_;
@@ -205,6 +204,7 @@ class Gate {
   size_t reader_count_ = 0;
   /// Whether each event wakes one reader instead of all of them.
   std::atomic<bool> wakes_one_{false};
+  Duty duty_;
 
   std::mutex put_off_mutex_;
   /// Events whose tasks have not come to rest, and those that have waited for the container's table.

@@ -33,7 +33,7 @@ void Gate::startReader(size_t at) {
   pthread_setaffinity_np(reader.thread.native_handle(), sizeof processors, &processors);
 }
 
-/// An event wakes every reader. To wake one alone leaves the other processors idle, and then the scheduler moves the opener to one
+/// An event wakes every reader, unless one is on duty (duty.h). To wake one alone leaves the other processors idle, and then the scheduler moves the opener to one
 /// of them as it answers: each open waits for a processor to wake up. On a machine that has no idle processor there is no such
 /// move, and waking all of them takes each from what runs there: then one is woken, the first that waits, another one for each
 /// lane.
@@ -73,7 +73,10 @@ void Gate::watchDeadlines() {
     const int64_t pause_ms = deadline_ms == 0 ? kLongestPauseMs : deadline_ms / kLooksPerDeadline;
     pollfd stop{stop_.get(), POLLIN, 0};
     if (poll(&stop, 1, static_cast<int>(std::clamp(pause_ms, int64_t{1}, kLongestPauseMs))) > 0) break;
-    if (const bool is_busy = load.isBusy(); is_busy != wakes_one_ || !is_done) is_done = wakeReaders(is_busy);
+    const bool is_busy = load.isBusy();
+    if (is_busy != wakes_one_ || !is_done) is_done = wakeReaders(is_busy);
+    // One that is alone has nobody to look after it.
+    duty_.allow(!is_busy && reader_count_ > 1);
     runtimes_.expire(std::chrono::milliseconds(settings_.hold_ms));
     if (deadline_ms == 0) continue;
     // Those that take the place of others come behind the end that is looked at now.

@@ -53,10 +53,13 @@ void Gate::readEvents(Reader* reader) {
     return reader->is_kept.load();
   };
   for (;;) {
-    const int count = await(polls_[reader->at].poll, ready, desk->put_off > 0);
+    const int poll = polls_[reader->at].poll;
+    if (desk->put_off == 0 && duty_.standBy() && epoll_wait(poll, ready, kReady, 0) > 0) duty_.pause();
+    const int count = await(poll, ready, desk->put_off > 0);
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
-      if (name == kStopName) return;
+      if (name == kStopName) return duty_.end();
+      if (name == kDutyName) continue;
       if (name == kTimerName) {
         expire(desk);
       } else if (name == kPutOffName) {
@@ -64,12 +67,12 @@ void Gate::readEvents(Reader* reader) {
       } else {
         serve(name, desk);
       }
-      if (is_kept()) return;
+      if (is_kept()) return duty_.end();
     }
     // By now they may have come to rest. Should this thread be kept, another one judges the others when they are due.
     for (int left = std::exchange(desk->put_off, 0); left > 0; --left) {
       judgePutOff(desk, false);
-      if (is_kept()) return;
+      if (is_kept()) return duty_.end();
     }
   }
 }
@@ -97,6 +100,7 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
   }
   std::vector<Envelope> events;
   const auto count = static_cast<size_t>(size) / sizeof *read_events;
+  duty_.onRead(read_events[0].pid, count, (read_events[0].mask & FAN_OPEN_EXEC_PERM) != 0);
   if (count > 1) events.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     if (read_events[i].fd < 0) {

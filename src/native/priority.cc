@@ -13,6 +13,7 @@ namespace d4c {
 namespace {
 
 thread_local bool goes_first = false;
+thread_local bool goes_last = false;
 
 /// As `sched_setattr(2)` wants it; C libraries have it only of late.
 struct SchedulingAttributes {
@@ -29,10 +30,10 @@ struct SchedulingAttributes {
 /// The shortest that there is.
 constexpr uint64_t kSliceNs = 100000;
 
-bool schedule(int policy, int priority) {
+bool schedule(int policy, int priority, pid_t thread = 0) {
   sched_param param{};
   param.sched_priority = priority;
-  return sched_setscheduler(0, policy, &param) == 0;
+  return sched_setscheduler(thread, policy, &param) == 0;
 }
 
 /// KERNEL: 6.12. Among threads that have had their share alike, the one with the shortest slice is next: this one takes no more of a
@@ -50,9 +51,20 @@ bool scheduleFairly() {
 
 void goFirst() {
   goes_first = schedule(SCHED_RR, 1);
+  goes_last = false;
   // Naps of microseconds are meant so.
   prctl(PR_SET_TIMERSLACK, 1);
 }
+
+void goFirst(pid_t thread) { schedule(SCHED_RR, 1, thread); }
+
+bool goLast() {
+  if (!goes_first || !schedule(SCHED_IDLE, 0)) return false;
+  goes_first = false;
+  return goes_last = true;
+}
+
+bool isLast() { return goes_last; }
 
 TakesTurns::TakesTurns() : went_first_(goes_first) {
   if (went_first_) goes_first = !scheduleFairly();

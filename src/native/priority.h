@@ -4,12 +4,21 @@
 // container could otherwise have the gate do, ahead of all others, many times the work that it does itself.
 #pragma once
 
+#include <sys/types.h>
+
 namespace d4c {
 
 /// This thread goes before others from now on, where that is allowed (SYS_NICE, or RLIMIT_RTPRIO of at least 1).
 void goFirst();
+/// As `goFirst`, of another thread of this process.
+void goFirst(pid_t thread);
+/// This thread, which goes first, lets everything else go before it from now on, until it is to go first again. What it wakes up
+/// may take its place at once. False when it cannot, or could not come back.
+bool goLast();
+/// Whether that is so, as far as this thread knows.
+bool isLast();
 
-/// As long as it lives, this thread takes its turn like any other. May be nested.
+/// As long as it lives, this thread takes its turn like any other, or goes last if it does already. May be nested.
 class TakesTurns {
  public:
   TakesTurns();

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <system_error>
@@ -21,6 +22,7 @@ namespace {
 /// As `man 5 proc` counts them.
 constexpr int kState = 3;
 constexpr int kLastField = 22;
+constexpr int kProcessor = 39;
 
 struct Kept {
   pid_t pid = 0;
@@ -80,6 +82,19 @@ bool readKept(pid_t pid, Stat* stat) {
 }
 
 }  // namespace
+
+const char* statField(const char* text, int field) {
+  // A name may hold any character, also `)`: it ends at the last one.
+  const char* at = std::strrchr(text, ')');
+  for (int behind = kState - 1; at != nullptr && behind < field; ++behind) at = std::strchr(at + 1, ' ');
+  return at == nullptr ? nullptr : at + 1;
+}
+
+int processorOf(pid_t task) {
+  char text[2048];
+  const char* const at = readProcFile(task, "stat", text, sizeof text) != 0 ? statField(text, kProcessor) : nullptr;
+  return at == nullptr ? -1 : std::atoi(at);
+}
 
 bool readStat(pid_t pid, Stat* stat) {
   char text[2048];

@@ -17,6 +17,12 @@ struct Stat {
   uint64_t start_ticks = 0;
 };
 
+/// In the text of /proc/<pid>/stat, where this field begins, as proc(5) counts them from 3 on. Null when it has fewer.
+const char* statField(const char* text, int field);
+
+/// On which processor the task runs, or did last; -1 when it is gone.
+int processorOf(pid_t task);
+
 /// False when the process is gone.
 bool readStat(pid_t pid, Stat* stat);
 

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "proc_file.h"
+#include "proc_stat.h"
 #include "processes.h"
 
 namespace d4c {
@@ -19,22 +20,19 @@ bool isScript(int file) {
 
 Running runningOf(pid_t tid) {
   // As proc(5) counts the fields of `stat`. The name before them may have anything in it.
-  constexpr int kAfterName = 3;
   constexpr int kParent = 4;
   constexpr int kArgumentsAt = 48;
   char text[1024];
   Running running;
   if (readProcFile(tid, "stat", text, sizeof text) == 0) return running;
   const char* const begin = std::strchr(text, '(');
-  const char* at = std::strrchr(text, ')');
-  if (begin == nullptr || at == nullptr || at < begin) return running;
-  running.name.assign(begin + 1, at);
-  for (int field = kAfterName; field <= kArgumentsAt; ++field) {
-    at = std::strchr(at + 1, ' ');
-    if (at == nullptr) return running;
-    if (field == kParent) running.parent = std::atoi(at);
-  }
-  running.arguments_at = std::strtoull(at, nullptr, 10);
+  const char* const end = std::strrchr(text, ')');
+  const char* const parent = statField(text, kParent);
+  const char* const arguments_at = statField(text, kArgumentsAt);
+  if (begin == nullptr || end < begin || arguments_at == nullptr) return running;
+  running.name.assign(begin + 1, end);
+  running.parent = std::atoi(parent);
+  running.arguments_at = std::strtoull(arguments_at, nullptr, 10);
   return running;
 }
 

@@ -2,15 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { ContainerHost } from '../support/containers.ts';
-import { detain } from '../support/detainer.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { holdings } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
-import { eventually, run } from '../support/programs.ts';
+import { eventually, must, run } from '../support/programs.ts';
+import { classesOf, makeBusy, SchedulingClass } from '../support/scheduling.ts';
 import { execTable as execTableOf, tableOf, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
@@ -137,6 +139,28 @@ describe('an exec whose arguments never come', { skip }, () => {
   });
 });
 
+/** Has a reader of the gate stop when it is about to read whose the event is. Ends with the test. */
+async function detain(t: TestContext, keeper: number) {
+  const program = join(host.folder, 'detainer');
+  const source = join(import.meta.dirname, '../support/detainer.c');
+  await must('gcc', ['-O1', '-Wall', '-o', program, source], { limitMs: 60_000 });
+  const detainer = spawn(program, [String(keeper), 'd4c-reader', '/cgroup'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = once(detainer, 'exit');
+  let said = '';
+  detainer.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const letGo = async (): Promise<void> => {
+    detainer.stdin.end();
+    await ended;
+  };
+  t.after(letGo);
+  await eventually('it watches', () => said.includes('watching'));
+  return { letGo, hasDetained: () => said.includes('detained') };
+}
+
 describe('an event of which nobody knows yet whose it is when its reader is kept', { skip }, () => {
   for (const [actions, exitCode] of [
     [['alert', 'block'], 1],
@@ -149,7 +173,7 @@ describe('an event of which nobody knows yet whose it is when its reader is kept
       t.after(gate.close);
       const keeper = await keeperOf(gate.pid);
       const { threads: atFirst } = await holdings(keeper);
-      const { letGo, hasDetained } = await detain(t, host.folder, keeper);
+      const { letGo, hasDetained } = await detain(t, keeper);
       // Its first exec is of a program of which no rule speaks.
       const ran = await host.runRunc({ id, args: ['/bin/true'] });
       assert.ok(hasDetained());
@@ -162,16 +186,6 @@ describe('an event of which nobody knows yet whose it is when its reader is kept
     });
   }
 });
-
-/** As many loops as there are processors, until the test ends. */
-function makeBusy(t: TestContext): void {
-  for (let at = 0; at < availableParallelism(); at++) {
-    const loop = spawn('timeout', ['-s', 'KILL', '60', 'sh', '-c', 'while :; do :; done'], {
-      detached: true,
-    });
-    t.after(() => loop.pid !== undefined && process.kill(-loop.pid, 'SIGKILL'));
-  }
-}
 
 /** For each group that several of the keeper's threads wait for: whether each of its events wakes only one of them. */
 async function wakesOne(keeper: number): Promise<boolean[]> {
@@ -186,16 +200,6 @@ async function wakesOne(keeper: number): Promise<boolean[]> {
     }
   }
   return [...polls.values()].filter((each) => each.length > 1).map((each) => each.every(Boolean));
-}
-
-/** How the kernel schedules the thread of this name: 0 as others, 2 before them. */
-async function policyOf(keeper: number, name: string): Promise<string | undefined> {
-  for (const tid of await readdir(`/proc/${keeper}/task`)) {
-    const stat = await readFile(`/proc/${keeper}/task/${tid}/stat`, 'utf8').catch(() => '');
-    // After the name, whose end is the last bracket: the 41st field of all.
-    if (stat.includes(`(${name})`)) return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38];
-  }
-  return undefined;
 }
 
 /** How often the threads that read events have gone to sleep. */
@@ -218,7 +222,11 @@ describe('on a machine whose processors are all busy', {
     const { length: groups } = await wakesOne(keeper);
     assert.ok(groups > 0);
     // Who answers at the deadline is as early as who answers before it.
-    assert.equal(await policyOf(keeper, 'd4c-watchdog'), await policyOf(keeper, 'd4c-reader'));
+    const classes = [
+      ...(await classesOf(keeper, 'd4c-watchdog')),
+      ...(await classesOf(keeper, 'd4c-reader')),
+    ];
+    assert.deepEqual([...new Set(classes)], [SchedulingClass.first]);
     makeBusy(t);
     await eventually('each event wakes one', async () => (await wakesOne(keeper)).every(Boolean), 10_000);
     const before = { sleeps: await sleepsOfReaders(keeper), ...(await gate.stats()) };

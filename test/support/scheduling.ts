@@ -1,0 +1,31 @@
+/** How busy the machine is, and what goes before what on it. */
+
+import { spawn } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import type { TestContext } from 'node:test';
+
+/** Scheduling classes as `/proc/PID/stat` numbers them. */
+export const SchedulingClass = { ordinary: '0', first: '2', last: '5' } as const;
+
+/** Keeps every processor busy until the test ends. */
+export function makeBusy(t: TestContext): void {
+  for (let at = 0; at < availableParallelism(); at++) {
+    const loop = spawn('timeout', ['-s', 'KILL', '60', 'sh', '-c', 'while :; do :; done'], {
+      detached: true,
+    });
+    t.after(() => loop.pid !== undefined && process.kill(-loop.pid, 'SIGKILL'));
+  }
+}
+
+/** The class of each thread of this name. */
+export async function classesOf(pid: number, name: string): Promise<string[]> {
+  const classes: string[] = [];
+  for (const tid of await readdir(`/proc/${pid}/task`)) {
+    const stat = await readFile(`/proc/${pid}/task/${tid}/stat`, 'utf8').catch(() => '');
+    // After the name, whose end is the last bracket: the 41st field of all.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (stat.includes(`(${name})`)) classes.push(fields[38] ?? '');
+  }
+  return classes;
+}
