@@ -33,6 +33,8 @@ export interface LineFile {
 
 const retryFirstMs = 100;
 const retryLongestMs = 5_000;
+/** A write that has not come back so long after the deadline is one that hangs: a disk or a server that does not answer. */
+const giveUpMs = 100;
 
 export function openLineFile(folder: string, name: string, options: Partial<LineFileOptions>): LineFile {
   const { maxFileBytes = 64 << 20, maxFileAgeMs = 86_400_000, keepFiles = 16 } = options;
@@ -41,6 +43,8 @@ export function openLineFile(folder: string, name: string, options: Partial<Line
   let waiting: string[] = [];
   let waitingBytes = 0;
   let writing: Promise<void> | undefined;
+  /** Lines of the batch that is being written; 0 once they are given up. */
+  let underWay = 0;
   let stopRetrying = false;
   let wakeUp: (() => void) | undefined;
   let file: { handle: FileHandle; bytes: number; bornMs: number } | undefined;
@@ -121,10 +125,11 @@ export function openLineFile(folder: string, name: string, options: Partial<Line
     while (waiting.length > 0 && !stopRetrying) {
       const batch = waiting;
       waiting = [];
+      underWay = batch.length;
       const bytes = Buffer.from(batch.join(''));
       await writeBatch(bytes);
       waitingBytes -= bytes.length;
-      if (stopRetrying) reportFailure('document_dropped', { output: path }, batch.length);
+      if (stopRetrying && underWay > 0) reportFailure('document_dropped', { output: path }, underWay);
     }
     writing = undefined;
   };
@@ -148,14 +153,20 @@ export function openLineFile(folder: string, name: string, options: Partial<Line
     written: async () => await writing,
     async close(deadlineMs) {
       clearInterval(everySecond);
-      const limit = setTimeout(() => {
+      const { promise: givenUp, resolve: giveUp } = Promise.withResolvers<'givenUp'>();
+      let limit = setTimeout(() => {
         stopRetrying = true;
         wakeUp?.();
+        limit = setTimeout(giveUp, giveUpMs, 'givenUp');
       }, deadlineMs);
-      await writing;
+      const isGivenUp = (await Promise.race([writing, givenUp])) === 'givenUp';
       clearTimeout(limit);
-      if (waiting.length > 0) reportFailure('document_dropped', { output: path }, waiting.length);
+      const dropped = waiting.length + (isGivenUp ? underWay : 0);
+      if (dropped > 0) reportFailure('document_dropped', { output: path }, dropped);
       waiting = [];
+      underWay = 0;
+      // The kernel is not done with a write to it, which closing it would wait for.
+      if (isGivenUp) return;
       if (fsync !== 'never') await syncNow();
       await closeFile();
     },

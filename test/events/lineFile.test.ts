@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openLineFile } from '../../src/events/lineFile.ts';
+import { failureTotals } from '../../src/failures.ts';
 import { eventually, must } from '../support/programs.ts';
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
@@ -83,6 +84,32 @@ test('closing ends within its deadline when the file cannot be written', () =>
     const start = performance.now();
     await file.close(50);
     assert.ok(performance.now() - start < 1_000);
+  }));
+
+test('closing ends within its deadline when a write never comes back', () =>
+  inFolder(async (folder) => {
+    const path = join(folder, 's.ndjson');
+    await must('mkfifo', [path]);
+    const reader = await open(path, 'r+');
+    try {
+      // Nobody reads, so that the kernel takes 64 KiB and no more.
+      const file = openLineFile(folder, 's', {});
+      file.append('first\n');
+      await file.written();
+      for (let n = 0; n < 200; n++) file.append(`${'x'.repeat(1_000)}\n`);
+      const before = failureTotals.get('document_dropped') ?? 0;
+      const start = performance.now();
+      await file.close(50);
+      assert.ok(performance.now() - start < 1_000);
+      // The first of them went by itself, and arrived.
+      assert.equal((failureTotals.get('document_dropped') ?? 0) - before, 199);
+    } finally {
+      // Else a thread of this process would wait for ever.
+      for (let left = 'first\n'.length + 200 * 1_001; left > 0; ) {
+        left -= (await reader.read(Buffer.alloc(1 << 16))).bytesRead;
+      }
+      await reader.close();
+    }
   }));
 
 /** Writes 100 lines where a file may have 30,000 bytes, takes the limit away once they are there, and ends. */
