@@ -11,6 +11,7 @@
       "type": "executable",
       "sources": [
         "src/native/arguments.cc",
+        "src/native/budget.cc",
         "src/native/bundle.cc",
         "src/native/cgroup.cc",
         "src/native/changes.cc",
@@ -73,6 +74,7 @@
         "src/native/report_json.cc",
         "src/native/reports.cc",
         "src/native/probe.cc",
+        "src/native/program_head.cc",
         "src/native/running.cc",
         "src/native/runtimes.cc",
         "src/native/status.cc",

@@ -25,6 +25,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "budget.h"
 #include "change.h"
 #include "container.h"
 #include "fid_events.h"
@@ -45,7 +46,8 @@ class Changes {
     std::function<bool(Root&, const Change&, bool may_guess)> judge;
   };
 
-  Changes(Reports* reports, Hooks hooks) : reports_(reports), hooks_(std::move(hooks)) {}
+  Changes(Reports* reports, Budget* budget, Hooks hooks)
+      : reports_(reports), hooks_(std::move(hooks)), common_(budget->open("volumes that several have")) {}
   ~Changes() { close(); }
 
   /// Begins to watch the root filesystem's upper directory. Twice is fine. False when nothing at all can be watched. Any thread.
@@ -77,6 +79,7 @@ class Changes {
     pid_t pid;
     uint64_t mount;
     bool is_uncached;
+    Purse purse;
   };
   /// What a folder is called in one container.
   struct Name {
@@ -168,7 +171,7 @@ class Changes {
   void coverExpected();
   void forgetVolumes(const Root& root, const std::string& space);
   void coverVolume(const std::shared_ptr<Root>& root, const Expected& expected, const FoundVolume& found);
-  void renew(Filesystem* filesystem, dev_t device, uint64_t identity);
+  void renew(Filesystem* filesystem, dev_t device, uint64_t identity, std::shared_ptr<Account> account);
   void learnVolume(const Volume& volume, Filesystem* filesystem, size_t max_files, bool is_last);
   static bool anchorAtVolume(const Volume& volume, Anchor* anchor);
   static Descriptor openVolume(const Volume& volume);
@@ -203,6 +206,8 @@ class Changes {
 
   Reports* const reports_;
   const Hooks hooks_;
+  /// For what is remembered of volumes that are not of one container alone.
+  const std::shared_ptr<Account> common_;
   bool tells_all_ = false;
   /// Of the next three. No thread that judges an event takes it.
   std::mutex mutex_;

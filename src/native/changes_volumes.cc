@@ -92,12 +92,16 @@ void Changes::forgetVolumes(const Root& root, const std::string& space) {
 void Changes::coverVolume(const std::shared_ptr<Root>& root, const Expected& expected, const FoundVolume& found) {
   const Mount& mount = found.mount;
   Volume volume{root,  expected.space, asPrefix(mount.root), mount.mount_point, found.kind,
-                false, expected.pid,   mount.id,             found.is_uncached};
+                false, expected.pid,   mount.id,             found.is_uncached, Purse(root->account)};
   const Descriptor at = openVolume(volume);
   struct stat file {};
   if (!at && errno == EAGAIN) reports_->fail(Failure::kChangesUnseen, "`" + mount.mount_point + "`: the way to it is not cached");
   // Where it is gone or hidden, the mount table has changed, and is read again.
   if (!at || fstat(at.get(), &file) != 0) return;
+  if (!volume.purse.take(sizeof volume + volume.space.size() + volume.source.size() + volume.mount_point.size())) {
+    reports_->fail(Failure::kChangesUnseen, "`" + mount.mount_point + "`: too much is remembered");
+    return;
+  }
   volume.is_file = !S_ISDIR(file.st_mode);
   if (volume.is_file) volume.kind = MountKind::kVolumeFile;
   Filesystem* filesystem = nullptr;
@@ -106,7 +110,9 @@ void Changes::coverVolume(const std::shared_ptr<Root>& root, const Expected& exp
     const auto identity = watch(mount.mount_point, at.get(), file.st_dev, false);
     if (!identity) return;
     filesystem = &filesystems_[file.st_dev];
-    if (filesystem->files == nullptr || filesystem->identity != *identity) renew(filesystem, file.st_dev, *identity);
+    if (filesystem->files == nullptr || filesystem->identity != *identity) {
+      renew(filesystem, file.st_dev, *identity, found.is_own ? root->account : common_);
+    }
     filesystem->is_new = true;
     const bool has_group = static_cast<bool>(filesystem->group);
     const std::lock_guard<std::mutex> seen_lock(seen_mutex_);
@@ -123,11 +129,11 @@ void Changes::coverVolume(const std::shared_ptr<Root>& root, const Expected& exp
 }
 
 /// It had no volume, or another one had its number. Under the lock.
-void Changes::renew(Filesystem* filesystem, dev_t device, uint64_t identity) {
+void Changes::renew(Filesystem* filesystem, dev_t device, uint64_t identity, std::shared_ptr<Account> account) {
   const auto before = devices_.find(filesystem->identity);
   if (before != devices_.end() && before->second == device && filesystem->identity != identity) devices_.erase(before);
   filesystem->identity = identity;
-  filesystem->files = std::make_shared<Files>();
+  filesystem->files = std::make_shared<Files>(std::move(account));
   filesystem->volumes.clear();
   filesystem->too_large.clear();
   filesystem->anchor = Anchor();
@@ -139,6 +145,7 @@ void Changes::learnVolume(const Volume& volume, Filesystem* filesystem, size_t m
   Anchor anchor;
   if (files.hasLearned(volume.source) || filesystem->too_large.count(volume.source) != 0) return;
   if (!anchorAtVolume(volume, &anchor) || files.learn(volume.source, anchor.at.get(), max_files) || !is_last) return;
+  if (filesystem->too_large.size() >= kMaxVolumes) filesystem->too_large.clear();
   filesystem->too_large.insert(volume.source);
   reports_->fail(Failure::kChangesUnseen, "`" + volume.mount_point + "`: it has more files than are looked at");
 }

@@ -20,6 +20,13 @@ Watch neededBy(const Binding& binding) {
 
 }  // namespace
 
+size_t bytesOf(const Kept& kept) {
+  if (const auto* const event = std::get_if<KernelEvent>(&kept)) return sizeof kept + bytesOf(*event);
+  const Change& change = std::get<Change>(kept);
+  const size_t of_process = change.process ? bytesOf(*change.process) : 0;
+  return sizeof kept + change.path.size() + change.old_path.size() + of_process;
+}
+
 std::shared_ptr<const Binding> Container::binding() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return binding_;
@@ -44,13 +51,14 @@ Container::Wait Container::wait(Envelope* envelope) {
 Container::Wait Container::keep(const Kept& what) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (binding_->is_published) return Wait::kPublished;
-  if (kept_.size() >= kMaxWaiting) return Wait::kInVain;
+  if (kept_.size() >= kMaxWaiting || !kept_purse_.take(bytesOf(what))) return Wait::kInVain;
   kept_.push_back(what);
   return std::exchange(was_waited_for_, true) ? Wait::kFurther : Wait::kFirst;
 }
 
 std::vector<Kept> Container::takeKept() {
   const std::lock_guard<std::mutex> lock(mutex_);
+  kept_purse_.giveAll();
   return std::exchange(kept_, {});
 }
 

@@ -16,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "budget.h"
 #include "cgroup.h"
 #include "change.h"
 #include "execs.h"
@@ -48,11 +49,14 @@ using Kept = std::variant<KernelEvent, Change>;
 inline const std::string& pathOf(const Kept& kept) {
   return std::visit([](const auto& one) -> const std::string& { return one.path; }, kept);
 }
+size_t bytesOf(const Kept& kept);
 
 /// The processes of one cgroup on one root filesystem.
 class Container {
  public:
-  Container(uint64_t container_key, Clock::duration hold) : key(container_key), hold_(hold) {}
+  /// What is remembered is taken from the account.
+  Container(uint64_t container_key, Clock::duration hold, const std::shared_ptr<Account>& account)
+      : key(container_key), execs(account), hold_(hold), kept_purse_(account) {}
 
   const uint64_t key;
   Execs execs;
@@ -112,6 +116,7 @@ class Container {
   std::vector<uint64_t> mounts_;
   std::vector<Envelope> waiting_;
   std::vector<Kept> kept_;
+  Purse kept_purse_;
   bool was_waited_for_ = false;
   Clock::time_point deadline_{};
 };
@@ -123,13 +128,17 @@ class Creations;
 /// One overlay superblock with its group.
 class Root : public std::enable_shared_from_this<Root> {
  public:
-  Root(const OverlayMount& mount, const std::string& host_root, bool runs, std::shared_ptr<const Group> its_group)
-      : place{mount.mount_point, mount.device},
+  Root(const OverlayMount& mount, const std::string& host_root, bool runs, std::shared_ptr<const Group> its_group,
+       std::shared_ptr<Account> its_account)
+      : account(std::move(its_account)),
+        place{mount.mount_point, mount.device},
         upper_dir(mount.upper_dir),
-        upper(mount.upper_dir, host_root, mount.layers),
+        upper(mount.upper_dir, host_root, mount.layers, account),
         may_run(runs),
         group(std::move(its_group)) {}
 
+  /// From which is taken what is remembered of all that is done on it.
+  const std::shared_ptr<Account> account;
   const OverlayPlace place;
   /// As the mount table says it.
   const std::string upper_dir;

@@ -1,80 +1,37 @@
 #include "execs.h"
 
-#include <elf.h>
-#include <limits.h>
 #include <signal.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <iterator>
 
 #include "proc_file.h"
+#include "program_head.h"
 
 namespace d4c {
 
 namespace {
 
-/// Compilers put the program headers and the loader's name at the beginning of the file.
-constexpr size_t kHeadBytes = 1024;
 /// Tasks that are remembered before those that have ended are forgotten.
 constexpr size_t kMaxTasks = 4096;
 /// What is remembered of programs before that.
 constexpr size_t kMaxBytes = size_t{1} << 20;
+/// What is taken for a task, roughly, beside what is remembered of its program.
+constexpr size_t kTaskBytes = 512;
+/// Where there is no room, those that have ended are looked for again.
+constexpr std::chrono::seconds kRoomPause(1);
 /// From the first event of an exec to its last one.
 constexpr std::chrono::seconds kLongestExec(2);
 /// The second event of an exec follows the first one's answer at once.
 constexpr std::chrono::milliseconds kOpenFollows(5);
 
-/// What the beginning of a file tells of how the kernel runs it.
-struct Head {
-  /// The loader that it names; empty when it names none, or not where it can be found cheaply.
-  std::string loader{};
-  /// The kernel may open a further file to run it. Also of what is not known.
-  bool wants_interpreter = true;
-  /// Others may name it as their loader: it is loaded anywhere, and by itself.
-  bool may_load = false;
-};
-
-/// Programs of other machines are run by an interpreter (binfmt_misc).
-bool isOfThisMachine(unsigned machine) {
-#if defined(__x86_64__)
-  return machine == EM_X86_64 || machine == EM_386;
-#elif defined(__aarch64__)
-  return machine == EM_AARCH64 || machine == EM_ARM;
-#else
-  return false;
-#endif
-}
-
-template <typename Header, typename Segment>
-Head headIn(const char* head, size_t size) {
-  Header header;
-  if (size < sizeof header) return {};
-  std::memcpy(&header, head, sizeof header);
-  if (header.e_phentsize != sizeof(Segment)) return {};
-  bool is_dynamic = false;
-  for (size_t i = 0; i < header.e_phnum; ++i) {
-    const uint64_t at = uint64_t{header.e_phoff} + i * sizeof(Segment);
-    Segment segment;
-    if (at > size || size - at < sizeof segment) return {};
-    std::memcpy(&segment, head + at, sizeof segment);
-    is_dynamic |= segment.p_type == PT_DYNAMIC;
-    if (segment.p_type != PT_INTERP) continue;
-    if (segment.p_offset > size || size - segment.p_offset < segment.p_filesz) return {};
-    return {std::string(head + segment.p_offset, strnlen(head + segment.p_offset, segment.p_filesz))};
-  }
-  if (!isOfThisMachine(header.e_machine)) return {};
-  return {{}, false, is_dynamic && header.e_type == ET_DYN};
-}
-
-Head headOf(int file) {
-  char head[kHeadBytes];
-  // SAFETY: reads through the event's descriptor. Nothing is opened, so no permission event can arise.
-  const ssize_t size = pread(file, head, sizeof head, 0);
-  if (size < EI_NIDENT || std::memcmp(head, ELFMAG, SELFMAG) != 0) return {};
-  return head[EI_CLASS] == ELFCLASS64 ? headIn<Elf64_Ehdr, Elf64_Phdr>(head, static_cast<size_t>(size))
-                                      : headIn<Elf32_Ehdr, Elf32_Phdr>(head, static_cast<size_t>(size));
+Process withoutArguments(const Process& program) {
+  Process less = program;
+  less.args = {};
+  less.args_truncated = true;
+  less.working_directory = {};
+  return less;
 }
 
 dev_t deviceOf(int file) {
@@ -94,11 +51,12 @@ Execs::Expected Execs::expectedOf(pid_t tid) const {
   return {task.awaits_open, task.unread_program || (task.program != nullptr && isLoader(task.program->name))};
 }
 
-Execs::Execs() : room_(kMaxTasks), room_bytes_(kMaxBytes) {}
+Execs::Execs(std::shared_ptr<Account> account)
+    : tasks_purse_(account), programs_purse_(std::move(account)), room_(kMaxTasks), room_bytes_(kMaxBytes) {}
 
 Execs::Begun Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place) {
   Task task;
-  Head head = headOf(file);
+  ProgramHead head = headOf(file);
   task.executed = opened;
   task.awaits_open = opens_follow;
   task.since = std::chrono::steady_clock::now();
@@ -109,7 +67,9 @@ Execs::Begun Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (tasks_.size() >= room_) makeRoom();
-    Task& known = tasks_[tid];
+    const auto [found, is_new] = tasks_.try_emplace(tid);
+    if (is_new) tasks_purse_.takeAnyway(kTaskBytes);
+    Task& known = found->second;
     begun.is_unannounced = head.may_load && !known.wants_interpreter;
     expected = std::move(known.loader);
     task.program = std::move(known.program);
@@ -129,27 +89,52 @@ Execs::Begun Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_
 void Execs::makeRoom() {
   for (auto task = tasks_.begin(); task != tasks_.end();) {
     const bool has_ended = kill(task->first, 0) != 0 && errno == ESRCH;
+    if (has_ended) forget(&task->second);
     task = has_ended ? tasks_.erase(task) : std::next(task);
   }
+  tasks_purse_.give(tasks_purse_.bytes() - tasks_.size() * kTaskBytes);
   room_ = std::max(kMaxTasks, 2 * tasks_.size());
-  countBytes();
-  if (bytes_ > kMaxBytes / 2) {
+  if (programs_purse_.bytes() > kMaxBytes / 2) {
     for (auto& [tid, task] : tasks_) {
       if (task.program == nullptr) continue;
-      Process program = *task.program;
-      program.args = {};
-      program.args_truncated = true;
-      program.working_directory = {};
-      task.program = std::make_shared<const Process>(std::move(program));
+      programs_purse_.give(bytesOf(*task.program));
+      task.program = std::make_shared<const Process>(withoutArguments(*task.program));
+      programs_purse_.takeAnyway(bytesOf(*task.program));
     }
-    countBytes();
   }
-  room_bytes_ = std::max(kMaxBytes, 2 * bytes_);
+  room_bytes_ = std::max(kMaxBytes, 2 * programs_purse_.bytes());
+  made_room_at_ = std::chrono::steady_clock::now();
 }
 
-void Execs::countBytes() {
-  bytes_ = 0;
-  for (const auto& [tid, task] : tasks_) bytes_ += task.program != nullptr ? bytesOf(*task.program) : 0;
+void Execs::forget(Task* task) {
+  if (task->program != nullptr) programs_purse_.give(bytesOf(*task->program));
+  task->program.reset();
+}
+
+void Execs::remember(pid_t tid, std::shared_ptr<const Process> program) {
+  if (const auto known = tasks_.find(tid); known != tasks_.end()) forget(&known->second);
+  const size_t bytes = bytesOf(*program);
+  if (programs_purse_.bytes() + bytes > room_bytes_) makeRoom();
+  bool is_taken = programs_purse_.take(bytes);
+  if (!is_taken && std::chrono::steady_clock::now() - made_room_at_ > kRoomPause) {
+    makeRoom();
+    is_taken = programs_purse_.take(bytes);
+  }
+  // It may have been killed by now.
+  const auto found = tasks_.find(tid);
+  if (found == tasks_.end()) {
+    if (is_taken) programs_purse_.give(bytes);
+    return;
+  }
+  if (!is_taken) {
+    // Its name is needed: a loader is known by that.
+    programs_purse_.forgot("what programs run with which arguments");
+    Process less = withoutArguments(*program);
+    less.executable = {};
+    programs_purse_.takeAnyway(bytesOf(less));
+    program = std::make_shared<const Process>(std::move(less));
+  }
+  found->second.program = std::move(program);
 }
 
 void Execs::attend() {
@@ -165,12 +150,10 @@ bool Execs::isAttended() const {
 
 void Execs::runs(pid_t tid, std::shared_ptr<const Process> program) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  bytes_ += bytesOf(*program);
-  if (bytes_ > room_bytes_) makeRoom();
   const auto found = tasks_.find(tid);
   if (found == tasks_.end()) return;
   found->second.unread_program.reset();
-  found->second.program = std::move(program);
+  remember(tid, std::move(program));
 }
 
 void Execs::runs(pid_t tid, Descriptor program) {
@@ -179,29 +162,27 @@ void Execs::runs(pid_t tid, Descriptor program) {
   if (found != tasks_.end()) found->second.unread_program = std::move(program);
 }
 
-void Execs::readProgram(pid_t tid, Task* task) {
-  if (!task->unread_program) return;
+void Execs::readProgram(pid_t tid) {
+  const auto found = tasks_.find(tid);
+  if (found == tasks_.end() || !found->second.unread_program) return;
+  const Descriptor file = std::move(found->second.unread_program);
   Process program;
   program.pid = tid;
-  if (readPath(task->unread_program.get(), &program.executable)) {
-    program.name = nameOfProgram(program.executable);
-    bytes_ += bytesOf(program);
-    task->program = std::make_shared<const Process>(std::move(program));
-  }
-  task->unread_program.reset();
+  if (!readPath(file.get(), &program.executable)) return;
+  program.name = nameOfProgram(program.executable);
+  remember(tid, std::make_shared<const Process>(std::move(program)));
 }
 
 void Execs::settle(pid_t tid) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (const auto found = tasks_.find(tid); found != tasks_.end()) readProgram(tid, &found->second);
+  readProgram(tid);
 }
 
 std::shared_ptr<const Process> Execs::lastProgram(pid_t tid) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  readProgram(tid);
   const auto found = tasks_.find(tid);
-  if (found == tasks_.end()) return nullptr;
-  readProgram(tid, &found->second);
-  return found->second.program;
+  return found == tasks_.end() ? nullptr : found->second.program;
 }
 
 bool Execs::isOpenOfExec(pid_t tid, const Opened& opened) {

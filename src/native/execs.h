@@ -14,6 +14,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "budget.h"
 #include "in_container.h"
 #include "opened.h"
 #include "processes.h"
@@ -26,7 +27,8 @@ bool isLoader(const std::string& name);
 /// Any thread may call: the events of one task may come to different readers.
 class Execs {
  public:
-  Execs();
+  /// What is remembered is taken from the account.
+  explicit Execs(std::shared_ptr<Account> account);
 
   struct Begun {
     /// The file is the loader that the last program of the task named, in the container's root filesystem.
@@ -74,16 +76,20 @@ class Execs {
     std::shared_ptr<const Process> program;
     Descriptor unread_program;
   };
-  void readProgram(pid_t tid, Task* task);
+  // Under the lock.
+  void readProgram(pid_t tid);
+  void remember(pid_t tid, std::shared_ptr<const Process> program);
+  void forget(Task* task);
   void makeRoom();
-  void countBytes();
 
   mutable std::mutex mutex_;
   std::unordered_map<pid_t, Task> tasks_;
+  Purse tasks_purse_;
+  Purse programs_purse_;
+  /// How many tasks there may be, and how much of their programs, before room is made.
   size_t room_;
-  /// Of the programs, of all that came since room was made, and how many there may be before that is done again.
-  size_t bytes_ = 0;
   size_t room_bytes_;
+  std::chrono::steady_clock::time_point made_room_at_{};
   std::chrono::steady_clock::time_point attended_since_ = std::chrono::steady_clock::time_point::min();
 };
 

@@ -18,6 +18,12 @@ constexpr std::chrono::seconds kClaimLives(10);
 /// Where more files are made than this, some are asked about again, at the cost of a wrong guess.
 constexpr size_t kMaxKnown = 200000;
 constexpr size_t kMaxContained = 65536;
+/// What is taken for one, roughly, with what the containers and the allocator need.
+constexpr size_t kNodeBytes = 64;
+constexpr size_t kKnownBytes = 48;
+constexpr size_t kClaimBytes = 96;
+constexpr size_t kFolderBytes = 80;
+constexpr const char* kWhichExecutables = "which files can be executed";
 /// Paths of 60 bytes leave room for as many; those who make them may make them longer.
 constexpr size_t kMaxContainedBytes = kMaxContained * 128;
 
@@ -57,32 +63,41 @@ bool walkFiles(int directory, size_t max_files, const VisitFile& visit) {
   return true;
 }
 
+Files::Files(std::shared_ptr<Account> account)
+    : contained_purse_(account), claims_purse_(account), executables_purse_(std::move(account)) {}
+
 void Files::claim(pid_t tid, uint64_t inode, mode_t mode) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const Clock::time_point now = Clock::now();
-  if (claim_count_ >= sweep_at_) {
-    claim_count_ = 0;
-    for (auto one = claims_.begin(); one != claims_.end();) {
-      std::deque<Claim>& all = one->second;
-      while (!all.empty() && now - all.front().since > kClaimLives) all.pop_front();
-      claim_count_ += all.size();
-      one = all.empty() ? claims_.erase(one) : std::next(one);
-    }
-    // A sweep costs no more than the claims since the last one.
-    sweep_at_ = 2 * claim_count_ + kMaxClaims;
+  if (claims_.size() >= sweep_at_) sweepClaims(now);
+  if (!claims_purse_.take(kClaimBytes)) {
+    // The old ones go, but not for each that comes.
+    if (now - swept_at_ > kClaimLives) sweepClaims(now);
+    claims_purse_.forgot("which files an open has created");
+    return;
   }
-  claims_[{tid, inode}].push_back({mode, now});
-  ++claim_count_;
+  claims_.emplace(std::make_pair(tid, inode), Claim{mode, now});
+}
+
+void Files::sweepClaims(Clock::time_point now) {
+  for (auto one = claims_.begin(); one != claims_.end();) {
+    one = now - one->second.since > kClaimLives ? claims_.erase(one) : std::next(one);
+  }
+  claims_purse_.give(claims_purse_.bytes() - claims_.size() * kClaimBytes);
+  // A sweep costs no more than the claims since the last one.
+  sweep_at_ = 2 * claims_.size() + kMaxClaims;
+  swept_at_ = now;
 }
 
 std::optional<mode_t> Files::takeClaim(pid_t tid, uint64_t inode) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = claims_.find({tid, inode});
-  if (found == claims_.end()) return std::nullopt;
-  const Claim claim = found->second.front();
-  found->second.pop_front();
-  --claim_count_;
-  if (found->second.empty()) claims_.erase(found);
+  const std::pair<pid_t, uint64_t> key(tid, inode);
+  // Of several the first.
+  const auto found = claims_.lower_bound(key);
+  if (found == claims_.end() || found->first != key) return std::nullopt;
+  const Claim claim = found->second;
+  claims_.erase(found);
+  claims_purse_.give(kClaimBytes);
   if (Clock::now() - claim.since > kClaimLives) return std::nullopt;
   return claim.mode;
 }
@@ -95,16 +110,28 @@ std::optional<bool> Files::wasExecutable(uint64_t inode) const {
 
 void Files::noteExecutable(uint64_t inode, bool is_executable) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (executables_.size() >= kMaxKnown && executables_.count(inode) == 0) {
-    executables_.clear();
-    learned_.clear();
+  if (const auto found = executables_.find(inode); found != executables_.end()) {
+    found->second = is_executable;
+    return;
   }
-  executables_[inode] = is_executable;
+  if (executables_.size() >= kMaxKnown || !executables_purse_.take(kKnownBytes)) {
+    executables_purse_.forgot(kWhichExecutables);
+    forgetExecutables();
+    if (!executables_purse_.take(kKnownBytes)) return;
+  }
+  executables_.emplace(inode, is_executable);
 }
 
 void Files::forget(uint64_t inode) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  executables_.erase(inode);
+  if (executables_.erase(inode) > 0) executables_purse_.give(kKnownBytes);
+}
+
+/// With the folders that were looked at: of a file there of which nothing is known they say that it cannot be executed.
+void Files::forgetExecutables() {
+  executables_ = {};
+  learned_ = {};
+  executables_purse_.giveAll();
 }
 
 bool Files::hasLearned(const std::string& folder) const {
@@ -123,16 +150,22 @@ bool Files::learn(const std::string& folder, int directory, size_t max_files) {
 
 bool Files::haveLearned(const std::string& folder, const std::vector<uint64_t>& executables) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (executables_.size() + executables.size() > kMaxKnown) return false;
-  for (const uint64_t inode : executables) executables_.emplace(inode, true);
-  learned_.insert(folder);
+  const size_t of_folder = kFolderBytes + folder.size();
+  const bool has_room = executables_.size() + executables.size() <= kMaxKnown;
+  if (!has_room || !executables_purse_.take(of_folder + executables.size() * kKnownBytes)) {
+    executables_purse_.forgot(kWhichExecutables);
+    return false;
+  }
+  for (const uint64_t inode : executables) {
+    if (!executables_.emplace(inode, true).second) executables_purse_.give(kKnownBytes);
+  }
+  if (!learned_.insert(folder).second) executables_purse_.give(of_folder);
   return true;
 }
 
 void Files::unlearn() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  executables_.clear();
-  learned_.clear();
+  forgetExecutables();
 }
 
 bool Files::contain(int64_t birth_ns, Containment containment) {
@@ -145,6 +178,7 @@ bool Files::contain(int64_t birth_ns, Containment containment) {
   }
   const size_t bytes = sizeof containment + containment.path.size();
   if (containments_ >= kMaxContained || contained_bytes_ + bytes > kMaxContainedBytes) return false;
+  if (!contained_purse_.take(bytes + kNodeBytes)) return false;
   ++containments_;
   contained_bytes_ += bytes;
   contained_[birth_ns].push_back(std::move(containment));

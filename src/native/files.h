@@ -7,9 +7,9 @@
 
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "budget.h"
 #include "descriptor.h"
 
 namespace d4c {
@@ -42,6 +43,9 @@ bool walkFiles(int directory, size_t max_files, const VisitFile& visit);
 
 class Files {
  public:
+  /// What is remembered is taken from the account.
+  explicit Files(std::shared_ptr<Account> account);
+
   /// Remembers that an open which created the file was decided, so that its creation is not told a second time.
   void claim(pid_t tid, uint64_t inode, mode_t mode);
   /// The file's mode when it was created by an open that was decided. Forgets it.
@@ -76,16 +80,24 @@ class Files {
     Clock::time_point since;
   };
 
+  // Under the lock.
+  void sweepClaims(Clock::time_point now);
+  void forgetExecutables();
+
   mutable std::mutex mutex_;
   std::unordered_map<int64_t, std::vector<Containment>> contained_;
   size_t containments_ = 0;
   size_t contained_bytes_ = 0;
-  /// Several of one task and inode: a number is used again as soon as a refused file is removed.
-  std::map<std::pair<pid_t, uint64_t>, std::deque<Claim>> claims_;
-  size_t claim_count_ = 0;
+  Purse contained_purse_;
+  /// Several of one task and inode, in their order: a number is used again as soon as a refused file is removed.
+  std::multimap<std::pair<pid_t, uint64_t>, Claim> claims_;
+  Purse claims_purse_;
   size_t sweep_at_ = kMaxClaims;
+  Clock::time_point swept_at_{};
   std::unordered_map<uint64_t, bool> executables_;
   std::set<std::string> learned_;
+  /// Of these two.
+  Purse executables_purse_;
 };
 
 }  // namespace d4c

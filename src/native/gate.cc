@@ -20,6 +20,9 @@ namespace {
 
 /// More readers than this only wake each other.
 constexpr size_t kMaxReaders = 8;
+/// What is remembered of containers. Beside twice as much the chart's limit of 256 MiB has room for a full queue of events with
+/// the longest texts (64), for begun processes whose end is to be told (32), and for what is not of single containers.
+constexpr size_t kRemembered = size_t{40} << 20;
 GateFault faultOf(const char* what, const char* call, int error) {
   std::string why = std::strerror(error);
   why[0] = static_cast<char>(std::tolower(why[0]));
@@ -67,6 +70,7 @@ Gate::Gate(GateOptions options)
     : options_(std::move(options)),
       settings_(options_.settings),
       reports_(options_.max_events, options_.wake),
+      budget_(kRemembered, &reports_),
       spaces_(&reports_,
               [this](Root& root, const std::string& space, pid_t pid, std::vector<FoundVolume> volumes) {
                 changes_.expect(root, space, pid, std::move(volumes));
@@ -94,7 +98,7 @@ Gate::Gate(GateOptions options)
       comparing_(&reports_, [this](Root& root, Envelope envelope) { putOff(root, nullptr, std::move(envelope)); }),
       forks_(&reports_,
              [this](uint64_t key, pid_t parent, pid_t child, int64_t time_us) { tellFork(key, parent, child, time_us); }),
-      changes_(&reports_, {[this](Root& root, const Change& change) { return judge_.concerns(root, change, &changes_desk_); },
+      changes_(&reports_, &budget_, {[this](Root& root, const Change& change) { return judge_.concerns(root, change, &changes_desk_); },
                            [this](Root& root, const Change& change, bool may_guess) {
                              return judge_.judgeChange(root, change, may_guess, &changes_desk_);
                            }}),

@@ -30,6 +30,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "budget.h"
 #include "changes.h"
 #include "comparing.h"
 #include "container.h"
@@ -166,6 +167,7 @@ class Gate {
   const GateOptions options_;
   LiveSettings settings_;
   Reports reports_;
+  Budget budget_;
   Spaces spaces_;
   Runtimes runtimes_;
   Judge judge_;

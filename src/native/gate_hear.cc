@@ -61,6 +61,8 @@ void Gate::hearEvents(Reader* reader) {
   // than a look does not go before all others.
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
   epoll_event ready[kReady];
+  // What is left by the one in whose place this thread comes.
+  if (!judgeHeard(reader) || !judgeNoted(reader)) return;
   for (;;) {
     const int poll = polls_[reader->at].poll;
     if (!under_way_.empty()) pause(poll);
@@ -87,14 +89,19 @@ void Gate::hearEvents(Reader* reader) {
 
 void Gate::readHeard(const Lane& lane) {
   fanotify_event_metadata events[kReadTogether];
-  const ssize_t size = read(lane.group->descriptor(), events, sizeof events);
+  // KERNEL: among several events, one without a descriptor is not told where the group does not give faults.
+  const size_t most = lane.group->givesFaults() ? sizeof events : sizeof *events;
+  const ssize_t size = read(lane.group->descriptor(), events, most);
   if (size < 0 && errno != EAGAIN && errno != EINTR) reports_.fail(Failure::kEventUnread, std::strerror(errno));
   for (ssize_t i = 0; i * static_cast<ssize_t>(sizeof *events) < size; ++i) {
     if (events[i].mask & FAN_Q_OVERFLOW) {
       reports_.fail(Failure::kChangesLost, "execs and writes of a container: the kernel's queue was full");
       continue;
     }
-    if (events[i].fd < 0) continue;
+    if (events[i].fd < 0) {
+      reports_.fail(Failure::kEventUnread, std::strerror(-events[i].fd));
+      continue;
+    }
     Descriptor file(events[i].fd);
     if (auto root = rootOf(lane, file.get(), events[i].pid)) {
       heard_.emplace_back(std::move(root), std::move(file), events[i].mask, events[i].pid);
@@ -108,8 +115,13 @@ bool Gate::judgeHeard(Reader* reader) {
     Heard one = std::move(heard_.front());
     heard_.pop_front();
     bool is_done = true;
-    if (!inTurn(reader, one.root, [&] { is_done = judge_.hear(&one, &reader->desk); })) return false;
-    if (!is_done) under_way_.push_back(std::move(one));
+    const bool goes_on = inTurn(reader, one.root, [&] { is_done = judge_.hear(&one, &reader->desk); });
+    if (goes_on && !is_done) under_way_.push_back(std::move(one));
+    if (goes_on) continue;
+    // Nobody looks at it again.
+    one.is_last_look = true;
+    if (!is_done) judge_.hear(&one, &reader->desk);
+    return false;
   }
   return true;
 }

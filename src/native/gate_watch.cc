@@ -111,7 +111,7 @@ bool Gate::addRoot(const OverlayMount& mount, bool may_run) {
     // The readers must know the root before its first event can come.
     const std::unique_lock<std::shared_mutex> lock(mutex_);
     auto lane = std::make_shared<Lane>(*lanes_[opened->name]);
-    root = std::make_shared<Root>(mount, options_.host_root, may_run, lane->group);
+    root = std::make_shared<Root>(mount, options_.host_root, may_run, lane->group, budget_.open(mount.mount_point));
     lane->roots.push_back(root);
     ++lane->group->roots;
     lanes_[opened->name] = std::move(lane);
@@ -189,7 +189,7 @@ void Gate::coverVolumes(Root& root, pid_t tid) {
 }
 
 std::shared_ptr<Container> Gate::makeContainer(Root& root) {
-  auto container = std::make_shared<Container>(++last_key_, std::chrono::milliseconds(settings_.hold_ms));
+  auto container = std::make_shared<Container>(++last_key_, std::chrono::milliseconds(settings_.hold_ms), root.account);
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   if (const auto found = roots_.find(root.place.device); found != roots_.end() && found->second.get() == &root) {
     known_.emplace(container->key, Known{found->second, container});

@@ -18,6 +18,8 @@ namespace d4c {
 
 namespace {
 
+/// As in linux/fanotify.h, which is newer than the headers this may be built with. KERNEL: 6.13
+constexpr unsigned kReportFdError = 0x2000;
 constexpr unsigned kIgnore = FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
 /// Groups of containers have the lowest numbers that are free, so this is above them all unless as many descriptors are open.
 constexpr rlim_t kFirstAboveContainers = 8190;
@@ -37,8 +39,6 @@ std::shared_ptr<Group> Group::open(Rank rank) {
   const unsigned priority = rank == Rank::kOfContainer ? FAN_CLASS_CONTENT : FAN_CLASS_PRE_CONTENT;
   // KERNEL: with the default queue limit, permission events beyond it are allowed unseen.
   const unsigned flags = priority | FAN_REPORT_TID | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
-  // As in linux/fanotify.h, which is newer than the headers this may be built with. KERNEL: 6.13
-  constexpr unsigned kReportFdError = 0x2000;
   for (const unsigned more : {kReportFdError, 0U}) {
     Descriptor group(fanotify_init(flags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
     if (!group && errno == EINVAL) continue;
@@ -51,9 +51,12 @@ std::shared_ptr<Group> Group::open(Rank rank) {
 std::shared_ptr<Group> Group::openToHear() {
   // Its queue is bounded: what does not fit is counted by the kernel as an overflow. Nobody waits, so nothing passes for that.
   const unsigned flags = FAN_CLASS_NOTIF | FAN_REPORT_TID | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
-  Descriptor group = aboveLowNumbers(Descriptor(fanotify_init(flags, O_RDONLY | O_CLOEXEC | O_LARGEFILE)));
-  if (!group) return nullptr;
-  return std::shared_ptr<Group>(new Group(std::move(group), false, FAN_OPEN_EXEC, FAN_CLOSE_WRITE));
+  for (const unsigned more : {kReportFdError, 0U}) {
+    Descriptor group = aboveLowNumbers(Descriptor(fanotify_init(flags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE)));
+    if (!group && errno == EINVAL) continue;
+    return group ? std::shared_ptr<Group>(new Group(std::move(group), more != 0, FAN_OPEN_EXEC, FAN_CLOSE_WRITE)) : nullptr;
+  }
+  return nullptr;
 }
 
 int Group::watch(const OverlayPlace& place, Watch watch, bool with_folders) const {

@@ -181,6 +181,7 @@ Outcome Judge::contain(Root& root, const Change& change) {
   const bool only_there = is_known_file && change.kind != ChangeKind::kAttributes && change.kind != ChangeKind::kModification;
   const bool is_contained = files.contain(
       change.birth_ns, {change.file.st_ino, change.path, change.operations, only_there, root.place.device});
+  if (!is_contained) reports_->fail(Failure::kContainmentFull, change.path);
   const Outcome contained = is_contained ? Outcome::kContained : Outcome::kDetected;
   if (change.kind != ChangeKind::kAttributes) return contained;
   // By the container's own mount, since the host's may be read-only.

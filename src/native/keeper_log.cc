@@ -3,6 +3,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "json.h"
 #include "reports.h"
 
@@ -10,7 +12,12 @@ namespace d4c {
 
 namespace {
 
-void writeLine(int level, const char* message, const std::string& detail) {
+/// KERNEL: a pipe that says it takes something takes this much (PIPE_BUF, less what JSON adds), and a longer write would wait for its reader.
+constexpr size_t kLongestText = 512;
+
+void writeLine(int level, std::string message, std::string detail) {
+  message.resize(std::min(message.size(), kLongestText));
+  detail.resize(std::min(detail.size(), kLongestText));
   Json line;
   line.number("level", level).number("time", nowUs() / 1000).number("pid", getpid()).text("name", "keeper");
   if (!detail.empty()) line.text("detail", detail);
@@ -25,7 +32,7 @@ void writeLine(int level, const char* message, const std::string& detail) {
 void say(const char* message, const std::string& detail) { writeLine(30, message, detail); }
 
 bool sayError(const std::string& message) {
-  writeLine(50, message.c_str(), "");
+  writeLine(50, message, "");
   return false;
 }
 

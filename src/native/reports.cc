@@ -42,6 +42,8 @@ const char* nameOf(Failure failure) {
       return "connection_delayed";
     case Failure::kContainerUnknown:
       return "container_unknown";
+    case Failure::kContainmentFull:
+      return "containment_full";
     case Failure::kCreationUnconfirmed:
       return "creation_unconfirmed";
     case Failure::kDeadlineMissed:
@@ -52,6 +54,8 @@ const char* nameOf(Failure failure) {
       return "event_report_dropped";
     case Failure::kEventUnread:
       return "event_unread";
+    case Failure::kFactsForgotten:
+      return "facts_forgotten";
     case Failure::kFirstProgramMissed:
       return "first_program_missed";
     case Failure::kForksLost:

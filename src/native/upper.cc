@@ -20,6 +20,11 @@ constexpr size_t kMaxKnown = 200000;
 constexpr size_t kMaxCompared = 4096;
 constexpr size_t kMaxWriters = 4096;
 constexpr size_t kMaxWritersBytes = size_t{1} << 20;
+/// What is taken for one, roughly, with what the containers and the allocator need; of a writer, beside its path.
+constexpr size_t kCopiedUpBytes = 48;
+constexpr size_t kComparedBytes = 96;
+constexpr size_t kWriterBytes = 96;
+constexpr const char* kWhichCopied = "which files were copied up from the image";
 
 Descriptor openAt(int at, const char* path, uint64_t flags) {
   open_how how{};
@@ -36,8 +41,9 @@ std::string parentOf(const std::string& path) { return path.substr(0, path.rfind
 
 }  // namespace
 
-Upper::Upper(const std::string& upper_path, const std::string& host_root, const std::vector<std::string>& layer_paths)
-    : directory(seenFrom(host_root, upper_path)), layers([&] {
+Upper::Upper(const std::string& upper_path, const std::string& host_root, const std::vector<std::string>& layer_paths,
+             std::shared_ptr<Account> account)
+    : Files(account), directory(seenFrom(host_root, upper_path)), layers([&] {
         std::vector<std::string> seen;
         for (const std::string& path : layer_paths) {
           // Runtimes shorten a long list by paths that are relative to the folder of all layers, of which the upper
@@ -46,7 +52,10 @@ Upper::Upper(const std::string& upper_path, const std::string& host_root, const 
           seen.push_back(seenFrom(host_root, is_relative ? parentOf(parentOf(upper_path)) + "/" + path : path));
         }
         return seen;
-      }()) {
+      }()),
+      compared_purse_(account),
+      writers_purse_(account),
+      copied_up_purse_(std::move(account)) {
   const Descriptor at(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (at) birth_ns_ = opened(at.get()).birth_ns;
 }
@@ -70,7 +79,7 @@ Descriptor Upper::openInImage(const std::string& path) const {
 void Upper::forget(uint64_t inode) {
   Files::forget(inode);
   const std::lock_guard<std::mutex> lock(mutex_);
-  copied_up_.erase(inode);
+  if (copied_up_.erase(inode) > 0) copied_up_purse_.give(kCopiedUpBytes);
 }
 
 bool Upper::learn(size_t max_files) {
@@ -86,6 +95,12 @@ bool Upper::learn(size_t max_files) {
   if (!is_whole) return false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    copied_up_ = {};
+    copied_up_purse_.giveAll();
+    if (!copied_up_purse_.take(copied_up.size() * kCopiedUpBytes)) {
+      copied_up_purse_.forgot(kWhichCopied);
+      return false;
+    }
     copied_up_ = std::move(copied_up);
   }
   unlearn();
@@ -114,13 +129,22 @@ bool Upper::showsImage(const std::string& path) const {
 
 void Upper::noteWriter(pid_t tid, const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (writers_.size() >= kMaxWriters || writers_bytes_ >= kMaxWritersBytes) {
-    writers_.clear();
-    writers_bytes_ = 0;
+  if (const auto found = writers_.find(tid); found != writers_.end()) {
+    writers_purse_.give(kWriterBytes + found->second.size());
+    writers_.erase(found);
   }
-  std::string& last = writers_[tid];
-  writers_bytes_ += path.size() - last.size();
-  last = path;
+  const size_t bytes = kWriterBytes + path.size();
+  const bool has_room = writers_.size() < kMaxWriters && writers_purse_.bytes() < kMaxWritersBytes;
+  if (!has_room || !writers_purse_.take(bytes)) {
+    // Nearly all of them are done by now.
+    writers_ = {};
+    writers_purse_.giveAll();
+    if (!writers_purse_.take(bytes)) {
+      writers_purse_.forgot("who opens a file to write");
+      return;
+    }
+  }
+  writers_.emplace(tid, path);
 }
 
 bool Upper::isWriter(pid_t tid, const std::string& path) const {
@@ -131,7 +155,13 @@ bool Upper::isWriter(pid_t tid, const std::string& path) const {
 
 void Upper::noteCopiedUp(uint64_t inode) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (copied_up_.size() >= kMaxKnown) copied_up_.clear();
+  if (copied_up_.count(inode) != 0) return;
+  if (copied_up_.size() >= kMaxKnown || !copied_up_purse_.take(kCopiedUpBytes)) {
+    copied_up_purse_.forgot(kWhichCopied);
+    copied_up_ = {};
+    copied_up_purse_.giveAll();
+    if (!copied_up_purse_.take(kCopiedUpBytes)) return;
+  }
   copied_up_.insert(inode);
 }
 
@@ -165,7 +195,13 @@ std::optional<bool> Upper::comparedBefore(const struct stat& file) const {
 
 void Upper::rememberCompared(const struct stat& file, bool is_same) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (compared_.size() >= kMaxCompared) compared_.clear();
+  const bool is_known = compared_.count(file.st_ino) != 0;
+  if (!is_known && (compared_.size() >= kMaxCompared || !compared_purse_.take(kComparedBytes))) {
+    // They are compared once more.
+    compared_ = {};
+    compared_purse_.giveAll();
+    if (!compared_purse_.take(kComparedBytes)) return;
+  }
   compared_[file.st_ino] = {file.st_ctim, file.st_size, is_same};
 }
 

@@ -24,7 +24,9 @@ class Upper : public Files {
  public:
   /// Paths as the mount table says them; a layer's may be relative to the folder of the runtime's layers. `host_root` is
   /// where this process sees the host's root filesystem. The layers of the image come highest first.
-  Upper(const std::string& upper_path, const std::string& host_root, const std::vector<std::string>& layer_paths);
+  /// What is remembered is taken from the account.
+  Upper(const std::string& upper_path, const std::string& host_root, const std::vector<std::string>& layer_paths,
+        std::shared_ptr<Account> account);
 
   /// Paths as this process sees them.
   const std::string directory;
@@ -74,9 +76,11 @@ class Upper : public Files {
   int64_t birth_ns_ = 0;
   mutable std::mutex mutex_;
   std::unordered_map<uint64_t, Compared> compared_;
+  Purse compared_purse_;
   std::unordered_map<pid_t, std::string> writers_;
-  size_t writers_bytes_ = 0;
+  Purse writers_purse_;
   std::unordered_set<uint64_t> copied_up_;
+  Purse copied_up_purse_;
 };
 
 /// The stand-in for a name of the image that was deleted.

@@ -129,6 +129,7 @@ std::vector<FoundVolume> watchVolumes(const Root& root, const Group* foreign, in
     if (is_uncached) {
       at = openBelow(directory, mount.mount_point, false);
     }
+    if (!at && errno == ENAMETOOLONG && watch != Watch::kNothing) refuse(mount, "its path is too long");
     // It is gone, or another mount hides it.
     if (!at || mountIdOf(at.get()) != mount.id) continue;
     const bool holds_programs = mount.type != "cgroup" && mount.type != "cgroup2";
@@ -146,7 +147,7 @@ std::vector<FoundVolume> watchVolumes(const Root& root, const Group* foreign, in
     struct stat mounted {};
     const bool has_files = fstat(at.get(), &mounted) == 0 && (S_ISDIR(mounted.st_mode) || S_ISREG(mounted.st_mode));
     if (mount.is_read_only || !holds_programs || !has_files) continue;
-    changeable.push_back({mount, host.kindOf(mount), is_uncached});
+    changeable.push_back({mount, host.kindOf(mount), is_uncached, way == WatchBy::kFilesystem});
   }
   return changeable;
 }

@@ -63,6 +63,8 @@ struct FoundVolume {
   MountKind kind;
   /// The kernel's caches do not have the way to it, as below `/sys`, and it leads through no filesystem that was refused.
   bool is_uncached = false;
+  /// Nobody else has the filesystem.
+  bool is_own = false;
 };
 
 /// Makes `watch` of the volumes among `mounts` come to the root's group, and of those that are overlays of others to the group

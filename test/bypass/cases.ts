@@ -354,6 +354,11 @@ export const gaps: readonly Gap[] = [
 /** What cannot be shown in a test's container. */
 export const beyond: readonly { readonly way: string; readonly answer: string }[] = [
   {
+    way: 'a container that brings some 65,000 programs to be against a rule, or has more than its share of [what is remembered](node.md#what-is-remembered), and then another one',
+    answer:
+      'that one is `detected` and not `contained` (`containment_full`): what is not of the image is refused by drift all the same, further names of the image’s programs and what lies on volumes are executed. Of other containers nothing is forgotten',
+  },
+  {
     way: 'containers of gVisor and Kata',
     answer: 'the node’s kernel does not see their operations: not enforceable here',
   },

@@ -1,17 +1,15 @@
 /** A task that keeps whoever judges it waits no longer than the deadline, and keeps nobody else. */
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { ContainerHost } from '../support/containers.ts';
+import { detain } from '../support/detainer.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { holdings } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
-import { eventually, must, run } from '../support/programs.ts';
+import { eventually, run } from '../support/programs.ts';
 import { classesOf, makeBusy, SchedulingClass } from '../support/scheduling.ts';
 import { execTable as execTableOf, tableOf, testGate } from '../support/testGate.ts';
 
@@ -139,28 +137,6 @@ describe('an exec whose arguments never come', { skip }, () => {
   });
 });
 
-/** Has a reader of the gate stop when it is about to read whose the event is. Ends with the test. */
-async function detain(t: TestContext, keeper: number) {
-  const program = join(host.folder, 'detainer');
-  const source = join(import.meta.dirname, '../support/detainer.c');
-  await must('gcc', ['-O1', '-Wall', '-o', program, source], { limitMs: 60_000 });
-  const detainer = spawn(program, [String(keeper), 'd4c-reader', '/cgroup'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const ended = once(detainer, 'exit');
-  let said = '';
-  detainer.stdout.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
-  });
-  const letGo = async (): Promise<void> => {
-    detainer.stdin.end();
-    await ended;
-  };
-  t.after(letGo);
-  await eventually('it watches', () => said.includes('watching'));
-  return { letGo, hasDetained: () => said.includes('detained') };
-}
-
 describe('an event of which nobody knows yet whose it is when its reader is kept', { skip }, () => {
   for (const [actions, exitCode] of [
     [['alert', 'block'], 1],
@@ -173,7 +149,7 @@ describe('an event of which nobody knows yet whose it is when its reader is kept
       t.after(gate.close);
       const keeper = await keeperOf(gate.pid);
       const { threads: atFirst } = await holdings(keeper);
-      const { letGo, hasDetained } = await detain(t, keeper);
+      const { letGo, hasDetained } = await detain(t, host.folder, keeper);
       // Its first exec is of a program of which no rule speaks.
       const ran = await host.runRunc({ id, args: ['/bin/true'] });
       assert.ok(hasDetained());

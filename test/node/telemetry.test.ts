@@ -5,8 +5,10 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import { readKeeperStatus } from '../../src/native/keeperStatus.ts';
 import { startAgentBy, type TestAgent, type WrittenDocument } from '../support/agent.ts';
 import { type Container, type ContainerHost, requirements } from '../support/containers.ts';
+import { detain } from '../support/detainer.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { testImage } from '../support/image.ts';
 import { holdings, keeperIn } from '../support/keeper.ts';
@@ -228,6 +230,32 @@ describe('a kernel without permission events', { skip }, () => {
     const isExec: Wanted = ({ process }) => process.executable === '/data/busybox-told';
     assert.equal((await told(agent, 'its exec is told', isExec)).event.action, 'exec');
     await assertNothingIsDenied(agent);
+  });
+
+  test('has another thread go on in the place of one that a task keeps, and tells of what that one had, too', async (t) => {
+    const keeper = keeperIn(await mkdtemp(join(folder, 'keeper-')));
+    t.after(() => keeper.end());
+    const agent = await startDeprived(t, 'permission', ...keeper.flags, '--deadline-ms', '100');
+    const [one, other] = [await startBound(t, agent), await startBound(t, agent)];
+    const pid = await keeper.pid();
+    const gate = async () => (await readKeeperStatus(keeper.socket)).gate;
+    const { threads } = await holdings(pid);
+    const isHello =
+      ({ id }: Container): Wanted =>
+      ({ container, process: { executable } }) =>
+        container.id === id && executable === '/usr/local/bin/hello';
+    const { hasDetained, letGo } = await detain(t, folder, pid);
+    await one.exec('/usr/local/bin/hello');
+    await eventually('the thread is kept', async () => hasDetained() && (await gate())?.keptReaders === 1);
+    await other.exec('/usr/local/bin/hello');
+    await told(agent, 'another one goes on', isHello(other));
+    assert.ok(!(await agent.documents()).some(isHello(one)));
+    await letGo();
+    await told(agent, 'what was kept is told late', isHello(one));
+    await eventually('it has ended', async () => (await holdings(pid)).threads <= threads);
+    assert.equal((await gate())?.keptReaders, 0);
+    await other.exec('/bin/opener', 'mknod', '/tmp/afterwards', '0755');
+    await told(agent, 'it goes on', ofFile('/tmp/afterwards', 'creation'));
   });
 
   test('goes on while containers and agents come and go, and says what is not enforced and that it is not ready', async (t) => {

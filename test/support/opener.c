@@ -12,6 +12,7 @@
  * opener truncate PATH SIZE         without an open
  * opener unlink PATH -
  * opener flood FOLDER COUNT         makes FOLDER/started, waits for FOLDER/go, makes and removes COUNT files without opens
+ * opener programs FOLDER COUNT      makes FOLDER, and COUNT executables without opens below it by a path of 3 KiB
  * opener memory PATH ARG...         executes a copy of the program that has no name
  * opener mapped PATH GO             maps a file to write, waits until GO exists, writes through the mapping, ends
  * opener named FOLDER MODE PATH     an unnamed file of the folder that is given a name
@@ -199,6 +200,21 @@ static int name_unnamed(const char *folder, int mode, const char *path) {
   return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
+static int make_programs(const char *folder, int count) {
+  char name[251];
+  if (mkdir(folder, 0755) != 0 || chdir(folder) != 0) return say(-1);
+  memset(name, 'x', sizeof name - 1);
+  name[sizeof name - 1] = 0;
+  for (int depth = 0; depth < 12; depth++) {
+    if (mkdir(name, 0755) != 0 || chdir(name) != 0) return say(-1);
+  }
+  for (int i = 0; i < count; i++) {
+    snprintf(name, sizeof name, "%d", i);
+    if (mknod(name, S_IFREG | 0755, 0) != 0) return say(-1);
+  }
+  return say(0);
+}
+
 static int flood(const char *folder, int count) {
   char path[256];
   snprintf(path, sizeof path, "%s/started", folder);
@@ -259,6 +275,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "memory") == 0 && argc > 2) return run_from_memory(argv + 2);
   if (strcmp(how, "deaf") == 0 && argc == 3) return mount_deaf(argv[2]);
   if (argc < 4) return 2;
+  if (strcmp(how, "programs") == 0) return make_programs(argv[2], atoi(argv[3]));
   if (strcmp(how, "flood") == 0) return flood(argv[2], atoi(argv[3]));
   if (strcmp(how, "mapped") == 0) return write_mapped(argv[2], argv[3]);
   if (strcmp(how, "link") == 0) return say(link(argv[2], argv[3]));

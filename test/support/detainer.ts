@@ -1,0 +1,34 @@
+/** A task that keeps a thread of the keeper, for as long as a test wants it to (`detainer.c`). */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { eventually, must } from './programs.ts';
+
+export interface Detainer {
+  readonly hasDetained: () => boolean;
+  readonly letGo: () => Promise<void>;
+}
+
+/** Has a reader of the keeper's stop when it is about to read whose an event is. Ends with the test. */
+export async function detain(t: TestContext, folder: string, keeper: number): Promise<Detainer> {
+  const program = join(folder, 'detainer');
+  const source = join(import.meta.dirname, 'detainer.c');
+  await must('gcc', ['-O1', '-Wall', '-o', program, source], { limitMs: 60_000 });
+  const detainer = spawn(program, [String(keeper), 'd4c-reader', '/cgroup'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = once(detainer, 'exit');
+  let said = '';
+  detainer.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const letGo = async (): Promise<void> => {
+    detainer.stdin.end();
+    await ended;
+  };
+  t.after(letGo);
+  await eventually('it watches', () => said.includes('watching'));
+  return { letGo, hasDetained: () => said.includes('detained') };
+}
