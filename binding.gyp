@@ -61,6 +61,7 @@
         "src/native/lineage.cc",
         "src/native/low_descriptor.cc",
         "src/native/machine_load.cc",
+        "src/native/makers.cc",
         "src/native/memfd_noexec.cc",
         "src/native/memory.cc",
         "src/native/mount_kinds.cc",

@@ -76,6 +76,8 @@ void Changes::takeName(const Place& place, int mount, const FidEvent& event, std
     if (S_ISREG(change.file.st_mode)) takeCopy(place, std::move(change));
     return;
   }
+  // Who closes it may be heard before this is told.
+  if (tells_all_ && root == nullptr && !is_linked) place.files->noteMaker(change.file.st_ino, change.tid);
   change.operations = creationOf(change.file);
   if (is_linked) change.kind = ChangeKind::kLink;
   if (is_linked || !S_ISREG(change.file.st_mode)) {

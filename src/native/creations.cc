@@ -9,15 +9,12 @@
 #include <cstring>
 
 #include "fid_events.h"
-#include "processes.h"
 
 namespace d4c {
 
 namespace {
 
 constexpr size_t kReadBytes = 16384;
-/// Files that were created and not closed yet, of which is known who created them.
-constexpr size_t kMaxMade = 65536;
 
 std::string faultOf(const char* call, const std::string& directory) {
   return "cannot watch the filesystem of `" + directory + "`: " + call + ": " + std::strerror(errno);
@@ -76,31 +73,16 @@ void Creations::drainLocked() {
       const uint64_t inode = inodeOf(event.target);
       if (inode == 0) continue;
       last_by_task_[event.tid] = inode;
-      if (keeps_makers_) noteMaker(inode, event.tid);
+      if (keeps_makers_) makers_.note(inode, event.tid);
     }
     if (last_by_task_.size() > sweep_at_) forgetTheDead();
   }
 }
 
-void Creations::noteMaker(uint64_t inode, pid_t tid) {
-  makers_[inode] = tid;
-  made_.push_back(inode);
-  if (made_.size() <= kMaxMade) return;
-  makers_.erase(made_.front());
-  made_.pop_front();
-}
-
 bool Creations::madeBy(pid_t tid, uint64_t inode) {
   const std::lock_guard<std::mutex> lock(mutex_);
   drainLocked();
-  const auto found = makers_.find(inode);
-  if (found == makers_.end()) return false;
-  const pid_t maker = found->second;
-  makers_.erase(found);
-  if (maker == tid) return true;
-  // Another thread may close what one has opened.
-  const pid_t process = processOf(tid);
-  return process != 0 && process == processOf(maker);
+  return makers_.take(tid, inode);
 }
 
 void Creations::forgetTheDead() {

@@ -10,13 +10,13 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_map>
 
 #include "low_descriptor.h"
+#include "makers.h"
 
 namespace d4c {
 
@@ -42,10 +42,12 @@ class Creations {
   bool madeBy(pid_t tid, uint64_t inode);
 
  private:
+  /// Files that were created and not closed yet, of which is known who created them.
+  static constexpr size_t kMaxMade = 65536;
+
   Creations(LowDescriptor group, dev_t device, bool keeps_makers)
       : group_(std::move(group)), device_(device), keeps_makers_(keeps_makers) {}
   void drainLocked();
-  void noteMaker(uint64_t inode, pid_t tid);
   void forgetTheDead();
 
   const LowDescriptor group_;
@@ -54,9 +56,8 @@ class Creations {
   std::mutex mutex_;
   std::unordered_map<pid_t, uint64_t> last_by_task_;
   size_t sweep_at_ = 8192;
-  /// By inode. The oldest one goes when there are too many: also the host creates files here.
-  std::unordered_map<uint64_t, pid_t> makers_;
-  std::deque<uint64_t> made_;
+  /// Also the host creates files here.
+  Makers makers_{kMaxMade};
 };
 
 }  // namespace d4c

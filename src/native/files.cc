@@ -23,6 +23,7 @@ constexpr size_t kNodeBytes = 64;
 constexpr size_t kKnownBytes = 48;
 constexpr size_t kClaimBytes = 96;
 constexpr size_t kFolderBytes = 80;
+constexpr size_t kMakerBytes = 64;
 constexpr const char* kWhichExecutables = "which files can be executed";
 /// Paths of 60 bytes leave room for as many; those who make them may make them longer.
 constexpr size_t kMaxContainedBytes = kMaxContained * 128;
@@ -64,7 +65,7 @@ bool walkFiles(int directory, size_t max_files, const VisitFile& visit) {
 }
 
 Files::Files(std::shared_ptr<Account> account)
-    : contained_purse_(account), claims_purse_(account), executables_purse_(std::move(account)) {}
+    : contained_purse_(account), claims_purse_(account), makers_purse_(account), executables_purse_(std::move(account)) {}
 
 void Files::claim(pid_t tid, uint64_t inode, mode_t mode) {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -100,6 +101,19 @@ std::optional<mode_t> Files::takeClaim(pid_t tid, uint64_t inode) {
   claims_purse_.give(kClaimBytes);
   if (Clock::now() - claim.since > kClaimLives) return std::nullopt;
   return claim.mode;
+}
+
+void Files::noteMaker(uint64_t inode, pid_t tid) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  // The oldest one goes then.
+  const bool is_full = makers_.size() >= kMaxMade;
+  if (!is_full && !makers_purse_.take(kMakerBytes)) return makers_purse_.forgot("which files an open has created");
+  makers_.note(inode, tid);
+}
+
+bool Files::takeMade(pid_t tid, uint64_t inode) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return makers_.take(tid, inode);
 }
 
 std::optional<bool> Files::wasExecutable(uint64_t inode) const {

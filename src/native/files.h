@@ -20,6 +20,7 @@
 
 #include "budget.h"
 #include "descriptor.h"
+#include "makers.h"
 
 namespace d4c {
 
@@ -51,6 +52,11 @@ class Files {
   /// The file's mode when it was created by an open that was decided. Forgets it.
   std::optional<mode_t> takeClaim(pid_t tid, uint64_t inode);
 
+  /// Remembers who has created the file, where no open is asked about.
+  void noteMaker(uint64_t inode, pid_t tid);
+  /// Whether the task's process has created the file, and nobody has asked for it since.
+  bool takeMade(pid_t tid, uint64_t inode);
+
   /// Whether the file had an execute bit when it was last looked at; nothing when it never was.
   std::optional<bool> wasExecutable(uint64_t inode) const;
   void noteExecutable(uint64_t inode, bool is_executable);
@@ -75,6 +81,8 @@ class Files {
   using Clock = std::chrono::steady_clock;
   /// So many are kept before those that are too old are looked for.
   static constexpr size_t kMaxClaims = 4096;
+  /// Files that were created and not closed yet.
+  static constexpr size_t kMaxMade = 4096;
   struct Claim {
     mode_t mode;
     Clock::time_point since;
@@ -94,6 +102,8 @@ class Files {
   Purse claims_purse_;
   size_t sweep_at_ = kMaxClaims;
   Clock::time_point swept_at_{};
+  Makers makers_{kMaxMade};
+  Purse makers_purse_;
   std::unordered_map<uint64_t, bool> executables_;
   std::set<std::string> learned_;
   /// Of these two.

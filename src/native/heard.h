@@ -26,6 +26,9 @@ struct Heard {
   Clock::time_point since = Clock::now();
   int64_t time_us = nowUs();
 
+  /// Of a file that was closed: the last change of its filesystem that may be its creation.
+  std::optional<uint64_t> last_change{};
+
   // Of an exec that is looked at again: what was found the first time.
 
   std::shared_ptr<Container> container{};

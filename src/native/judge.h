@@ -207,7 +207,7 @@ class Judge {
   std::shared_ptr<Container> beginExec(Root& root, Heard* heard);
   bool readExecutor(Heard* heard, const std::string& path, Process* process);
   bool hearExec(Root& root, Heard* heard, Desk* desk);
-  void hearClose(Root& root, const Heard& heard, Desk* desk);
+  bool hearClose(Root& root, Heard* heard, Desk* desk);
 
   // And how that is told (judge_tell.cc).
   static bool concernsExec(const Table& table, const std::string& path, Desk* desk);

@@ -34,8 +34,9 @@ bool Judge::hear(Heard* heard, Desk* desk) {
     return true;
   }
   if ((heard->mask & FAN_OPEN_EXEC) && !hearExec(root, heard, desk)) return false;
-  if (heard->mask & FAN_CLOSE_WRITE) hearClose(root, *heard, desk);
-  return true;
+  // It may be looked at again for the other one.
+  heard->mask &= ~uint64_t{FAN_OPEN_EXEC};
+  return !(heard->mask & FAN_CLOSE_WRITE) || hearClose(root, heard, desk);
 }
 
 /// The container whose task executes something, or null for a task of the host.
@@ -133,22 +134,36 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   return true;
 }
 
-/// A file that was open for writing was closed. Whoever has created it by that open has not changed what was there.
-void Judge::hearClose(Root& root, const Heard& heard, Desk* desk) {
+/// A file that was open for writing was closed. Whoever has created it by that open has not changed what was there. False while it
+/// is not known who has created it.
+bool Judge::hearClose(Root& root, Heard* heard, Desk* desk) {
   const TakesTurns ordinary;
-  const int file = heard.file.get();
-  Change change{ChangeKind::kModification, heard.tid, {}};
-  if (fstat(file, &change.file) != 0 || !S_ISREG(change.file.st_mode) || change.file.st_nlink == 0) return;
-  if (!readPathOf(file, &change.path)) return;
-  change.mount = root.kinds.of(file, opened(file), heard.tid, root.place.device);
-  // On a volume of another filesystem nobody knows, and it is told once more.
+  const int file = heard->file.get();
+  Change change{ChangeKind::kModification, heard->tid, {}};
+  if (fstat(file, &change.file) != 0 || !S_ISREG(change.file.st_mode) || change.file.st_nlink == 0) return true;
+  if (!readPathOf(file, &change.path)) return true;
+  change.mount = root.kinds.of(file, opened(file), heard->tid, root.place.device);
+  const dev_t device = change.file.st_dev;
   Creations* const creations = root.creations.load(std::memory_order_acquire);
-  const bool is_watched = creations != nullptr && (change.mount == MountKind::kRoot || change.file.st_dev == creations->device());
-  if (is_watched && creations->madeBy(heard.tid, change.file.st_ino)) return;
+  if (creations != nullptr && (change.mount == MountKind::kRoot || device == creations->device())) {
+    if (creations->madeBy(heard->tid, change.file.st_ino)) return true;
+  } else if (change.mount != MountKind::kRoot) {
+    // Another thread reads who creates files there.
+    const bool may_come = !heard->is_last_look && Clock::now() - heard->since < kLongestExec;
+    if (may_come && !hooks_.has_told(device, &heard->last_change)) {
+      // It may have ended by then.
+      if (heard->process.pid == 0) readProcess(heard->tid, &heard->process);
+      return false;
+    }
+    const auto files = hooks_.files_of(device);
+    if (files != nullptr && files->takeMade(heard->tid, change.file.st_ino)) return true;
+  }
+  if (heard->process.pid != 0) change.process = std::move(heard->process);
   change.has_file = true;
-  change.time_us = heard.time_us;
+  change.time_us = heard->time_us;
   change.operations = change.isExecutable() ? kModifyFile | kModifyExecutable : kModifyFile;
   judgeChange(root, change, true, desk);
+  return true;
 }
 
 }  // namespace d4c

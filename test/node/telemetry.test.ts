@@ -229,6 +229,18 @@ describe('a kernel without permission events', { skip }, () => {
     assert.equal((await container.exec('/data/busybox-told', 'sleep', '0.2')).exitCode, 0);
     const isExec: Wanted = ({ process }) => process.executable === '/data/busybox-told';
     assert.equal((await told(agent, 'its exec is told', isExec)).event.action, 'exec');
+    // Whoever makes one file after the other ends before it is looked at.
+    await container.sh('for i in 1 2 3 4 5 6 7 8; do cp /etc/passwd /data/copy-$i; done; : >> /data/copy-8');
+    await told(agent, 'the last one is told', ofFile('/data/copy-8', 'modification'));
+    const alerts = (await agent.documents()).filter(({ event }) => event.kind === 'alert');
+    const modified = alerts.filter(({ event }) => event.action === 'modification');
+    assert.deepEqual(
+      modified.map(({ file }) => file?.path),
+      ['/data/new', '/data/copy-8'],
+      'what an open has created it has not changed',
+    );
+    const copies = alerts.filter(({ file }) => file?.path.startsWith('/data/copy-'));
+    assert.equal(copies.length, 9);
     await assertNothingIsDenied(agent);
   });
 
