@@ -1,12 +1,11 @@
 /** The servers that are measured, each a process of its own, all with the same certificate. */
 
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { access, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Daemon, startDaemon } from '../../test/support/daemon.ts';
+import { freePort } from '../../test/support/ports.ts';
 import { must } from '../../test/support/programs.ts';
 import { serveStores } from '../pepr/store.ts';
 import { writePolicies } from './input.ts';
@@ -134,13 +133,4 @@ async function writeKubeconfig(file: string, server: string): Promise<void> {
   const users = [{ name, user: {} }];
   const config = { apiVersion: 'v1', kind: 'Config', contexts, clusters, users, 'current-context': name };
   await writeFile(file, JSON.stringify(config));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

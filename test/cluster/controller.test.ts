@@ -4,6 +4,7 @@ import { hasStatus } from '../../src/kubernetes/client.ts';
 import type { ContainerPolicy, Pod } from '../../src/kubernetes/kinds.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
 import { type ClusterGate, startClusterGate } from '../support/clusterGate.ts';
+import { createPodIn } from '../support/pods.ts';
 import { eventually } from '../support/programs.ts';
 import { installReports } from '../support/reports.ts';
 
@@ -55,17 +56,7 @@ const podOf = (name: string, namespace: string, labels: Record<string, string> =
   spec: { containers: [{ name: 'c', image: 'localhost/none' }] },
 });
 
-/** The controllers make a namespace's service account a moment after it. */
-function createPod(pod: Pod): Promise<Pod> {
-  return eventually('the pod is created', async () => {
-    try {
-      return await cluster.client.create('pods', pod);
-    } catch (error) {
-      if (hasStatus(error, 403) && /serviceaccount/.test(error.message)) return undefined;
-      throw error;
-    }
-  });
-}
+const createPod = (pod: Pod): Promise<Pod> => createPodIn(cluster.client, pod);
 
 const createPolicy = (name: string, spec: unknown) =>
   cluster.client.create('containerpolicies', { metadata: { name }, spec });

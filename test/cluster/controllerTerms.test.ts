@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runController } from '../../src/controller/controller.ts';
-import { hasStatus, openCluster } from '../../src/kubernetes/client.ts';
+import { openCluster } from '../../src/kubernetes/client.ts';
 import { type EventWriter, openEventWriter } from '../../src/kubernetes/eventWriter.ts';
 import { installDefinition } from '../../src/kubernetes/install.ts';
 import type { Pod } from '../../src/kubernetes/kinds.ts';
@@ -15,6 +15,7 @@ import { failuresTotal } from '../../src/metrics.ts';
 import { type ApiProxy, startApiProxy } from '../support/api-proxy.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
 import { helmRequirements, helms, releaseNamespace, render } from '../support/helm.ts';
+import { createPodIn } from '../support/pods.ts';
 import { eventually } from '../support/programs.ts';
 import { installReports } from '../support/reports.ts';
 
@@ -103,20 +104,9 @@ after(async () => {
   await cluster?.close();
 });
 
-/** The controllers make a namespace's service account a moment after it. */
 function createPod(name: string, place = namespace): Promise<Pod> {
   const spec = { containers: [{ name: 'c', image: 'localhost/none' }], schedulerName: 'nobody' };
-  return eventually('the pod is created', async () => {
-    try {
-      return await cluster.client.create('pods', {
-        metadata: { name, namespace: place, labels: { app: 'x' } },
-        spec,
-      });
-    } catch (error) {
-      if (hasStatus(error, 403) && /serviceaccount/.test(error.message)) return undefined;
-      throw error;
-    }
-  });
+  return createPodIn(cluster.client, { metadata: { name, namespace: place, labels: { app: 'x' } }, spec });
 }
 
 test('two that lead at once come to the same and then rest, and the one whose term ends writes no more', {

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { hasStatus } from '../../src/kubernetes/client.ts';
 import type { Pod } from '../../src/kubernetes/kinds.ts';
 import { type ApiProxy, type Misbehaviour, startApiProxy } from '../support/api-proxy.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
+import { createPodIn } from '../support/pods.ts';
 import { eventually, type Ran } from '../support/programs.ts';
 import { type Served, serveCluster } from '../support/serveCluster.ts';
 import { type SidecarWebhook, serveSidecars } from '../support/sidecarWebhook.ts';
@@ -74,17 +74,7 @@ const podOf = (name: string, namespace: string, metadata: object = {}, spec: obj
   spec: { containers: [{ name: 'main', image }], ...spec },
 });
 
-/** The controllers make a namespace's service account a moment after it. */
-function createPod(pod: Pod, dryRun = false): Promise<Pod> {
-  return eventually('the pod is created', async () => {
-    try {
-      return await cluster.client.create('pods', pod, { dryRun });
-    } catch (error) {
-      if (hasStatus(error, 403) && /serviceaccount/.test(error.message)) return undefined;
-      throw error;
-    }
-  });
-}
+const createPod = (pod: Pod, dryRun = false): Promise<Pod> => createPodIn(cluster.client, pod, { dryRun });
 
 async function kubectl(args: readonly string[], stdin?: object): Promise<string> {
   const ran = await cluster.kubectl(args, stdin === undefined ? {} : { stdin: JSON.stringify(stdin) });

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempDisposable, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { hasStatus, KubernetesError } from '../../src/kubernetes/client.ts';
+import { KubernetesError } from '../../src/kubernetes/client.ts';
 import type { Kind, Pod } from '../../src/kubernetes/kinds.ts';
 import { clusterRequirements, startCluster, type TestCluster } from '../support/cluster.ts';
+import { createPodIn } from '../support/pods.ts';
+import { freePort } from '../support/ports.ts';
 import { eventually, run } from '../support/programs.ts';
 
 const skip = clusterRequirements({ breakable: true });
@@ -82,17 +83,7 @@ const podOf = (name: string, namespace: string, annotations?: Record<string, str
   spec: { containers: [{ name: 'c', image: 'localhost/none' }] },
 });
 
-/** The controllers make a namespace's service account a moment after it. */
-function createPod(pod: Pod): Promise<Pod> {
-  return eventually('the pod is created', async () => {
-    try {
-      return await cluster.client.create('pods', pod);
-    } catch (error) {
-      if (hasStatus(error, 403) && /serviceaccount/.test(error.message)) return undefined;
-      throw error;
-    }
-  });
-}
+const createPod = (pod: Pod): Promise<Pod> => createPodIn(cluster.client, pod);
 
 let podNumber = 0;
 
@@ -270,11 +261,3 @@ test('SIGTERM ends it with 0, and uninstalling leaves nothing', { skip, timeout:
     [],
   );
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' ? (address?.port ?? 0) : 0;
-}

@@ -2,8 +2,8 @@
 
 import { readFile } from 'node:fs/promises';
 import { request } from 'node:https';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { freePort } from '../support/ports.ts';
 import { root, say, start, title } from './stage.ts';
 
 interface Answer {
@@ -68,17 +68,5 @@ function post(port: number, ca: string, path: string, body: unknown): Promise<An
     asked.once('timeout', () => asked.destroy(new Error('the webhook did not answer within 10 s')));
     asked.once('error', reject);
     asked.end(JSON.stringify(body));
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() =>
-        typeof address === 'object' && address !== null ? resolve(address.port) : reject(),
-      );
-    });
   });
 }

@@ -4,11 +4,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Agent, get } from 'node:https';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeCertificatesAhead, untilTrusted } from './certificatesAhead.ts';
 import type { TestCluster } from './cluster.ts';
+import { freePort } from './ports.ts';
 import { eventually } from './programs.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
@@ -109,16 +109,5 @@ function fetchText(url: string, agent: Agent): Promise<string> {
       });
       response.on('end', () => resolve(text)).on('error', reject);
     }).on('error', reject);
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const bound = server.address();
-      const port = typeof bound === 'object' ? (bound?.port ?? 0) : 0;
-      server.close(() => resolve(port));
-    });
   });
 }

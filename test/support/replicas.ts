@@ -13,6 +13,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { makeCertificatesAhead, untilTrusted } from './certificatesAhead.ts';
 import type { TestCluster } from './cluster.ts';
+import { freePort } from './ports.ts';
 import { eventually } from './programs.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
@@ -185,13 +186,4 @@ function get(port: number, path: string, agent: Agent): Promise<{ status: number
     call.on('error', reject);
     call.end();
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -6,10 +6,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { makeCertificatesAhead, untilTrusted } from './certificatesAhead.ts';
 import type { TestCluster } from './cluster.ts';
+import { freePort } from './ports.ts';
 import { eventually, must } from './programs.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
@@ -78,13 +78,4 @@ async function failClosed({ client }: TestCluster): Promise<void> {
     );
     await client.jsonPatch(kind, { name: 'd4c-gate' }, patch);
   }
-}
-
-/** A port that is free on 127.0.0.1 now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' ? (address?.port ?? 0) : 0;
 }

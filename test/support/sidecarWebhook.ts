@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureDevCertificates } from '../../src/admission/devCertificates.ts';
 import type { TestCluster } from './cluster.ts';
-import { freePort } from './serveCluster.ts';
+import { freePort } from './ports.ts';
 
 export interface SidecarWebhook {
   close(): Promise<void>;
