@@ -183,8 +183,8 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
     assert.deepEqual(valueAt(spec, 'updateStrategy'), { type: 'OnDelete' });
     const labels = Object.keys(valueAt(spec, 'template.metadata.labels') as object);
     assert.deepEqual(
-      labels,
-      ['name', 'instance', 'component'].map((name) => `app.kubernetes.io/${name}`),
+      labels.sort(),
+      ['component', 'instance', 'name'].map((name) => `app.kubernetes.io/${name}`),
     );
   });
 
