@@ -33,10 +33,10 @@ void Gate::startReader(size_t at) {
   pthread_setaffinity_np(reader.thread.native_handle(), sizeof processors, &processors);
 }
 
-/// An event wakes every reader, unless one is on duty (duty.h). To wake one alone leaves the other processors idle, and then the scheduler moves the opener to one
-/// of them as it answers: each open waits for a processor to wake up. On a machine that has no idle processor there is no such
-/// move, and waking all of them takes each from what runs there: then one is woken, the first that waits, another one for each
-/// lane.
+/// An event wakes every reader, unless one is on duty (duty.h). To wake one alone leaves the other processors idle, and then the
+/// scheduler moves the opener to one of them as it answers: each open waits for a processor to wake up. On a machine that has no
+/// idle processor there is no such move, and waking all of them takes each from what runs there: then one is woken, the first that
+/// waits, another one for each lane.
 bool Gate::pollLane(uint64_t name, int group, bool is_new) {
   const uint32_t flags = wakes_one_ ? uint32_t{EPOLLEXCLUSIVE} : 0;
   bool is_polled = true;
