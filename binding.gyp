@@ -21,6 +21,7 @@
         "src/native/changes_volumes.cc",
         "src/native/comparing.cc",
         "src/native/container.cc",
+        "src/native/containments.cc",
         "src/native/creations.cc",
         "src/native/drift.cc",
         "src/native/duty.cc",

@@ -17,16 +17,12 @@ namespace {
 constexpr std::chrono::seconds kClaimLives(10);
 /// Where more files are made than this, some are asked about again, at the cost of a wrong guess.
 constexpr size_t kMaxKnown = 200000;
-constexpr size_t kMaxContained = 65536;
 /// What is taken for one, roughly, with what the containers and the allocator need.
-constexpr size_t kNodeBytes = 64;
 constexpr size_t kKnownBytes = 48;
 constexpr size_t kClaimBytes = 96;
 constexpr size_t kFolderBytes = 80;
 constexpr size_t kMakerBytes = 64;
 constexpr const char* kWhichExecutables = "which files can be executed";
-/// Paths of 60 bytes leave room for as many; those who make them may make them longer.
-constexpr size_t kMaxContainedBytes = kMaxContained * 128;
 
 /// Below the directory and on its mount, since another one's filesystem may make whoever looks wait.
 int openFolder(int directory, const std::string& folder) {
@@ -65,7 +61,7 @@ bool walkFiles(int directory, size_t max_files, const VisitFile& visit) {
 }
 
 Files::Files(std::shared_ptr<Account> account)
-    : contained_purse_(account), claims_purse_(account), makers_purse_(account), executables_purse_(std::move(account)) {}
+    : contained_(account), claims_purse_(account), makers_purse_(account), executables_purse_(std::move(account)) {}
 
 void Files::claim(pid_t tid, uint64_t inode, mode_t mode) {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -184,30 +180,22 @@ void Files::unlearn() {
 
 bool Files::contain(int64_t birth_ns, Containment containment) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (const auto found = contained_.find(birth_ns); found != contained_.end()) {
-    for (const Containment& known : found->second) {
-      const bool is_same = known.inode == containment.inode && known.path == containment.path && known.root == containment.root;
-      if (is_same && known.operations == containment.operations) return true;
-    }
-  }
-  const size_t bytes = sizeof containment + containment.path.size();
-  if (containments_ >= kMaxContained || contained_bytes_ + bytes > kMaxContainedBytes) return false;
-  if (!contained_purse_.take(bytes + kNodeBytes)) return false;
-  ++containments_;
-  contained_bytes_ += bytes;
-  contained_[birth_ns].push_back(std::move(containment));
-  return true;
+  return contained_.add(birth_ns, std::move(containment));
 }
 
 bool Files::hasContained() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return containments_ > 0;
+  return !contained_.isEmpty();
 }
 
-std::vector<Containment> Files::containedOf(int64_t birth_ns) const {
+bool Files::hasContained(int64_t birth_ns) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = contained_.find(birth_ns);
-  return found == contained_.end() ? std::vector<Containment>() : found->second;
+  return contained_.has(birth_ns);
+}
+
+std::vector<Containment> Files::containedOf(int64_t birth_ns, uint64_t inode, const std::string& path, dev_t root) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return contained_.of(birth_ns, inode, path, root);
 }
 
 }  // namespace d4c

@@ -19,21 +19,11 @@
 #include <vector>
 
 #include "budget.h"
+#include "containments.h"
 #include "descriptor.h"
 #include "makers.h"
 
 namespace d4c {
-
-/// Why a file must not be executed: what brought it to be, and under what name.
-struct Containment {
-  uint64_t inode;
-  std::string path;
-  uint8_t operations;
-  /// Under this name alone: it has another one, under which it was there before.
-  bool only_there;
-  /// The root filesystem of the container in which the path is one.
-  dev_t root;
-};
 
 using VisitFile = std::function<bool(const std::string& path, uint64_t inode, mode_t mode)>;
 
@@ -74,8 +64,11 @@ class Files {
   /// By when the file was made, in nanoseconds since 1970, which an exec of it shows. False when there is no room for more.
   bool contain(int64_t birth_ns, Containment containment);
   bool hasContained() const;
-  /// Of files that were made then: in the same tick of the clock there may be several.
-  std::vector<Containment> containedOf(int64_t birth_ns) const;
+  /// Whether there are any of files that were made then: in the same tick of the clock there may be several.
+  bool hasContained(int64_t birth_ns) const;
+  /// What may bar the file from being executed under the path (empty: unknown) in the container on this root filesystem. In
+  /// others, a file is barred under every path.
+  std::vector<Containment> containedOf(int64_t birth_ns, uint64_t inode, const std::string& path, dev_t root) const;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -93,10 +86,7 @@ class Files {
   void forgetExecutables();
 
   mutable std::mutex mutex_;
-  std::unordered_map<int64_t, std::vector<Containment>> contained_;
-  size_t containments_ = 0;
-  size_t contained_bytes_ = 0;
-  Purse contained_purse_;
+  Containments contained_;
   /// Several of one task and inode, in their order: a number is used again as soon as a refused file is removed.
   std::multimap<std::pair<pid_t, uint64_t>, Claim> claims_;
   Purse claims_purse_;

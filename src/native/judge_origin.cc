@@ -56,11 +56,10 @@ Judge::Barred Judge::barredOnVolume(Case* one, const Opened& file, dev_t device)
   const auto files = hooks_.files_of(device);
   if (files == nullptr) return Barred::kNo;
   if (!hooks_.has_told(device, &one->envelope.notes.last_change) && waitsForChanges(one->root, &one->envelope)) return Barred::kWaits;
-  for (const Containment& contained : files->containedOf(file.birth_ns)) {
-    if (contained.inode != file.inode) continue;
-    if (one->path.empty()) readPath(one->envelope.file(), &one->path);
+  if (!files->hasContained(file.birth_ns)) return Barred::kNo;
+  if (one->path.empty()) readPath(one->envelope.file(), &one->path);
+  for (const Containment& contained : files->containedOf(file.birth_ns, file.inode, one->path, one->root.place.device)) {
     const bool is_here = contained.root == one->root.place.device;
-    if (is_here && contained.only_there && !one->path.empty() && one->path != contained.path) continue;
     if (!denies(one, is_here ? contained.path : one->path, contained.operations, false)) continue;
     one->reason = Reason::kContained;
     one->barring = one->desk->scratch.fired;
@@ -88,9 +87,8 @@ Judge::Barred Judge::barred(Case* one, const Opened& file) {
     one->came_by = operations;
     return Barred::kYes;
   };
-  for (const Containment& contained : upper.contained(file, one->path)) {
-    const bool is_meant = !contained.only_there || one->path.empty() || one->path == contained.path;
-    if (is_meant && denies(one, contained.path, contained.operations, false)) return bar(Reason::kContained, contained.operations);
+  for (const Containment& contained : upper.contained(file, one->path, one->root.place.device)) {
+    if (denies(one, contained.path, contained.operations, false)) return bar(Reason::kContained, contained.operations);
   }
   if (!(blocks & kOnExecutables)) return Barred::kNo;
   const bool may_be_created = denies(one, one->path, kCreateExecutable, true);

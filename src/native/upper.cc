@@ -172,15 +172,12 @@ bool Upper::isCopiedUp(int at, uint64_t inode) const {
   return copied_up_.count(inode) != 0;
 }
 
-std::vector<Containment> Upper::contained(const Opened& file, const std::string& path) const {
-  std::vector<Containment> all = containedOf(file.birth_ns);
-  if (all.empty()) return all;
+std::vector<Containment> Upper::contained(const Opened& file, const std::string& path, dev_t root) const {
+  if (!hasContained(file.birth_ns)) return {};
   // Files that were made in the same tick of the clock have the same birth.
   const Descriptor at = openIn(directory, path);
   const Opened here = at ? opened(at.get()) : Opened();
-  const uint64_t inode = here.birth_ns == file.birth_ns ? here.inode : file.inode;
-  all.erase(std::remove_if(all.begin(), all.end(), [&](const Containment& one) { return one.inode != inode; }), all.end());
-  return all;
+  return containedOf(file.birth_ns, here.birth_ns == file.birth_ns ? here.inode : file.inode, path, root);
 }
 
 std::optional<bool> Upper::comparedBefore(const struct stat& file) const {

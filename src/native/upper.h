@@ -59,8 +59,8 @@ class Upper : public Files {
 
   /// Whether a file that was made then can lie in the upper directory. What is older is the image's.
   bool mayHold(int64_t birth_ns) const { return birth_ns_ == 0 || birth_ns == 0 || birth_ns >= birth_ns_; }
-  /// Of the file that the container executes under the path.
-  std::vector<Containment> contained(const Opened& file, const std::string& path) const;
+  /// What may bar the file from being executed under the path in the container on this root filesystem.
+  std::vector<Containment> contained(const Opened& file, const std::string& path, dev_t root) const;
 
   /// What comparing this file, as it is, with the image's has given.
   std::optional<bool> comparedBefore(const struct stat& file) const;

@@ -101,6 +101,23 @@ describe('a program that came to be by', { skip }, () => {
     assert.equal(await runs('/tmp/busybox-further'), false);
   });
 
+  test('thousands of links is not executed under any of these names, and under its own it is', async (t) => {
+    const nameOf = (index: number) =>
+      `/tmp/many/a-further-name-of-this-program-${String(index).padStart(5, '0')}`;
+    await container.sh('mkdir /tmp/many; : > /tmp/data');
+    assert.equal(await opener(container, 'links', '/bin/opener', '/tmp/many', '5000'), 'ok');
+    assert.equal((await wordOn(gate, 'link', nameOf(4999))).outcome, 'contained');
+    for (const index of [0, 2500, 4999]) {
+      const { exitCode } = await container.exec(nameOf(index), 'open', '/tmp/data', '0', 'RDONLY');
+      assert.notEqual(exitCode, 0, nameOf(index));
+      assert.equal((await wordOn(gate, 'exec', nameOf(index))).reason, 'contained');
+    }
+    const since = performance.now();
+    const line = 'i=0; while [ $i -lt 200 ]; do /bin/opener open /tmp/data 0 RDONLY; i=$((i+1)); done';
+    assert.equal((await container.sh(line)).stdout, 'ok\n'.repeat(200));
+    t.diagnostic(`${(performance.now() - since) / 200} ms for each exec under its own name`);
+  });
+
   test('rename is not executed under its new name', async () => {
     await opener(container, 'rename', '/usr/local/bin/hello', '/tmp/hello');
     assert.equal((await wordOn(gate, 'rename', '/tmp/hello')).outcome, 'contained');

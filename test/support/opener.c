@@ -13,6 +13,7 @@
  * opener unlink PATH -
  * opener flood FOLDER COUNT         makes FOLDER/started, waits for FOLDER/go, makes and removes COUNT files without opens
  * opener programs FOLDER COUNT      makes FOLDER, and COUNT executables without opens below it by a path of 3 KiB
+ * opener links PATH FOLDER COUNT    gives a file COUNT further names in the folder
  * opener memory PATH ARG...         executes a copy of the program that has no name
  * opener mapped PATH GO             maps a file to write, waits until GO exists, writes through the mapping, ends
  * opener named FOLDER MODE PATH     an unnamed file of the folder that is given a name
@@ -200,6 +201,15 @@ static int name_unnamed(const char *folder, int mode, const char *path) {
   return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
+static int make_links(const char *path, const char *folder, int count) {
+  char name[256];
+  for (int i = 0; i < count; i++) {
+    snprintf(name, sizeof name, "%s/a-further-name-of-this-program-%05d", folder, i);
+    if (link(path, name) != 0) return say(-1);
+  }
+  return say(0);
+}
+
 static int make_programs(const char *folder, int count) {
   char name[251];
   if (mkdir(folder, 0755) != 0 || chdir(folder) != 0) return say(-1);
@@ -275,6 +285,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "memory") == 0 && argc > 2) return run_from_memory(argv + 2);
   if (strcmp(how, "deaf") == 0 && argc == 3) return mount_deaf(argv[2]);
   if (argc < 4) return 2;
+  if (strcmp(how, "links") == 0 && argc == 5) return make_links(argv[2], argv[3], atoi(argv[4]));
   if (strcmp(how, "programs") == 0) return make_programs(argv[2], atoi(argv[3]));
   if (strcmp(how, "flood") == 0) return flood(argv[2], atoi(argv[3]));
   if (strcmp(how, "mapped") == 0) return write_mapped(argv[2], argv[3]);
