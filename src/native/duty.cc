@@ -48,21 +48,27 @@ bool runsHere(pid_t task) { return task != 0 && processorOf(task) == sched_getcp
 Duty::Duty() : taken_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 bool Duty::standBy() {
-  const pid_t me = threadId();
   for (;;) {
-    pid_t holder = holder_;
-    if (holder == 0 || holder == me) return false;
+    const pid_t holder = holder_;
+    if (holder == 0 || holder == threadId()) return false;
     const auto left = std::chrono::nanoseconds(last_read_.load() + kPatience - Clock::now()).count();
     if (left > 0) {
       const timespec time{0, static_cast<long>(left)};
       syscall(SYS_futex, &holder_, FUTEX_WAIT_PRIVATE, holder, &time, nullptr, 0);
-    } else if (holder_.compare_exchange_strong(holder, 0)) {
-      // It may want to run, and not get to.
-      goFirst(holder);
-      wakeOthers();
+    } else if (relieve()) {
       return true;
     }
   }
+}
+
+bool Duty::relieve() {
+  pid_t holder = holder_;
+  const bool gets_on = Clock::now() < last_read_.load() + kPatience;
+  if (holder == 0 || gets_on || !holder_.compare_exchange_strong(holder, 0)) return false;
+  // It may want to run, and not get to.
+  goFirst(holder);
+  wakeOthers();
+  return true;
 }
 
 void Duty::pause() { paused_until_ = Clock::now() + kLongPause; }

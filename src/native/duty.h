@@ -28,6 +28,9 @@ class Duty {
   int taken() const { return taken_.get(); }
   /// Whether a reader may be on duty. At first none may.
   void allow(bool is_allowed) { is_allowed_ = is_allowed; }
+  /// Takes the duty from a reader that does not get on. False when there is none. For any thread that goes first: the other
+  /// readers may wait for a lock that this one has.
+  bool relieve();
 
   // A reader thread, which goes first (priority.h).
 

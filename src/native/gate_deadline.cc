@@ -73,6 +73,8 @@ void Gate::watchDeadlines() {
     const int64_t pause_ms = deadline_ms == 0 ? kLongestPauseMs : deadline_ms / kLooksPerDeadline;
     pollfd stop{stop_.get(), POLLIN, 0};
     if (poll(&stop, 1, static_cast<int>(std::clamp(pause_ms, int64_t{1}, kLongestPauseMs))) > 0) break;
+    // Before anything for which this thread may have to wait.
+    duty_.relieve();
     const bool is_busy = load.isBusy();
     if (is_busy != wakes_one_ || !is_done) is_done = wakeReaders(is_busy);
     // One that is alone has nobody to look after it.
