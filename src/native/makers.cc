@@ -15,12 +15,11 @@ void Makers::note(uint64_t inode, pid_t tid) {
 bool Makers::take(pid_t tid, uint64_t inode) {
   const auto found = makers_.find(inode);
   if (found == makers_.end()) return false;
-  const pid_t maker = found->second;
-  makers_.erase(found);
-  if (maker == tid) return true;
-  // Another thread may close what one has opened.
-  const pid_t process = processOf(tid);
-  return process != 0 && process == processOf(maker);
+  // Another thread may close what one has opened. Another process may be asked for before the one that has created it.
+  const pid_t process = found->second == tid ? 0 : processOf(tid);
+  const bool is_maker = found->second == tid || (process != 0 && process == processOf(found->second));
+  if (is_maker) makers_.erase(found);
+  return is_maker;
 }
 
 }  // namespace d4c

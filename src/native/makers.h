@@ -18,7 +18,7 @@ class Makers {
   explicit Makers(size_t most) : most_(most) {}
 
   void note(uint64_t inode, pid_t tid);
-  /// Whether the task's process has created this inode, and nobody has asked for it since.
+  /// Whether the task's process has created this inode, and has not been asked for since.
   bool take(pid_t tid, uint64_t inode);
   size_t size() const { return made_.size(); }
 

@@ -246,8 +246,8 @@ describe('a kernel without permission events', { skip }, () => {
 
   test('has another thread go on in the place of one that a task keeps, and tells of what that one had, too', async (t) => {
     const keeper = keeperIn(await mkdtemp(join(folder, 'keeper-')));
-    t.after(() => keeper.end());
     const agent = await startDeprived(t, 'permission', ...keeper.flags, '--deadline-ms', '100');
+    t.after(() => keeper.end());
     const [one, other] = [await startBound(t, agent), await startBound(t, agent)];
     const pid = await keeper.pid();
     const gate = async () => (await readKeeperStatus(keeper.socket)).gate;
@@ -273,8 +273,9 @@ describe('a kernel without permission events', { skip }, () => {
   test('goes on while containers and agents come and go, and says what is not enforced and that it is not ready', async (t) => {
     const keeper = keeperIn(await mkdtemp(join(folder, 'keeper-')));
     const health = join(folder, 'keeper.health');
-    t.after(() => keeper.end());
     const agent = await startDeprived(t, 'classes', ...keeper.flags, '--keep-gate', '--health-file', health);
+    // Behind the agent, which would start another one.
+    t.after(() => keeper.end());
     const container = await startBound(t, agent);
     await eventually('it is bound', async () =>
       (await status(keeper.socket)).includes('NOT ENFORCEABLE, only reported'),
@@ -317,6 +318,7 @@ describe('a kernel without permission events', { skip }, () => {
       '--health-file',
       health,
     );
+    t.after(() => keeper.end());
     await told(next, 'the next agent is told', ofFile('/tmp/meanwhile', 'creation'));
     assert.equal(await keeper.pid(), before);
     assert.equal(
