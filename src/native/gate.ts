@@ -22,7 +22,8 @@ const firstRetryMs = 50;
 const longestRetryMs = 2_000;
 /**
  * For a keeper that is stopped and says nothing: until it must have said that the gate is open, which takes seconds with hundreds of
- * containers on a busy machine, and until it must have closed the connection, for which it gives itself 2 seconds.
+ * containers on a busy machine, and until it must have closed the connection, for which it gives itself 2 seconds. An agent that
+ * ends while it waits for a keeper's welcome gives it as long as for its end, too.
  */
 const defaultLimits = { welcomeMs: 30_000, endMs: 10_000 };
 
@@ -188,11 +189,17 @@ export async function openGate(
         }
       }
     });
-    const giveUp = (): void => {
-      welcome.reject(new GateError('KEEPER_UNREACHABLE', `the keeper says nothing within ${welcomeMs} ms`));
+    let limit: NodeJS.Timeout | undefined;
+    const giveUpAfter = (ms: number): void => {
+      clearTimeout(limit);
+      limit = setTimeout(() => {
+        welcome.reject(new GateError('KEEPER_UNREACHABLE', `the keeper says nothing within ${ms} ms`));
+      }, ms);
     };
-    const limit = setTimeout(giveUp, welcomeMs);
-    ending.signal.addEventListener('abort', giveUp);
+    // It may be a keeper that was started a moment ago, for this agent: that one is to be told what becomes of its gate.
+    const hurry = (): void => giveUpAfter(endMs);
+    giveUpAfter(ending.signal.aborted ? endMs : welcomeMs);
+    ending.signal.addEventListener('abort', hurry);
     stream.write(frameOf('H', greetingOf(options)));
     try {
       await welcome.promise;
@@ -201,7 +208,7 @@ export async function openGate(
       throw error;
     } finally {
       clearTimeout(limit);
-      ending.signal.removeEventListener('abort', giveUp);
+      ending.signal.removeEventListener('abort', hurry);
     }
   };
 
