@@ -28,6 +28,7 @@ void Gate::startReader(size_t at) {
   reader.thread = startThread("d4c-reader", [this, &reader] {
     goFirst();
     settings_.can_refuse ? readEvents(&reader) : hearEvents(&reader);
+    duty_.end();
     reader.has_ended = true;
   });
   pthread_setaffinity_np(reader.thread.native_handle(), sizeof processors, &processors);

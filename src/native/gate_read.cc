@@ -58,7 +58,7 @@ void Gate::readEvents(Reader* reader) {
     const int count = await(poll, ready, desk->put_off > 0);
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
-      if (name == kStopName) return duty_.end();
+      if (name == kStopName) return;
       if (name == kDutyName) continue;
       if (name == kTimerName) {
         expire(desk);
@@ -67,12 +67,12 @@ void Gate::readEvents(Reader* reader) {
       } else {
         serve(name, desk);
       }
-      if (is_kept()) return duty_.end();
+      if (is_kept()) return;
     }
     // By now they may have come to rest. Should this thread be kept, another one judges the others when they are due.
     for (int left = std::exchange(desk->put_off, 0); left > 0; --left) {
       judgePutOff(desk, false);
-      if (is_kept()) return duty_.end();
+      if (is_kept()) return;
     }
   }
 }

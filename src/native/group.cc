@@ -33,30 +33,31 @@ Descriptor aboveContainers(Descriptor group) {
   return group ? Descriptor(fcntl(group.get(), F_DUPFD_CLOEXEC, static_cast<int>(number))) : Descriptor();
 }
 
+/// A group, and whether it gives the error of an event without a descriptor. None with `errno` set.
+std::pair<Descriptor, bool> initialize(unsigned flags) {
+  constexpr unsigned kFiles = O_RDONLY | O_CLOEXEC | O_LARGEFILE;
+  Descriptor group(fanotify_init(flags | kReportFdError, kFiles));
+  if (group || errno != EINVAL) return {std::move(group), true};
+  return {Descriptor(fanotify_init(flags, kFiles)), false};
+}
+
 }  // namespace
 
 std::shared_ptr<Group> Group::open(Rank rank) {
   const unsigned priority = rank == Rank::kOfContainer ? FAN_CLASS_CONTENT : FAN_CLASS_PRE_CONTENT;
   // KERNEL: with the default queue limit, permission events beyond it are allowed unseen.
   const unsigned flags = priority | FAN_REPORT_TID | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
-  for (const unsigned more : {kReportFdError, 0U}) {
-    Descriptor group(fanotify_init(flags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
-    if (!group && errno == EINVAL) continue;
-    group = rank == Rank::kOfContainer ? aboveLowNumbers(std::move(group)) : aboveContainers(std::move(group));
-    return group ? std::shared_ptr<Group>(new Group(std::move(group), more != 0, FAN_OPEN_EXEC_PERM, FAN_OPEN_PERM)) : nullptr;
-  }
-  return nullptr;
+  auto [group, gives_faults] = initialize(flags);
+  group = rank == Rank::kOfContainer ? aboveLowNumbers(std::move(group)) : aboveContainers(std::move(group));
+  return group ? std::shared_ptr<Group>(new Group(std::move(group), gives_faults, FAN_OPEN_EXEC_PERM, FAN_OPEN_PERM)) : nullptr;
 }
 
 std::shared_ptr<Group> Group::openToHear() {
   // Its queue is bounded: what does not fit is counted by the kernel as an overflow. Nobody waits, so nothing passes for that.
   const unsigned flags = FAN_CLASS_NOTIF | FAN_REPORT_TID | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
-  for (const unsigned more : {kReportFdError, 0U}) {
-    Descriptor group = aboveLowNumbers(Descriptor(fanotify_init(flags | more, O_RDONLY | O_CLOEXEC | O_LARGEFILE)));
-    if (!group && errno == EINVAL) continue;
-    return group ? std::shared_ptr<Group>(new Group(std::move(group), more != 0, FAN_OPEN_EXEC, FAN_CLOSE_WRITE)) : nullptr;
-  }
-  return nullptr;
+  auto [group, gives_faults] = initialize(flags);
+  group = aboveLowNumbers(std::move(group));
+  return group ? std::shared_ptr<Group>(new Group(std::move(group), gives_faults, FAN_OPEN_EXEC, FAN_CLOSE_WRITE)) : nullptr;
 }
 
 int Group::watch(const OverlayPlace& place, Watch watch, bool with_folders) const {

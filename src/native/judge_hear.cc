@@ -118,8 +118,8 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   if (process.pid == 0) process.pid = tid;
   process.executable = event.path;
   process.name = nameOfProgram(event.path);
-  const auto program = std::make_shared<const Process>(process);
-  if (!heard->is_loader) container.execs.runs(tid, program);
+  const auto program = heard->is_loader ? nullptr : std::make_shared<const Process>(process);
+  if (program != nullptr) container.execs.runs(tid, program);
   if (!is_kept && (binding->table->operations() & (kFork | (settings_.tells_ends ? kExec : 0)))) {
     if (const pid_t pid = processOf(tid); pid != 0) hooks_.member(pid, container.key);
   }
@@ -129,7 +129,7 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   if (event.mount == MountKind::kRoot && !heard->is_loader) event.operations = cameBy(root, event.path, found.birth_ns);
   event.has_parent = process.parent != 0 && parents_.read(process.parent, &event.parent);
   event.leaders = lineage_.of(process, event.has_parent ? &event.parent : nullptr);
-  if (!heard->is_loader && !process.args.empty()) parents_.keep(program);
+  if (program != nullptr && !process.args.empty()) parents_.keep(program);
   if (!is_kept || !keep(container, event)) tellExec(container, std::move(event), heard->is_loader, desk);
   return true;
 }

@@ -37,7 +37,25 @@ struct Look {
 };
 thread_local Look look;
 
-bool parse(const char* text, Stat* stat) {
+bool readKept(pid_t pid, Stat* stat) {
+  char text[2048];
+  Kept& file = kept[static_cast<size_t>(pid) % kept.size()];
+  // The file of a process that has ended gives nothing, also when its number is used again.
+  for (const bool is_fresh : {false, true}) {
+    if (is_fresh || file.pid != pid) {
+      file = {pid, openProc(pid, "stat", O_RDONLY)};
+    }
+    const ssize_t size = file.file ? pread(file.file.get(), text, sizeof text - 1, 0) : 0;
+    if (size <= 0) continue;
+    text[size] = '\0';
+    return parseStat(text, stat);
+  }
+  return false;
+}
+
+}  // namespace
+
+bool parseStat(const char* text, Stat* stat) {
   // A name may hold any character, also `)`: it ends at the last one.
   const char* begin = std::strchr(text, '(');
   const char* end = std::strrchr(text, ')');
@@ -65,24 +83,6 @@ bool parse(const char* text, Stat* stat) {
   return true;
 }
 
-bool readKept(pid_t pid, Stat* stat) {
-  char text[2048];
-  Kept& file = kept[static_cast<size_t>(pid) % kept.size()];
-  // The file of a process that has ended gives nothing, also when its number is used again.
-  for (const bool is_fresh : {false, true}) {
-    if (is_fresh || file.pid != pid) {
-      file = {pid, openProc(pid, "stat", O_RDONLY)};
-    }
-    const ssize_t size = file.file ? pread(file.file.get(), text, sizeof text - 1, 0) : 0;
-    if (size <= 0) continue;
-    text[size] = '\0';
-    return parse(text, stat);
-  }
-  return false;
-}
-
-}  // namespace
-
 const char* statField(const char* text, int field) {
   // A name may hold any character, also `)`: it ends at the last one.
   const char* at = std::strrchr(text, ')');
@@ -98,7 +98,7 @@ int processorOf(pid_t task) {
 
 bool readStat(pid_t pid, Stat* stat) {
   char text[2048];
-  return readProcFile(pid, "stat", text, sizeof text) != 0 && parse(text, stat);
+  return readProcFile(pid, "stat", text, sizeof text) != 0 && parseStat(text, stat);
 }
 
 bool readStatOften(pid_t pid, Stat* stat) {

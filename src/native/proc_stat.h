@@ -17,7 +17,10 @@ struct Stat {
   uint64_t start_ticks = 0;
 };
 
-/// In the text of /proc/<pid>/stat, where this field begins, as proc(5) counts them from 3 on. Null when it has fewer.
+/// Of the text of /proc/<pid>/stat. False when it is not whole.
+bool parseStat(const char* text, Stat* stat);
+
+/// In that text, where this field begins, as proc(5) counts them from 3 on. Null when it has fewer.
 const char* statField(const char* text, int field);
 
 /// On which processor the task runs, or did last; -1 when it is gone.

@@ -5,7 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <utility>
 
 #include "proc_file.h"
 #include "proc_stat.h"
@@ -19,21 +19,13 @@ bool isScript(int file) {
 }
 
 Running runningOf(pid_t tid) {
-  // As proc(5) counts the fields of `stat`. The name before them may have anything in it.
-  constexpr int kParent = 4;
   constexpr int kArgumentsAt = 48;
   char text[1024];
-  Running running;
-  if (readProcFile(tid, "stat", text, sizeof text) == 0) return running;
-  const char* const begin = std::strchr(text, '(');
-  const char* const end = std::strrchr(text, ')');
-  const char* const parent = statField(text, kParent);
+  Stat stat;
+  if (readProcFile(tid, "stat", text, sizeof text) == 0 || !parseStat(text, &stat)) return {};
   const char* const arguments_at = statField(text, kArgumentsAt);
-  if (begin == nullptr || end < begin || arguments_at == nullptr) return running;
-  running.name.assign(begin + 1, end);
-  running.parent = std::atoi(parent);
-  running.arguments_at = std::strtoull(arguments_at, nullptr, 10);
-  return running;
+  if (arguments_at == nullptr) return {};
+  return {std::move(stat.name), stat.parent, std::strtoull(arguments_at, nullptr, 10)};
 }
 
 bool isUnderWay(pid_t tid, int file, const std::string& path, uint64_t last_arguments) {

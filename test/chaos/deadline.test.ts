@@ -7,7 +7,7 @@ import { after, before, describe, type TestContext, test } from 'node:test';
 import type { ContainerHost } from '../support/containers.ts';
 import { detain } from '../support/detainer.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
-import { holdings } from '../support/keeper.ts';
+import { holdings, keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, run } from '../support/programs.ts';
 import { classesOf, makeBusy, SchedulingClass } from '../support/scheduling.ts';
@@ -53,10 +53,6 @@ async function keep(id: string, ms: number): Promise<{ outcome: string; tookMs: 
   ]);
   const [outcome = stderr, us = '0'] = stdout.trim().split(' ');
   return { outcome, tookMs: Number(us) / 1000 };
-}
-
-async function keeperOf(pid: number): Promise<number> {
-  return Number(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'));
 }
 
 /** In what the kernel has each thread of the process wait. */
@@ -125,7 +121,7 @@ describe('an exec whose arguments never come', { skip }, () => {
 
   test('is waited for until the deadline when the gate closes before that', async (t) => {
     const { gate, id } = await gated(t, ['alert', 'block'], { deadlineMs: 500 });
-    const keeper = await keeperOf(gate.pid);
+    const [keeper = 0] = await keepersOf(gate.pid);
     const kept = keep(id, 2_500);
     await eventually('a reader reads what does not come', async () =>
       (await wchansOf(keeper)).includes('handle_userfault'),
@@ -147,7 +143,7 @@ describe('an event of which nobody knows yet whose it is when its reader is kept
       const table = execTableOf(['/none'], [...actions]);
       const gate = await testGate({ publish: 'found', tables: { [id]: table }, options: { deadlineMs } });
       t.after(gate.close);
-      const keeper = await keeperOf(gate.pid);
+      const [keeper = 0] = await keepersOf(gate.pid);
       const { threads: atFirst } = await holdings(keeper);
       const { letGo, hasDetained } = await detain(t, host.folder, keeper);
       // Its first exec is of a program of which no rule speaks.
@@ -194,7 +190,7 @@ describe('on a machine whose processors are all busy', {
 }, () => {
   test('an event wakes one reader, and none waits when that one is kept', async (t) => {
     const { gate, container, id } = await gated(t, ['alert', 'block']);
-    const keeper = await keeperOf(gate.pid);
+    const [keeper = 0] = await keepersOf(gate.pid);
     const { length: groups } = await wakesOne(keeper);
     assert.ok(groups > 0);
     // Who answers at the deadline is as early as who answers before it.

@@ -1,12 +1,11 @@
 /** What a gate costs: memory, and that many openers are answered without holding each other up. */
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import { readFile } from 'node:fs/promises';
+import { after, before, describe, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
-import { gateHost, gateRequirements } from '../support/gateHost.ts';
-import { containerPrefix } from '../support/leftovers.ts';
-import { fileTable, testGate } from '../support/testGate.ts';
+import { gatedContainers, gateHost, gateRequirements } from '../support/gateHost.ts';
+import { keepersOf } from '../support/keeper.ts';
 
 const skip = gateRequirements();
 const containerCount = 6;
@@ -20,24 +19,6 @@ before(async () => {
   if (skip === undefined) host = await gateHost();
 });
 after(() => host?.close());
-
-/** Containers whose every open is judged, and the gate that does. */
-async function busy(t: TestContext, options: { maxGroups?: number }) {
-  const ids = Array.from(
-    { length: containerCount },
-    () => `${containerPrefix}${process.pid}-cost-${++count}`,
-  );
-  const table = fileTable(['modifyFile'], ['/etc/passwd'], ['alert', 'block']);
-  const gated = await testGate({ tables: Object.fromEntries(ids.map((id) => [id, table])), options });
-  t.after(gated.close);
-  const containers: Container[] = [];
-  for (const id of ids) {
-    const container = await host.startRunc({ id });
-    t.after(container.remove);
-    containers.push(container);
-  }
-  return { gated, containers };
-}
 
 /** Opens of each opener, when all of them run at once for a while. */
 async function openAll(containers: readonly Container[]): Promise<number[]> {
@@ -58,22 +39,14 @@ async function openAll(containers: readonly Container[]): Promise<number[]> {
 }
 
 /** Of the keeper that the process started, in KiB. */
-function keeperMemory(pid: number): { resident: number; detail: string } {
-  for (const folder of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    let status = '';
-    try {
-      status = readFileSync(`/proc/${folder}/status`, 'utf8');
-    } catch {
-      continue; // it has ended meanwhile
-    }
-    if (!status.includes(`\nPPid:\t${pid}\n`) || !status.startsWith('Name:\td4c-gate-keepe')) continue;
-    const lines = status.split('\n').filter((line) => /^(VmRSS|Rss|Threads)/.test(line));
-    return {
-      resident: Number(/VmRSS:\s*(\d+)/.exec(status)?.[1]),
-      detail: lines.join(', ').replaceAll(/\s+/g, ' '),
-    };
-  }
-  throw new Error(`no keeper of ${pid}`);
+async function keeperMemory(pid: number): Promise<{ resident: number; detail: string }> {
+  const [keeper] = await keepersOf(pid);
+  const status = await readFile(`/proc/${keeper}/status`, 'utf8');
+  const lines = status.split('\n').filter((line) => /^(VmRSS|Rss|Threads)/.test(line));
+  return {
+    resident: Number(/VmRSS:\s*(\d+)/.exec(status)?.[1]),
+    detail: lines.join(', ').replaceAll(/\s+/g, ' '),
+  };
 }
 
 describe('many openers in several containers', { skip }, () => {
@@ -82,11 +55,15 @@ describe('many openers in several containers', { skip }, () => {
     ['that share a group', { maxGroups: 1 }],
   ] as const) {
     test(`${title} are all answered, and the keeper stays small`, async (t) => {
-      const { gated, containers } = await busy(t, options);
+      const { gate, containers } = await gatedContainers(t, host, {
+        count: containerCount,
+        name: `cost-${++count}`,
+        options,
+      });
       const opens = await openAll(containers);
       const all = opens.reduce((sum, each) => sum + each, 0);
-      const { verdicts, late, groups } = await gated.stats();
-      const { resident, detail } = keeperMemory(gated.pid);
+      const { verdicts, late, groups } = await gate.stats();
+      const { resident, detail } = await keeperMemory(gate.pid);
       t.diagnostic(`${((busyMs * 1000) / all).toFixed(1)} us per open; keeper: ${detail}`);
       assert.equal(opens.length, containerCount * openersEach);
       assert.ok(Math.min(...opens) > 0, `an opener was never answered: ${opens}`);

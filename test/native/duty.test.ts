@@ -4,12 +4,10 @@ import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
-import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
+import { gatedContainers, gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { keepersOf } from '../support/keeper.ts';
-import { containerPrefix } from '../support/leftovers.ts';
 import { eventually } from '../support/programs.ts';
 import { classesOf, makeBusy, SchedulingClass } from '../support/scheduling.ts';
-import { fileTable, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements() ?? (availableParallelism() < 2 && 'needs two processors');
 /** Nobody is on duty on a busy machine: what else runs on it may take a while. */
@@ -25,20 +23,11 @@ after(() => host?.close());
 
 /** Two containers whose every open is judged, and the classes of the threads that do. */
 async function gated(t: TestContext) {
-  const ids = [0, 1].map(() => `${containerPrefix}${process.pid}-duty-${++count}`);
-  const table = fileTable(['modifyFile'], ['/etc/passwd'], ['alert', 'block']);
-  const gate = await testGate({ tables: Object.fromEntries(ids.map((id) => [id, table])) });
-  t.after(gate.close);
-  const containers: Container[] = [];
-  for (const id of ids) {
-    const container = await host.startRunc({ id });
-    t.after(container.remove);
-    containers.push(container);
-  }
+  const { gate, containers } = await gatedContainers(t, host, { count: 2, name: `duty-${++count}` });
   const [keeper = 0] = await keepersOf(gate.pid);
   const classes = () => classesOf(keeper, 'd4c-reader');
   const onDuty = async () => (await classes()).filter((each) => each === SchedulingClass.last).length;
-  return { gate, containers, classes, onDuty };
+  return { containers, classes, onDuty };
 }
 
 /** Opens one file after the other until the function that it gives is called. That gives how many, and the longest wait. */

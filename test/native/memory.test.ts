@@ -12,6 +12,7 @@ import { compile } from '../../src/policy/compile.ts';
 import { readPolicy } from '../../src/policy/read.ts';
 import type { Workload } from '../../src/policy/types.ts';
 import { gateRequirements, hostWithKeeper } from '../support/gateHost.ts';
+import { keepersOf } from '../support/keeper.ts';
 import { containerPrefix, folderPrefix } from '../support/leftovers.ts';
 import { eventually, must, run } from '../support/programs.ts';
 import { execTable, testGate } from '../support/testGate.ts';
@@ -68,14 +69,6 @@ const rules = bound.map((_, index) => {
   return { id: `namespace-${index}/policy-of-application-${index}`, file: selectors, process: selectors };
 });
 
-async function keeperOfThisProcess(): Promise<number> {
-  const children = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8');
-  for (const pid of children.trim().split(' ')) {
-    if ((await readFile(`/proc/${pid}/comm`, 'utf8')).startsWith('d4c-gate-keeper')) return Number(pid);
-  }
-  throw new Error('there is no keeper');
-}
-
 async function memoryOf(pid: number): Promise<{ readonly kib: number; readonly ownKib: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const kibOf = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
@@ -111,7 +104,8 @@ test(`${containers} containers and ${policyCount} policies take at most 4 MiB`, 
     await must('mount', ['-t', 'overlay', 'overlay', '-o', options, join(own, 'rootfs')]);
   }
   await eventually('all are found', async () => (await gate.stats()).roots >= containers, 20_000);
-  const { kib, ownKib } = await memoryOf(await keeperOfThisProcess());
+  const [keeper = 0] = await keepersOf(process.pid);
+  const { kib, ownKib } = await memoryOf(keeper);
   t.diagnostic(`${kib} KiB: ${ownKib} of its own`);
   assert.ok(kib <= limitKib, `${kib} KiB`);
 });

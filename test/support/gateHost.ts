@@ -3,8 +3,11 @@
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Container, type ContainerHost, containerHost, requirements } from './containers.ts';
+import type { GateSetUp } from './gateProcess.ts';
 import { keeperIn, type TestKeeper } from './keeper.ts';
+import { containerPrefix } from './leftovers.ts';
 import { isInstalled, must } from './programs.ts';
+import { fileTable, type TestGate, testGate } from './testGate.ts';
 
 /** Why a gate cannot be tested here, or `undefined`. */
 export function gateRequirements(): string | undefined {
@@ -35,6 +38,31 @@ export async function hostWithKeeper(t: TestContext): Promise<{ host: ContainerH
     await host.close();
   });
   return { host, keeper };
+}
+
+export interface Gated {
+  readonly gate: TestGate;
+  readonly containers: Container[];
+}
+
+/** So many containers of the host, each with a group of its own unless the options say otherwise, whose every open is judged. */
+export async function gatedContainers(
+  t: TestContext,
+  host: ContainerHost,
+  { count, name, options }: { count: number; name: string; options?: GateSetUp['options'] },
+): Promise<Gated> {
+  const ids = Array.from({ length: count }, (_, at) => `${containerPrefix}${process.pid}-${name}-${at}`);
+  const table = fileTable(['modifyFile'], ['/etc/passwd'], ['alert', 'block']);
+  const tables = Object.fromEntries(ids.map((id) => [id, table]));
+  const gate = await testGate({ tables, ...(options && { options }) });
+  t.after(gate.close);
+  const containers: Container[] = [];
+  for (const id of ids) {
+    const container = await host.startRunc({ id });
+    t.after(container.remove);
+    containers.push(container);
+  }
+  return { gate, containers };
 }
 
 /** What `opener` printed. */
