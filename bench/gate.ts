@@ -1,17 +1,18 @@
 /**
  * `npm run bench:gate [-- --output json] [-- --rounds N] [-- --only latency,crowd,reader,stall,memory]`: what a gate costs.
  *
- * - `latency`: the same probe in a fresh runc container with no listener, under d4c-gate with each policy, and under
- *   fapolicyd (where it is installed), in turn, round by round, so that what drifts on the machine drifts for all of them;
+ * - `latency`: the same probe in a fresh runc container with no listener, under d4c-gate with each policy, under a listener that
+ *   allows everything and looks at nothing, and under fapolicyd (where it is installed), in turn, round by round, so that what
+ *   drifts on the machine drifts for all of them;
  * - `crowd`: 64 openers on 16 containers; `reader`: verdicts per second of one reader; `stall`: the longest wait while
  *   JavaScript stalls; `memory`: of agent and keeper with 100 containers and 10 policies.
  *
  * JSON is a list of rows: `{ case, gate, medianUs, p99Us }` of latencies, and else `{ case, gate, value, unit, goal? }`.
  */
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { containerHost, requirements } from '../test/support/containers.ts';
 import { must } from '../test/support/programs.ts';
@@ -48,12 +49,27 @@ const withoutFapolicyd = fapolicydMissing();
 if (withoutFapolicyd !== undefined) say(`skipped: fapolicyd: ${withoutFapolicyd}`);
 const withFapolicyd = withoutFapolicyd === undefined;
 
+/** The probe once more, with the libraries that it wants. */
+async function addDynamic(image: string): Promise<void> {
+  const program = join(image, 'bin/dynamic');
+  await must('gcc', ['-O2', '-o', program, join(import.meta.dirname, 'probe.c')]);
+  const { stdout } = await must('ldd', [program]);
+  for (const [library] of stdout.matchAll(/\/\S+/g)) {
+    await mkdir(dirname(join(image, library)), { recursive: true });
+    await copyFile(library, join(image, library));
+  }
+}
+
 const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-bench-'));
 const host = await containerHost();
 const image = join(host.folder, 'image');
 const rows: Row[] = [];
 try {
-  await must('gcc', ['-O2', '-static', '-o', join(image, 'bin/probe'), join(import.meta.dirname, 'probe.c')]);
+  const compile = (name: string, into: string) =>
+    must('gcc', ['-O2', '-static', '-o', join(into, name), join(import.meta.dirname, `${name}.c`)]);
+  await compile('probe', join(image, 'bin'));
+  await addDynamic(image);
+  await compile('listener', folder);
   await writeFile(join(image, 'var/log/data'), 'data\n');
   if (wanted.includes('latency')) {
     const timed = latencies(host, folder, withFapolicyd);

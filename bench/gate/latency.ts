@@ -2,8 +2,8 @@
 
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ContainerHost } from '../../test/support/containers.ts';
-import type { Daemon } from '../../test/support/daemon.ts';
+import type { Container, ContainerHost } from '../../test/support/containers.ts';
+import { type Daemon, startDaemon } from '../../test/support/daemon.ts';
 import { startGate } from '../d4c-gate.ts';
 import { startFapolicyd } from '../fapolicyd.ts';
 import { type PolicyName, policies } from './policies.ts';
@@ -13,15 +13,23 @@ import { type GateName, type LatencyRow, percentile, rounded } from './rows.ts';
 const operations = {
   open: { title: 'open+close', count: 20_000, path: '/etc/passwd' },
   write: { title: 'open for writing+close', count: 20_000, path: '/var/log/data' },
-  exec: { title: 'fork+exec', count: 1_000, path: '/bin/probe' },
+  exec: { title: 'fork+exec', count: 3_000, path: '/bin/probe' },
+  dynamic: { title: 'fork+exec of a dynamic program', count: 2_000, path: '/bin/dynamic' },
 } as const;
 type OperationName = keyof typeof operations;
+/** What the probe calls it. */
+const probeNames: Record<OperationName, string> = {
+  open: 'open',
+  write: 'write',
+  exec: 'exec',
+  dynamic: 'exec',
+};
 const every = Object.keys(operations) as OperationName[];
 
 /** What is worth timing under each policy. */
 const timed: Record<PolicyName, readonly OperationName[]> = {
   'exec-only policy': ['open', 'exec'],
-  'drift policy': ['open', 'write', 'exec'],
+  'drift policy': ['open', 'write', 'exec', 'dynamic'],
   'drift policy, exec logged with arguments': ['exec'],
   'FIM policy': ['open', 'write'],
 };
@@ -32,9 +40,9 @@ export interface Latencies {
   rows(): LatencyRow[];
 }
 
-type Start = () => Promise<Daemon>;
+type Start = (container: Container) => Promise<Daemon>;
 
-/** `folder` is for what the gates need. */
+/** `folder` is for what the gates need; it has the program `listener`. */
 export function latencies(host: ContainerHost, folder: string, withFapolicyd: boolean): Latencies {
   /** All latencies in nanoseconds by operation and gate, of all rounds. */
   const samples = new Map<string, number[]>();
@@ -46,17 +54,22 @@ export function latencies(host: ContainerHost, folder: string, withFapolicyd: bo
   async function measure(
     names: readonly OperationName[],
     key: string,
-    start: { before?: Start; after?: Start } = {},
+    start: { before?: () => Promise<Daemon>; after?: Start } = {},
   ) {
     const undo: (() => Promise<unknown>)[] = [];
     try {
       if (start.before !== undefined) undo.push((await start.before()).stop);
       const container = await host.startRunc();
       undo.push(container.remove);
-      if (start.after !== undefined) undo.push((await start.after()).stop);
+      if (start.after !== undefined) undo.push((await start.after(container)).stop);
       for (const name of names) {
         const { path, count } = operations[name];
-        const { exitCode, stdout, stderr } = await container.exec('/bin/probe', name, path, String(count));
+        const { exitCode, stdout, stderr } = await container.exec(
+          '/bin/probe',
+          probeNames[name],
+          path,
+          String(count),
+        );
         if (exitCode !== 0) throw new Error(`probe ${name} ended with ${exitCode}: ${stderr}`);
         // The first tenth warms the caches.
         const taken = stdout
@@ -85,6 +98,9 @@ export function latencies(host: ContainerHost, folder: string, withFapolicyd: bo
       for (const [policy, names] of Object.entries(timed) as [PolicyName, OperationName[]][]) {
         await measure(names, policy, { before: () => startGate(folder, [policies[policy]]) });
       }
+      const listen: Start = ({ pid }) =>
+        startDaemon(join(folder, 'listener'), [`/proc/${pid}/root`], /listening/);
+      await measure(every, 'listener', { after: listen });
       if (withFapolicyd) await measure(every, 'fapolicyd', { after: () => startFapolicyd(folder) });
     },
     rows: () =>
@@ -94,6 +110,7 @@ export function latencies(host: ContainerHost, folder: string, withFapolicyd: bo
           return [
             ...row(title, 'none', `${name}/none`),
             ...row(title, 'd4c-gate', `${name}/${policy}`),
+            ...row(title, 'listener', `${name}/listener`),
             ...row(title, 'fapolicyd', `${name}/fapolicyd`),
           ];
         }),

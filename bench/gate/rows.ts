@@ -1,6 +1,7 @@
 /** What the benchmark of the gate gives: rows of two shapes, as text or as JSON. */
 
-export type GateName = 'none' | 'd4c-gate' | 'fapolicyd';
+/** `listener` allows everything and looks at nothing (listener.c). */
+export type GateName = 'none' | 'd4c-gate' | 'listener' | 'fapolicyd';
 
 /** How long one operation takes. */
 export interface LatencyRow {

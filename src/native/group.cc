@@ -172,6 +172,11 @@ bool Envelope::letGo() {
   return !is_answered;
 }
 
+const Opened& Envelope::opened() {
+  if (!opened_) opened_ = d4c::opened(file_.get());
+  return *opened_;
+}
+
 void Envelope::fallBackTo(Verdict verdict) {
   if (turn_.turn != nullptr) turn_.turn->fallBackTo(verdict);
 }

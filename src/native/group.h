@@ -15,6 +15,7 @@
 
 #include "descriptor.h"
 #include "in_container.h"
+#include "opened.h"
 #include "syscalls.h"
 #include "table.h"
 #include "turn.h"
@@ -147,6 +148,8 @@ class Envelope {
 
   /// The opened file, until the answer.
   int file() const { return file_.get(); }
+  /// Its numbers, asked for once.
+  const Opened& opened();
   /// The task that waits; 0 when it is not visible in this process's pid namespace.
   pid_t tid() const { return tid_; }
   bool isExec() const { return (mask_ & FAN_OPEN_EXEC_PERM) != 0; }
@@ -158,6 +161,7 @@ class Envelope {
   Descriptor file_;
   uint64_t mask_;
   pid_t tid_;
+  std::optional<Opened> opened_;
   Taken turn_;
 };
 

@@ -126,7 +126,7 @@ std::shared_ptr<Container> Judge::containerOf(Root& root, pid_t tid, bool admits
 /// container tells it as well as the cgroup, and far more cheaply.
 std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& all, Envelope* envelope, Desk* desk) {
   const pid_t tid = envelope->tid();
-  const uint64_t mount = opened(envelope->file()).mount;
+  const uint64_t mount = envelope->opened().mount;
   for (const auto& container : all) {
     if (mount != 0 && container->hasMount(mount)) return container;
   }

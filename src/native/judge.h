@@ -135,8 +135,7 @@ class Judge {
     std::string path{};
     struct stat file {};
     MountKind mount = MountKind::kRoot;
-    /// Of an exec: the file, and once a rule has fired the call by which it is executed.
-    Opened opened{};
+    /// Of an exec, once a rule has fired: the call by which it is executed.
     BlockedCall call{};
     /// Of an exec that file rules bar: why, by what they said, and by what operation the file came to be.
     Reason reason = Reason::kNone;

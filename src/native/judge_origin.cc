@@ -151,7 +151,7 @@ bool Judge::judgeLoad(Case* one, const Opened& file) {
 /// Whether the open was answered as an interpreter's of what would be barred if it was executed.
 bool Judge::judgeScript(Case* one) {
   if (!(one->table.blockedOperations() & kOnExecutables)) return false;
-  const Opened file = opened(one->envelope.file());
+  const Opened& file = one->envelope.opened();
   struct stat found {};
   if (fstat(one->envelope.file(), &found) != 0 || !S_ISREG(found.st_mode)) return false;
   if (found.st_dev == one->root.place.device && !one->root.upper.mayHold(file.birth_ns)) return false;

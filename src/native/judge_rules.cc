@@ -56,7 +56,7 @@ void Judge::judgeExec(Case* one) {
   const bool opens_follow = (table.operations() & kOpenOperations) != 0;
   const int file = one->envelope.file();
   std::optional<bool>& is_loader = one->envelope.notes.is_loader;
-  const Opened& found = one->opened = opened(file);
+  const Opened& found = one->envelope.opened();
   if (!is_loader) {
     const Execs::Begun begun = one->container.execs.begin(tid, file, found, opens_follow, one->root.place);
     is_loader = begun.is_loader;
@@ -112,7 +112,7 @@ void Judge::judgeOpen(Case* one) {
   Execs& execs = one->container.execs;
   const Execs::Expected expected = execs.expectedOf(one->envelope.tid());
   if (expected.is_of_exec || expected.is_of_loader) {
-    const Opened found = opened(one->envelope.file());
+    const Opened& found = one->envelope.opened();
     if (execs.isOpenOfExec(one->envelope.tid(), found)) return allow();
     if (expected.is_of_loader && judgeLoad(one, found)) return;
   }
@@ -130,7 +130,7 @@ void Judge::judgeOpen(Case* one) {
   const bool is_unread = read.rest == BlockedCall::Rest::kRunning || read.rest == BlockedCall::Rest::kUnreadable;
   if (is_unread) reports_->fail(Failure::kIntentUnread, one->path);
 
-  one->mount = one->root.kinds.of(one->envelope.file(), opened(one->envelope.file()), one->envelope.tid(), one->root.place.device);
+  one->mount = one->root.kinds.of(one->envelope.file(), one->envelope.opened(), one->envelope.tid(), one->root.place.device);
 
   // What is not certain may be changed after it was read: a block rule takes it as creating and writing.
   const OpenIntent intent = read.certain ? read : OpenIntent{};

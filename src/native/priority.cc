@@ -13,7 +13,6 @@ namespace d4c {
 namespace {
 
 thread_local bool goes_first = false;
-thread_local bool goes_last = false;
 
 /// As `sched_setattr(2)` wants it; C libraries have it only of late.
 struct SchedulingAttributes {
@@ -51,7 +50,6 @@ bool scheduleFairly() {
 
 void goFirst() {
   goes_first = schedule(SCHED_RR, 1);
-  goes_last = false;
   // Naps of microseconds are meant so.
   prctl(PR_SET_TIMERSLACK, 1);
 }
@@ -61,14 +59,14 @@ void goFirst(pid_t thread) { schedule(SCHED_RR, 1, thread); }
 bool goLast() {
   if (!goes_first || !schedule(SCHED_IDLE, 0)) return false;
   goes_first = false;
-  return goes_last = true;
+  return true;
 }
 
-bool isLast() { return goes_last; }
-
-TakesTurns::TakesTurns() : went_first_(goes_first) {
-  if (went_first_) goes_first = !scheduleFairly();
+void goAlong() {
+  if (goes_first) goes_first = !scheduleFairly();
 }
+
+TakesTurns::TakesTurns() : went_first_(goes_first) { goAlong(); }
 
 TakesTurns::~TakesTurns() {
   if (went_first_ && !goes_first) goes_first = schedule(SCHED_RR, 1);

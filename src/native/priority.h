@@ -15,10 +15,10 @@ void goFirst(pid_t thread);
 /// This thread, which goes first, lets everything else go before it from now on, until it is to go first again. What it wakes up
 /// may take its place at once. False when it cannot, or could not come back.
 bool goLast();
-/// Whether that is so, as far as this thread knows.
-bool isLast();
+/// This thread takes its turn like any other from now on, until it is to go first again.
+void goAlong();
 
-/// As long as it lives, this thread takes its turn like any other, or goes last if it does already. May be nested.
+/// As long as it lives, this thread goes along, or goes last if it does already. May be nested.
 class TakesTurns {
  public:
   TakesTurns();

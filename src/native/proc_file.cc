@@ -63,10 +63,12 @@ std::string_view withoutDeleted(std::string_view path) {
 }
 
 bool readPath(int fd, std::string* path) {
-  char link[32];
-  std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  // Kept open, since to find the folder takes as long as to read the link.
+  static const Descriptor links(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  char name[32];
+  std::snprintf(name, sizeof name, links ? "%d" : "/proc/self/fd/%d", fd);
   char target[PATH_MAX];
-  const ssize_t size = readlink(link, target, sizeof target);
+  const ssize_t size = readlinkat(links.get(), name, target, sizeof target);
   // A path that is longer than PATH_MAX cannot be read at all.
   if (size <= 0 || target[0] != '/') return false;
   std::string_view text(target, static_cast<size_t>(size));

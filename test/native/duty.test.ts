@@ -1,4 +1,4 @@
-/** Where one task opens one file after the other, one reader answers alone, and lets everything else go before it. */
+/** Where one task after the other opens a file or executes a program, one reader answers alone, in a way that leaves them where they are. */
 
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
@@ -7,7 +7,7 @@ import type { Container, ContainerHost } from '../support/containers.ts';
 import { gatedContainers, gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { keepersOf } from '../support/keeper.ts';
 import { eventually } from '../support/programs.ts';
-import { classesOf, makeBusy, SchedulingClass } from '../support/scheduling.ts';
+import { makeBusy, type Scheduled, SchedulingClass, scheduledOf } from '../support/scheduling.ts';
 
 const skip = gateRequirements() ?? (availableParallelism() < 2 && 'needs two processors');
 /** Nobody is on duty on a busy machine: what else runs on it may take a while. */
@@ -21,31 +21,53 @@ before(async () => {
 });
 after(() => host?.close());
 
-/** Two containers whose every open is judged, and the classes of the threads that do. */
-async function gated(t: TestContext) {
-  const { gate, containers } = await gatedContainers(t, host, { count: 2, name: `duty-${++count}` });
-  const [keeper = 0] = await keepersOf(gate.pid);
-  const classes = () => classesOf(keeper, 'd4c-reader');
-  const onDuty = async () => (await classes()).filter((each) => each === SchedulingClass.last).length;
-  return { containers, classes, onDuty };
+const isOnAny = (reader: Scheduled): boolean => /[-,]/.test(reader.processors);
+
+/** What a reader is on duty for. */
+interface Row {
+  readonly title: string;
+  /** Begins to do it, until the file exists. */
+  begin(container: Container, enough: string): Promise<unknown>;
+  isOnDuty(reader: Scheduled): boolean;
 }
 
-/** Opens one file after the other until the function that it gives is called. That gives how many, and the longest wait. */
-async function burst(container: Container) {
+const rows: readonly Row[] = [
+  {
+    title: 'a task that opens one file after the other',
+    begin: (container, enough) => opener(container, 'poll', '/etc/passwd', enough, 'RDONLY'),
+    isOnDuty: (reader) => reader.class === SchedulingClass.last && !isOnAny(reader),
+  },
+  {
+    title: 'a task that executes one program after the other',
+    begin: (container, enough) => container.sh(`while [ ! -e ${enough} ]; do /bin/busybox true; done`),
+    isOnDuty: (reader) => reader.class === SchedulingClass.ordinary && isOnAny(reader),
+  },
+];
+
+/** Two containers whose every open is judged, and the threads that do. */
+async function gated(t: TestContext, row: Row) {
+  const { gate, containers } = await gatedContainers(t, host, { count: 2, name: `duty-${++count}` });
+  const [keeper = 0] = await keepersOf(gate.pid);
+  const readers = () => scheduledOf(keeper, 'd4c-reader');
+  const onDuty = async () => (await readers()).filter(row.isOnDuty).length;
+  const [first, second] = containers as [Container, Container];
+  return { first, second, readers, onDuty };
+}
+
+/** Does it until the function that it gives is called. */
+async function burst(row: Row, container: Container) {
   await container.sh('rm -f /tmp/enough');
-  const opening = opener(container, 'poll', '/etc/passwd', '/tmp/enough', 'RDONLY');
+  const doing = row.begin(container, '/tmp/enough');
   return async () => {
     await container.sh('touch /tmp/enough');
-    const [opens = 0, refused = 0, longestUs = 0] = (await opening).split(' ').map(Number);
-    assert.equal(refused, 0);
-    return { opens, longestUs };
+    await doing;
   };
 }
 
 /** A burst in which a reader has come to be on duty. */
-async function burstOnDuty(container: Container, onDuty: () => Promise<number>) {
+async function burstOnDuty(row: Row, container: Container, onDuty: () => Promise<number>) {
   for (let attempt = 1; ; attempt++) {
-    const end = await burst(container);
+    const end = await burst(row, container);
     try {
       await eventually('a reader is on duty', async () => (await onDuty()) === 1, attemptMs);
       return end;
@@ -56,52 +78,53 @@ async function burstOnDuty(container: Container, onDuty: () => Promise<number>) 
   }
 }
 
-describe('a task that opens one file after the other', { skip }, () => {
-  test('is answered by one reader that goes last, until it ends', async (t) => {
-    const { containers, classes, onDuty } = await gated(t);
-    const [first] = containers as [Container];
-    assert.equal(await onDuty(), 0);
-    const end = await burstOnDuty(first, onDuty);
-    for (let i = 0; i < 50; i++) assert.ok((await onDuty()) <= 1);
-    assert.ok((await end()).opens > 100);
-    await eventually('all go first again', async () =>
-      (await classes()).every((each) => each === SchedulingClass.first),
-    );
-  });
+for (const row of rows) {
+  describe(row.title, { skip }, () => {
+    test('is answered by one reader, which is then as the others again', async (t) => {
+      const { first, second, readers, onDuty } = await gated(t, row);
+      assert.equal(await onDuty(), 0);
+      const end = await burstOnDuty(row, first, onDuty);
+      for (let i = 0; i < 50; i++) assert.ok((await onDuty()) <= 1);
+      await end();
+      await eventually('all go first on their processors again', async () => {
+        // Each comes back to its processors with its next event.
+        await opener(second, 'visit', '/etc/passwd', '20', 'RDONLY');
+        const now = await readers();
+        return now.every((reader) => reader.class === SchedulingClass.first && !isOnAny(reader));
+      });
+    });
 
-  test('keeps no task of another container waiting', async (t) => {
-    const { containers, onDuty } = await gated(t);
-    const [first, second] = containers as [Container, Container];
-    const end = await burstOnDuty(first, onDuty);
-    // With a rest of a millisecond after each.
-    const [opens = 0, refused, longestUs = 0] = (
-      await opener(second, 'visit', '/etc/passwd', '1500', 'WRONLY')
-    )
-      .split(' ')
-      .map(Number);
-    const { opens: others } = await end();
-    t.diagnostic(`${opens} beside ${others} opens; longest wait ${longestUs} us`);
-    assert.equal(refused, opens);
-    assert.ok(opens > 400, `${opens} opens`);
-    assert.ok(longestUs < 100_000, `${longestUs} us`);
-  });
+    test('keeps no task of another container waiting', async (t) => {
+      const { first, second, onDuty } = await gated(t, row);
+      const end = await burstOnDuty(row, first, onDuty);
+      // With a rest of a millisecond after each.
+      const visited = await opener(second, 'visit', '/etc/passwd', '1500', 'WRONLY');
+      await end();
+      const [opens = 0, refused, longestUs = 0] = visited.split(' ').map(Number);
+      t.diagnostic(`${opens} opens; longest wait ${longestUs} us`);
+      assert.equal(refused, opens);
+      assert.ok(opens > 400, `${opens} opens`);
+      assert.ok(longestUs < 100_000, `${longestUs} us`);
+    });
 
-  test('is answered by readers that go first where all processors are busy', async (t) => {
-    const { containers, onDuty } = await gated(t);
-    const [first] = containers as [Container];
-    const end = await burstOnDuty(first, onDuty);
-    makeBusy(t);
-    await eventually(
-      'none is on duty any more',
-      async () => {
-        for (let i = 0; i < 50; i++) if ((await onDuty()) > 0) return false;
-        return true;
-      },
-      30_000,
-    );
-    assert.equal(await onDuty(), 0);
-    const { opens, longestUs } = await end();
-    t.diagnostic(`${opens} opens; longest wait ${longestUs} us`);
-    assert.ok(longestUs < 250_000, `${longestUs} us`);
+    test('is answered by readers that go first where all processors are busy', async (t) => {
+      const { first, second, onDuty } = await gated(t, row);
+      const end = await burstOnDuty(row, first, onDuty);
+      makeBusy(t);
+      await eventually(
+        'none is on duty any more',
+        async () => {
+          for (let i = 0; i < 50; i++) if ((await onDuty()) > 0) return false;
+          return true;
+        },
+        30_000,
+      );
+      const visited = await opener(second, 'visit', '/etc/passwd', '500', 'WRONLY');
+      await end();
+      const [opens = 0, refused, longestUs = 0] = visited.split(' ').map(Number);
+      t.diagnostic(`${opens} opens; longest wait ${longestUs} us`);
+      assert.equal(refused, opens);
+      assert.ok(longestUs < 250_000, `${longestUs} us`);
+    });
   });
-});
+}

@@ -18,14 +18,29 @@ export function makeBusy(t: TestContext): void {
   }
 }
 
-/** The class of each thread of this name. */
-export async function classesOf(pid: number, name: string): Promise<string[]> {
-  const classes: string[] = [];
+/** How a thread is scheduled: its class, and on which processors it may run, as `/proc/PID/status` lists them. */
+export interface Scheduled {
+  readonly class: string;
+  readonly processors: string;
+}
+
+/** Each thread of this name. */
+export async function scheduledOf(pid: number, name: string): Promise<Scheduled[]> {
+  const threads: Scheduled[] = [];
   for (const tid of await readdir(`/proc/${pid}/task`)) {
-    const stat = await readFile(`/proc/${pid}/task/${tid}/stat`, 'utf8').catch(() => '');
+    const [stat, status] = await Promise.all(
+      ['stat', 'status'].map((file) => readFile(`/proc/${pid}/task/${tid}/${file}`, 'utf8').catch(() => '')),
+    );
+    if (!stat?.includes(`(${name})`)) continue;
     // After the name, whose end is the last bracket: the 41st field of all.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (stat.includes(`(${name})`)) classes.push(fields[38] ?? '');
+    const [, processors = ''] = status?.match(/^Cpus_allowed_list:\t(.*)$/m) ?? [];
+    threads.push({ class: fields[38] ?? '', processors });
   }
-  return classes;
+  return threads;
+}
+
+/** The class of each thread of this name. */
+export async function classesOf(pid: number, name: string): Promise<string[]> {
+  return (await scheduledOf(pid, name)).map((thread) => thread.class);
 }
