@@ -109,6 +109,33 @@ describe('an exec whose arguments never come', { skip }, () => {
     }
   });
 
+  for (const [doing, line] of [
+    ['opens one file after the other', 'exec /bin/opener poll /etc/passwd /tmp/enough RDONLY'],
+    ['executes one program after the other', 'while [ ! -e /tmp/enough ]; do /bin/busybox true; done'],
+  ]) {
+    test(`delays nobody until the deadline where a task ${doing}`, {
+      skip: availableParallelism() < 2 && 'needs two processors',
+    }, async (t) => {
+      const { gate, container, id } = await gated(t, ['alert', 'block']);
+      const others = await gated(t, ['alert', 'block']);
+      const [keeper = 0] = await keepersOf(gate.pid);
+      const busy = container.sh(line ?? '');
+      // One reader answers alone; on a machine that has processors to spare.
+      const isAlone = async () =>
+        (await classesOf(keeper, 'd4c-reader')).some((each) => each !== SchedulingClass.first);
+      await eventually('a reader is on duty', isAlone, 30_000);
+      const visiting = opener(others.container, 'visit', '/etc/passwd', '1000', 'WRONLY');
+      const kept = await keep(id, 600);
+      const [opens, refused, longestUs = 0] = (await visiting).split(' ').map(Number);
+      await container.sh('touch /tmp/enough');
+      await busy;
+      t.diagnostic(`${opens} opens; longest wait ${longestUs} us`);
+      assert.equal(kept.outcome, 'EPERM');
+      assert.equal(refused, opens);
+      assert.ok(longestUs < (deadlineMs / 2) * 1000, `${longestUs} us`);
+    });
+  }
+
   test('is not waited for when the gate closes', async (t) => {
     const { gate, id } = await gated(t, ['alert', 'block'], { deadlineMs: 100 });
     const kept = keep(id, 2_000);
