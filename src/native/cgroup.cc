@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 
 #include "proc_file.h"
@@ -28,9 +29,12 @@ void eachCgroup(std::string_view cgroups, Take take) {
 
 }  // namespace
 
-std::string readCgroups(pid_t tid) {
+std::optional<std::string> readCgroups(pid_t tid) {
   char text[16384];
-  return std::string(text, readProcFile(tid, "cgroup", text, sizeof text));
+  errno = 0;
+  const size_t size = readProcFile(tid, "cgroup", text, sizeof text);
+  if (size == 0 && errno != 0 && errno != ENOENT && errno != ESRCH) return std::nullopt;
+  return std::string(text, size);
 }
 
 bool Cgroup::contains(std::string_view cgroups) const {
@@ -56,15 +60,18 @@ Cgroup cgroupOfContainer(std::string_view cgroups, std::string_view own) {
   return best;
 }
 
-bool livesOn(pid_t tid, dev_t device) {
-  char path[64];
-  std::snprintf(path, sizeof path, "/proc/%d/root", tid);
-  struct stat root {};
-  if (stat(path, &root) != 0 || root.st_dev != device) return false;
+bool livesApart(pid_t tid) {
   const std::string space = readProcLink(tid, "ns/mnt");
   if (space.empty()) return false;
   // Where a hardened pid 1 hides its own, this process's stands for the host's.
   return space != readProcLink(getpid(), "ns/mnt") && space != readProcLink(1, "ns/mnt");
+}
+
+bool livesOn(pid_t tid, dev_t device) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%d/root", tid);
+  struct stat root {};
+  return stat(path, &root) == 0 && root.st_dev == device && livesApart(tid);
 }
 
 }  // namespace d4c

@@ -4,13 +4,15 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 namespace d4c {
 
-/// The text of /proc/<tid>/cgroup; empty when the task is gone.
-std::string readCgroups(pid_t tid);
+/// The text of /proc/<tid>/cgroup; empty when the task is gone. Nothing, with `errno` set, when it cannot be read: as a rule,
+/// since there is no descriptor left (EMFILE).
+std::optional<std::string> readCgroups(pid_t tid);
 
 /// One cgroup: the hierarchy it is in, as a line of /proc/<tid>/cgroup begins (`4:memory:`), and its path.
 struct Cgroup {
@@ -26,8 +28,11 @@ struct Cgroup {
 /// empty path when there is none.
 Cgroup cgroupOfContainer(std::string_view cgroups, std::string_view own);
 
-/// Whether the task lives in a container that has `device` as its root: its root directory is on it, and its
-/// mount namespace is neither this process's nor that of pid 1.
+/// Whether the task's mount namespace is neither this process's nor that of pid 1. Needs no descriptor.
+bool livesApart(pid_t tid);
+
+/// Whether the task lives in a container that has `device` as its root: its root directory is on it, and it
+/// lives apart. Needs no descriptor.
 bool livesOn(pid_t tid, dev_t device);
 
 }  // namespace d4c

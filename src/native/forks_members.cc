@@ -81,7 +81,7 @@ void Forks::lookForMembers() {
   for (const dirent* each = readdir(all); each != nullptr; each = readdir(all)) {
     const auto pid = static_cast<pid_t>(std::strtol(each->d_name, nullptr, 10));
     if (pid <= 0) continue;
-    const std::string cgroups = readCgroups(pid);
+    const std::string cgroups = readCgroups(pid).value_or("");
     for (const auto& [key, cgroup] : sought) {
       if (!cgroup.contains(cgroups)) continue;
       const std::lock_guard<std::mutex> lock(mutex_);

@@ -127,8 +127,9 @@ class Gate {
   void serve(uint64_t lane, Desk* desk);
   void countUnread(int error, Desk* desk);
   std::shared_ptr<const Lane> laneOf(uint64_t name) const;
-  std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid) const;
-  static std::shared_ptr<Root> rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid);
+  /// Of a task of the host: null. `is_unknown` becomes true where it is one's of a container, and not to be found out.
+  std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid, bool* is_unknown) const;
+  static std::shared_ptr<Root> rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid, bool* is_unknown);
   std::vector<std::shared_ptr<Root>> allRoots() const;
   std::shared_ptr<Container> makeContainer(Root& root);
   void announce(const Root& root, const Container& container, bool is_first);

@@ -103,8 +103,11 @@ void Gate::readHeard(const Lane& lane) {
       continue;
     }
     Descriptor file(events[i].fd);
-    if (auto root = rootOf(lane, file.get(), events[i].pid)) {
+    bool is_unknown = false;
+    if (auto root = rootOf(lane, file.get(), events[i].pid, &is_unknown)) {
       heard_.emplace_back(std::move(root), std::move(file), events[i].mask, events[i].pid);
+    } else if (is_unknown) {
+      reports_.fail(Failure::kEventUnread, std::strerror(EMFILE));
     }
   }
 }

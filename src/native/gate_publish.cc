@@ -61,7 +61,7 @@ std::string Gate::adopt(uint64_t key, pid_t pid) {
     if (found == known_.end()) return {};
     known = found->second;
   }
-  const Cgroup cgroup = judge_.cgroupOf(readCgroups(pid));
+  const Cgroup cgroup = judge_.cgroupOf(readCgroups(pid).value_or(""));
   if (cgroup.path.empty()) return {};
   known.container->seat(cgroup);
   known.container->pid.store(pid, std::memory_order_relaxed);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "gate.h"
@@ -109,8 +110,14 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
       events.emplace_back(lane->group, read_events[i]);
     } else {
       Envelope envelope(lane->group, read_events[i]);
-      const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid());
-      if (root != nullptr) judge_.judge(*root, std::move(envelope), desk);
+      bool is_unknown = false;
+      const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid(), &is_unknown);
+      if (root != nullptr) {
+        judge_.judge(*root, std::move(envelope), desk);
+      } else if (is_unknown) {
+        countUnread(EMFILE, desk);
+        envelope.answer(Verdict::kDeny);
+      }
     }
   }
   if (events.empty()) return;
@@ -119,15 +126,16 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
   judge_.judgeTogether(*lane->roots.front(), std::move(events), desk);
 }
 
-/// KERNEL: an event for which no descriptor can be made is refused to its opener.
+/// KERNEL: an event for which no descriptor can be made is refused to its opener. So is one for which there is none to find out
+/// whose it is.
 void Gate::countUnread(int error, Desk* desk) {
   if (error == EMFILE || error == ENFILE) desk->calls.clear();
   reports_.fail(Failure::kEventUnread, std::strerror(error));
 }
 
-std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) const {
+std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid, bool* is_unknown) const {
   if (lane.roots.size() == 1) return lane.roots.front();
-  if (&lane == foreign_.get()) return rootOfTask(allRoots(), tid);
+  if (&lane == foreign_.get()) return rootOfTask(allRoots(), tid, is_unknown);
   const auto ofDevice = [&](dev_t device) -> std::shared_ptr<Root> {
     for (const auto& root : lane.roots) {
       if (root->place.device == device) return root;
@@ -141,14 +149,15 @@ std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid) const 
   const auto mount = mountOf(file, tid);
   if (const auto root = mount ? ofDevice(mount->device) : nullptr) return root;
   // On a volume.
-  return rootOfTask(lane.roots, tid);
+  return rootOfTask(lane.roots, tid, is_unknown);
 }
 
-std::shared_ptr<Root> Gate::rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid) {
-  const std::string cgroups = readCgroups(tid);
+std::shared_ptr<Root> Gate::rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid, bool* is_unknown) {
+  const std::optional<std::string> cgroups = readCgroups(tid);
   for (const auto& root : roots) {
-    if (root->hasMember(cgroups) || livesOn(tid, root->place.device)) return root;
+    if ((cgroups && root->hasMember(*cgroups)) || livesOn(tid, root->place.device)) return root;
   }
+  *is_unknown = !cgroups && livesApart(tid);
   return nullptr;
 }
 

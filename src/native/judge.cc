@@ -2,6 +2,10 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
 #include "bundle.h"
 #include "memory.h"
 #include "proc_file.h"
@@ -109,16 +113,21 @@ void Judge::judgeWaited(Root& root, Container& container, Envelope envelope, Des
 
 /// The container of which the task is, or null for one of the host.
 std::shared_ptr<Container> Judge::containerOf(Root& root, pid_t tid, bool admits) {
-  const std::string cgroups = readCgroups(tid);
+  const std::optional<std::string> cgroups = readCgroups(tid);
+  if (!cgroups) {
+    // SAFETY: nobody shall gain by using up this process's descriptors. Mostly it is the only one.
+    reports_->fail(Failure::kContainerUnknown, std::strerror(errno));
+    return livesApart(tid) ? root.containers()->front() : nullptr;
+  }
   for (const auto& container : *root.containers()) {
     const auto cgroup = container->cgroup();
     if (cgroup == nullptr) continue;
     // Without a cgroup of its own, the mount namespace tells the container from the host.
-    if (cgroup->path.empty() ? livesOn(tid, root.place.device) : cgroup->contains(cgroups)) return container;
+    if (cgroup->path.empty() ? livesOn(tid, root.place.device) : cgroup->contains(*cgroups)) return container;
   }
   if (!admits || !livesOn(tid, root.place.device)) return nullptr;
   return root.admit(
-      cgroupOf(cgroups), [&] { return hooks_.make_container(root); },
+      cgroupOf(*cgroups), [&] { return hooks_.make_container(root); },
       [&](const Container& container) { hooks_.announce(root, container); });
 }
 

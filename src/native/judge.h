@@ -85,7 +85,7 @@ class Judge {
   };
 
   Judge(const LiveSettings& settings, Reports* reports, Hooks hooks)
-      : settings_(settings), reports_(reports), hooks_(std::move(hooks)), own_cgroups_(readCgroups(getpid())) {}
+      : settings_(settings), reports_(reports), hooks_(std::move(hooks)), own_cgroups_(readCgroups(getpid()).value_or("")) {}
 
   /// Answers the event, or lets it wait.
   void judge(Root& root, Envelope envelope, Desk* desk);

@@ -75,7 +75,7 @@ std::shared_ptr<Container> Judge::doerOf(Root& root, const Change& change, bool 
   const bool is_read = change.tid != 0 && readProcess(change.tid, process);
   if (change.process && (!is_read || process->executable.empty())) *process = *change.process;
   std::shared_ptr<Container> owner = is_read ? containerOf(root, change.tid, root.may_run || !settings_.can_refuse) : nullptr;
-  const bool has_ended = owner == nullptr && (!is_read || readCgroups(change.tid).empty());
+  const bool has_ended = owner == nullptr && (!is_read || readCgroups(change.tid).value_or("").empty());
   if (!process->executable.empty() && owner != nullptr) return owner;
   for (const auto& container : *all) {
     const auto program = container->execs.lastProgram(change.tid);

@@ -1,18 +1,19 @@
 /** Too many of everything: what is lost is counted, nobody hangs, and no verdict is wrong. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
+import { setTimeout as rest } from 'node:timers/promises';
 import { startAgent } from '../support/agent.ts';
-import type { ContainerHost } from '../support/containers.ts';
-import { gateHost, gateRequirements } from '../support/gateHost.ts';
-import { keeperIn } from '../support/keeper.ts';
+import type { Container, ContainerHost } from '../support/containers.ts';
+import { gatedContainers, gateHost, gateRequirements, opener } from '../support/gateHost.ts';
+import { keeperIn, keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
 import { lifetimeMs, sizes } from '../support/sizes.ts';
-import { testGate } from '../support/testGate.ts';
+import { execTable, fileTable, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
@@ -50,6 +51,66 @@ test('out of descriptors, an open is refused and counted, and the gate goes on',
   await gate.ask({ type: 'publish', key: otherKey, table: null, generation: 1 });
   assert.equal((await (await crowd).sh('echo ran')).stdout, 'ran\n');
 });
+
+/** Has the process make no descriptor beyond the lowest `count` numbers that are free. */
+async function leave(pid: number, count: number): Promise<void> {
+  const used = new Set((await readdir(`/proc/${pid}/fd`)).map(Number));
+  let limit = 0;
+  for (let left = count; left > 0; limit++) if (!used.has(limit)) left--;
+  await must('prlimit', ['--pid', String(pid), `--nofile=${limit}:`]);
+}
+
+/** The event takes one; more are wanted to find out whose it is, and what it does. */
+async function withTheLastDescriptors(gatePid: number): Promise<void> {
+  const [keeper = 0] = await keepersOf(gatePid);
+  try {
+    for (const count of [1, 2, 3, 4, 5, 6]) {
+      await leave(keeper, count);
+      await rest(200);
+    }
+  } finally {
+    await must('prlimit', ['--pid', String(keeper), '--nofile=1024:']);
+  }
+}
+
+test('with the last descriptors, an open that a rule refuses is refused', { skip }, async (t) => {
+  const { gate, containers } = await gatedContainers(t, host, { count: 1, name: 'last-open' });
+  const [container] = containers as [Container];
+  const opening = opener(container, 'poll', '/etc/passwd', '/tmp/enough', 'WRONLY');
+  await eventually('it is refused', async () => (await gate.stats()).denied > 100);
+  await withTheLastDescriptors(gate.pid);
+  await container.sh('touch /tmp/enough');
+  const [opens = 0, refused] = (await opening).split(' ').map(Number);
+  assert.equal(refused, opens);
+  assert.ok(gate.failures.length > 0);
+});
+
+for (const [program, path, table] of [
+  ['a program that a rule refuses', '/bin/opener', execTable(['/bin/opener'], ['alert', 'block'])],
+  [
+    'a program that is not of the image',
+    '/tmp/dropped',
+    fileTable(['createExecutable'], ['/**'], ['alert', 'block']),
+  ],
+] as const) {
+  test(`with the last descriptors, ${program} is refused`, { skip }, async (t) => {
+    const id = `${containerPrefix}${process.pid}-last-${path.replaceAll('/', '-')}`;
+    const container = await host.startRunc({ id });
+    t.after(container.remove);
+    await container.sh('cp /bin/opener /tmp/dropped');
+    const gate = await testGate({ tables: { [id]: table } });
+    t.after(gate.close);
+    await gate.ask({ type: 'adopt', key: await gate.keyOf(id), pid: container.pid });
+    // 126: it could not be executed.
+    const line = `while [ ! -e /tmp/enough ]; do ${path}; [ $? -eq 126 ] || echo ran; done 2> /dev/null`;
+    const executing = container.sh(line);
+    await eventually('it is refused', async () => (await gate.stats()).denied > 10);
+    await withTheLastDescriptors(gate.pid);
+    await container.sh('touch /tmp/enough');
+    assert.equal((await executing).stdout, '');
+    assert.ok(gate.failures.length > 0);
+  });
+}
 
 const policy = (name: string) => `
 file:
