@@ -6,7 +6,8 @@
 namespace d4c {
 
 /// Whether the task opens the file in the course of executing another one, which names it as its loader. Nothing that a
-/// program can write to says so; the functions that the task has entered in the kernel do. False when they cannot be read.
+/// program can write to says so; the functions that the task has entered in the kernel do. False when they may not be read, true
+/// when no descriptor is left to read them by.
 /// The task must have come to rest. Takes about 10 us.
 bool opensLoader(pid_t tid);
 
