@@ -10,8 +10,8 @@
 
 namespace d4c {
 
-/// The text of /proc/<tid>/cgroup; empty when the task is gone. Nothing, with `errno` set, when it cannot be read: as a rule,
-/// since there is no descriptor left (EMFILE).
+/// The text of /proc/<tid>/cgroup; empty when the task is gone. Nothing, with `errno` set, when it cannot be read whole: as a
+/// rule, since there is no descriptor left (EMFILE).
 std::optional<std::string> readCgroups(pid_t tid);
 
 /// One cgroup: the hierarchy it is in, as a line of /proc/<tid>/cgroup begins (`4:memory:`), and its path.
