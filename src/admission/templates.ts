@@ -1,7 +1,7 @@
 /** The pods that a workload will make, as far as its template and the names that controllers give tell. */
 
 import { GateError } from '../errors.ts';
-import { podNameOfController } from '../policy/controllerPods.ts';
+import { laterLabelsOf, podNameOfController } from '../policy/controllerPods.ts';
 import type { PodName } from '../policy/types.ts';
 import { type Pod, readPod } from './pod.ts';
 import { isJsonObject, type JsonObject } from './review.ts';
@@ -15,26 +15,6 @@ const kindOf = new Map([
   ['jobs.batch', 'Job'],
   ['cronjobs.batch', 'CronJob'],
 ]);
-
-/** Labels that a controller puts on its pods and whose values only it knows. */
-const laterLabels: Readonly<Record<string, readonly string[]>> = {
-  Deployment: ['pod-template-hash'],
-  StatefulSet: [
-    'apps.kubernetes.io/pod-index',
-    'controller-revision-hash',
-    'statefulset.kubernetes.io/pod-name',
-  ],
-  DaemonSet: ['controller-revision-hash', 'pod-template-generation'],
-  // A Job's template has its labels already, but for the index.
-  Job: ['batch.kubernetes.io/job-completion-index'],
-  CronJob: [
-    'batch.kubernetes.io/controller-uid',
-    'batch.kubernetes.io/job-completion-index',
-    'batch.kubernetes.io/job-name',
-    'controller-uid',
-    'job-name',
-  ],
-};
 
 export interface Template {
   readonly kind: string;
@@ -66,7 +46,7 @@ export function readTemplate(resource: string, name: string, object: unknown): T
     kind,
     pod,
     podName: name === '' ? undefined : podNameOfController(kind, name, spec.completionMode === 'Indexed'),
-    laterLabels: laterLabels[kind] ?? [],
+    laterLabels: laterLabelsOf(kind),
     isOwned: Array.isArray(ownerReferences) && ownerReferences.some((owner) => owner?.controller === true),
     key: JSON.stringify([[...pod.labels].sort(), [...new Set(pod.images)].sort()]),
   };

@@ -1,7 +1,7 @@
 /** Reads the pod that `explain --pod` asks about: a Pod, or the template of a workload. */
 
 import { GateError } from '../errors.ts';
-import { podNameOfController } from '../policy/controllerPods.ts';
+import { laterLabelsOf, podNameOfController } from '../policy/controllerPods.ts';
 import type { PodName } from '../policy/types.ts';
 
 export interface PodContainer {
@@ -18,7 +18,8 @@ export interface Pod {
   readonly namespace: string;
   /** `undefined` where only a controller knows it. */
   readonly podName: PodName | undefined;
-  readonly labels: ReadonlyMap<string, string>;
+  /** A label that only a controller can give its value has none. */
+  readonly labels: ReadonlyMap<string, string | undefined>;
   /** Init, sidecar, ordinary and ephemeral ones, in this order. At least one. */
   readonly containers: readonly PodContainer[];
 }
@@ -43,7 +44,7 @@ export function readPod(document: unknown, source: string): Pod {
     name: textOf(metadata.name),
     namespace: textOf(metadata.namespace) ?? 'default',
     podName: podNameOf(kind, metadata, fieldsOf(manifest.spec)),
-    labels: labelsOf(fieldsOf(fieldsOf(template.metadata).labels)),
+    labels: labelsOf(kind, fieldsOf(fieldsOf(template.metadata).labels)),
     containers,
   };
 }
@@ -86,8 +87,16 @@ function containersOf(spec: Fields): PodContainer[] {
   });
 }
 
-function labelsOf(labels: Fields): Map<string, string> {
-  return new Map(Object.entries(labels).map(([key, value]) => [key, String(value)]));
+function labelsOf(kind: string, labels: Fields): Map<string, string | undefined> {
+  const known = new Map<string, string | undefined>(
+    Object.entries(labels).map(([key, value]) => [key, String(value)]),
+  );
+  // As a person writes it, the template of a Job has none of its labels yet; as the API server gives it, it has.
+  const isJob = kind === 'Job';
+  for (const key of laterLabelsOf(isJob ? 'CronJob' : kind)) {
+    if (!isJob || !known.has(key)) known.set(key, undefined);
+  }
+  return known;
 }
 
 function fieldsOf(value: unknown): Fields {

@@ -160,6 +160,7 @@ function foundOf(
       if (!podLabels) return podLabels;
       const keys = new Set(values.map((value) => parseLabelPattern(value).key));
       const labels = [...podLabels].filter(([key]) => keys.has(key));
+      if (labels.length > 0 && labels.every(([, value]) => value === undefined)) return undefined;
       return labels.length > 0
         ? labels.map(([key, value = '(not known)']) => `${key}:${value}`).join(', ')
         : null;

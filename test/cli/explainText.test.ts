@@ -39,6 +39,11 @@ test('what is not known or absent is said in words', () => {
     textOf({ kubernetesPodLabel: ['tier:*'] }),
     /^ {4}no {7}kubernetesPodLabel tier:\*: there is none$/m,
   );
+  const labels = new Map([['pod-template-hash', undefined]]);
+  assert.match(
+    textOf({ kubernetesPodLabel: ['pod-template-hash:*'] }, { pod: { ...pod, labels } }),
+    /^ {4}unknown {2}kubernetesPodLabel pod-template-hash:\*: not known$/m,
+  );
 });
 
 test('a generated name shows what is still to come', () => {

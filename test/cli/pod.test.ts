@@ -43,11 +43,46 @@ test('a workload is read by its template', () => {
   };
   for (const [kind, body] of Object.entries(bodies)) {
     const { labels, containers, namespace } = readPod({ kind, metadata: { name: 'web' }, ...body }, 'w.yaml');
-    assert.deepEqual(labels, new Map([['app', 'web']]), kind);
+    assert.equal(labels.get('app'), 'web', kind);
     assert.deepEqual(containers, spec.containers, kind);
     assert.equal(namespace, 'default');
   }
 });
+
+/** Kind, labels of the template, a key, what is known of it, because. */
+const labelTable: [kind: string, labels: object, key: string, known: string, because: string][] = [
+  ['Deployment', {}, 'pod-template-hash', 'not known', 'the controller puts it on the pods'],
+  [
+    'Deployment',
+    { 'pod-template-hash': 'x' },
+    'pod-template-hash',
+    'not known',
+    'the controller replaces it',
+  ],
+  [
+    'StatefulSet',
+    {},
+    'statefulset.kubernetes.io/pod-name',
+    'not known',
+    'the controller puts it on the pods',
+  ],
+  ['DaemonSet', {}, 'controller-revision-hash', 'not known', 'the controller puts it on the pods'],
+  ['Job', {}, 'job-name', 'not known', 'the API server puts it into the template'],
+  ['Job', { 'job-name': 'web' }, 'job-name', 'web', 'the API server has put it there'],
+  ['Job', {}, 'pod-template-hash', 'absent', 'no Job puts it on its pods'],
+  ['ReplicaSet', { 'pod-template-hash': 'x' }, 'pod-template-hash', 'x', 'the Deployment has put it there'],
+  ['Pod', {}, 'pod-template-hash', 'absent', 'a Pod is as it stands'],
+  ['constructor', {}, 'pod-template-hash', 'absent', 'no kind is taken for a property of objects'],
+];
+
+for (const [kind, labels, key, known, because] of labelTable) {
+  test(`label \`${key}\` of a ${kind} with ${JSON.stringify(labels)} is ${known}: ${because}`, () => {
+    const metadata = { name: 'web', labels };
+    const body = kind === 'Pod' ? spec : { template: { metadata, spec } };
+    const { labels: found } = readPod({ kind, metadata, spec: body }, 'w.yaml');
+    assert.equal(found.has(key) ? (found.get(key) ?? 'not known') : 'absent', known);
+  });
+}
 
 test("a pod's name is known as far as its kind tells", () => {
   const nameOf = (kind: string, more: object = {}, metadata: object = { name: 'web' }) =>
