@@ -31,7 +31,7 @@ const help = `
 ${eventHelp}
 
 Exit code: 0 when the question is answered, also when no policy applies; 1 when the verdict is
-deny or a policy has faults; 2 when something cannot be read or understood.
+deny or a policy has an error; 2 when something cannot be read or understood.
 
 Without --namespace-labels the namespace is taken to be in mode enforce. With them its label
 d4c-gate.io/mode counts: in mode observe the verdict is always allow, and without that label the
