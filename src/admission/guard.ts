@@ -81,17 +81,19 @@ async function judgeChange(
 
 /** Why a namespace should not opt out without a confirmation; `undefined` when there is no reason. */
 function reasonToAsk({ covered, looked, undecided, byPolicy, cut }: Coverage): string | undefined {
+  const outcome = 'which would no longer be protected';
   if (covered > 0) {
     const policies = `${byPolicy.size} ${byPolicy.size === 1 ? 'policy applies' : 'policies apply'}`;
-    return `${policies} to ${cut === undefined ? '' : 'at least '}${covered} of ${looked} pods`;
+    return `${policies} to ${cut === undefined ? '' : 'at least '}${covered} of ${looked} pods, ${outcome}`;
   }
-  if (undecided > 0) return `policies may apply to ${undecided} of ${looked} pods`;
-  return cut === undefined ? undefined : `not every pod was looked at (${shortened(cut, 300)})`;
+  if (undecided > 0) return `policies may apply to ${undecided} of ${looked} pods, ${outcome}`;
+  if (cut === undefined) return undefined;
+  return `not every pod was looked at (${shortened(cut, 300)}), so some may no longer be protected`;
 }
 
 function askToConfirm(name: string, reason: string): string {
   return (
-    `${reason}, which would no longer be protected; if that is meant, confirm it and try again: ` +
+    `${reason}; if that is meant, confirm it and try again: ` +
     `\`kubectl annotate namespace ${name} ${confirmKey}=true\``
   );
 }

@@ -123,6 +123,10 @@ test('what was not looked at counts as covered', async () => {
     const answer = await guard(review, { generations, cluster, ...(live && { live }) });
     assert.equal(answer.allowed, false);
     assert.match(answer.message, reason);
+    assert.match(
+      answer.message,
+      /^not every pod was looked at \(.*\), so some may no longer be protected; if that/,
+    );
     assert.match(answer.message, /confirm-opt-out=true/);
   }
 });
