@@ -36,6 +36,7 @@
         "src/native/gate_house.cc",
         "src/native/gate_publish.cc",
         "src/native/gate_read.cc",
+        "src/native/gate_roots.cc",
         "src/native/gate_watch.cc",
         "src/native/group.cc",
         "src/native/group_limit.cc",

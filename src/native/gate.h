@@ -127,7 +127,7 @@ class Gate {
   void serve(uint64_t lane, Desk* desk);
   void countUnread(int error, Desk* desk);
   std::shared_ptr<const Lane> laneOf(uint64_t name) const;
-  /// Of a task of the host: null. `is_unknown` becomes true where it is one's of a container, and not to be found out.
+  /// Null for a task of the host. `is_unknown` becomes true for one of a container, when it cannot be found out of which (gate_roots.cc).
   std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid, bool* is_unknown) const;
   static std::shared_ptr<Root> rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid, bool* is_unknown);
   std::vector<std::shared_ptr<Root>> allRoots() const;
