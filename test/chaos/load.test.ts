@@ -13,7 +13,7 @@ import { keeperIn, keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
 import { lifetimeMs, sizes } from '../support/sizes.ts';
-import { execTable, fileTable, testGate } from '../support/testGate.ts';
+import { execTable, fileTable, type TestGate, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
@@ -52,25 +52,39 @@ test('out of descriptors, an open is refused and counted, and the gate goes on',
   assert.equal((await (await crowd).sh('echo ran')).stdout, 'ran\n');
 });
 
+/** Numbers that the process keeps: those of events come and go. */
+async function kept(pid: number): Promise<Set<number>> {
+  const look = async () => (await readdir(`/proc/${pid}/fd`)).map(Number);
+  let found = await look();
+  for (let again = 0; again < 8; again++) {
+    const now = new Set(await look());
+    found = found.filter((number) => now.has(number));
+  }
+  return new Set(found);
+}
+
 /** Has the process make no descriptor beyond the lowest `count` numbers that are free. */
 async function leave(pid: number, count: number): Promise<void> {
-  const used = new Set((await readdir(`/proc/${pid}/fd`)).map(Number));
+  const used = await kept(pid);
   let limit = 0;
   for (let left = count; left > 0; limit++) if (!used.has(limit)) left--;
   await must('prlimit', ['--pid', String(pid), `--nofile=${limit}:`]);
 }
 
-/** The event takes one; more are wanted to find out whose it is, and what it does. */
-async function withTheLastDescriptors(gatePid: number): Promise<void> {
-  const [keeper = 0] = await keepersOf(gatePid);
-  try {
-    for (const count of [1, 2, 3, 4, 5, 6]) {
-      await leave(keeper, count);
-      await rest(200);
+/** An event takes one descriptor; more are wanted to find out whose it is, and what it does. Until the lack is counted. */
+async function withTheLastDescriptors(gate: TestGate): Promise<void> {
+  const [keeper = 0] = await keepersOf(gate.pid);
+  for (let round = 0; round < 5 && gate.failures.length === 0; round++) {
+    try {
+      for (const count of [1, 2, 3, 4, 5, 6]) {
+        await leave(keeper, count);
+        await rest(200);
+      }
+    } finally {
+      await must('prlimit', ['--pid', String(keeper), '--nofile=1024:']);
     }
-  } finally {
-    await must('prlimit', ['--pid', String(keeper), '--nofile=1024:']);
   }
+  await eventually('the lack is counted', () => gate.failures.length > 0);
 }
 
 test('with the last descriptors, an open that a rule refuses is refused', { skip }, async (t) => {
@@ -78,11 +92,10 @@ test('with the last descriptors, an open that a rule refuses is refused', { skip
   const [container] = containers as [Container];
   const opening = opener(container, 'poll', '/etc/passwd', '/tmp/enough', 'WRONLY');
   await eventually('it is refused', async () => (await gate.stats()).denied > 100);
-  await withTheLastDescriptors(gate.pid);
+  await withTheLastDescriptors(gate);
   await container.sh('touch /tmp/enough');
   const [opens = 0, refused] = (await opening).split(' ').map(Number);
   assert.equal(refused, opens);
-  assert.ok(gate.failures.length > 0);
 });
 
 for (const [program, path, table] of [
@@ -105,10 +118,9 @@ for (const [program, path, table] of [
     const line = `while [ ! -e /tmp/enough ]; do ${path}; [ $? -eq 126 ] || echo ran; done 2> /dev/null`;
     const executing = container.sh(line);
     await eventually('it is refused', async () => (await gate.stats()).denied > 10);
-    await withTheLastDescriptors(gate.pid);
+    await withTheLastDescriptors(gate);
     await container.sh('touch /tmp/enough');
     assert.equal((await executing).stdout, '');
-    assert.ok(gate.failures.length > 0);
   });
 }
 
