@@ -68,10 +68,10 @@ try {
   const compile = (name: string, into: string) =>
     must('gcc', ['-O2', '-static', '-o', join(into, name), join(import.meta.dirname, `${name}.c`)]);
   await compile('probe', join(image, 'bin'));
-  await addDynamic(image);
-  await compile('listener', folder);
   await writeFile(join(image, 'var/log/data'), 'data\n');
   if (wanted.includes('latency')) {
+    await addDynamic(image);
+    await compile('listener', folder);
     const timed = latencies(host, folder, withFapolicyd);
     for (let round = 1; round <= rounds; round++) {
       say(`round ${round} of ${rounds}`);

@@ -9,21 +9,19 @@ import { startFapolicyd } from '../fapolicyd.ts';
 import { type PolicyName, policies } from './policies.ts';
 import { type GateName, type LatencyRow, percentile, rounded } from './rows.ts';
 
-/** What is timed, and how often in one round. */
+/** What is timed, as what call of the probe, and how often in one round. */
 const operations = {
-  open: { title: 'open+close', count: 20_000, path: '/etc/passwd' },
-  write: { title: 'open for writing+close', count: 20_000, path: '/var/log/data' },
-  exec: { title: 'fork+exec', count: 3_000, path: '/bin/probe' },
-  dynamic: { title: 'fork+exec of a dynamic program', count: 2_000, path: '/bin/dynamic' },
+  open: { title: 'open+close', call: 'open', count: 20_000, path: '/etc/passwd' },
+  write: { title: 'open for writing+close', call: 'write', count: 20_000, path: '/var/log/data' },
+  exec: { title: 'fork+exec', call: 'exec', count: 3_000, path: '/bin/probe' },
+  dynamic: {
+    title: 'fork+exec of a dynamic program',
+    call: 'exec',
+    count: 2_000,
+    path: '/bin/dynamic',
+  },
 } as const;
 type OperationName = keyof typeof operations;
-/** What the probe calls it. */
-const probeNames: Record<OperationName, string> = {
-  open: 'open',
-  write: 'write',
-  exec: 'exec',
-  dynamic: 'exec',
-};
 const every = Object.keys(operations) as OperationName[];
 
 /** What is worth timing under each policy. */
@@ -63,13 +61,8 @@ export function latencies(host: ContainerHost, folder: string, withFapolicyd: bo
       undo.push(container.remove);
       if (start.after !== undefined) undo.push((await start.after(container)).stop);
       for (const name of names) {
-        const { path, count } = operations[name];
-        const { exitCode, stdout, stderr } = await container.exec(
-          '/bin/probe',
-          probeNames[name],
-          path,
-          String(count),
-        );
+        const { call, path, count } = operations[name];
+        const { exitCode, stdout, stderr } = await container.exec('/bin/probe', call, path, String(count));
         if (exitCode !== 0) throw new Error(`probe ${name} ended with ${exitCode}: ${stderr}`);
         // The first tenth warms the caches.
         const taken = stdout

@@ -33,10 +33,12 @@ std::optional<std::string> readCgroups(pid_t tid) {
   char text[16384];
   errno = 0;
   const size_t size = readProcFile(tid, "cgroup", text, sizeof text);
+  if (size == 0 && errno != 0 && errno != ENOENT && errno != ESRCH) return std::nullopt;
   // Whoever may make cgroups may make long names.
-  if (size == sizeof text - 1) errno = ENAMETOOLONG;
-  const bool is_whole = size > 0 ? errno != ENAMETOOLONG : errno == 0 || errno == ENOENT || errno == ESRCH;
-  if (!is_whole) return std::nullopt;
+  if (size == sizeof text - 1) {
+    errno = ENAMETOOLONG;
+    return std::nullopt;
+  }
   return std::string(text, size);
 }
 

@@ -127,9 +127,9 @@ class Gate {
   void serve(uint64_t lane, Desk* desk);
   void countUnread(int error, Desk* desk);
   std::shared_ptr<const Lane> laneOf(uint64_t name) const;
-  /// Null for a task of the host. `is_unknown` becomes true for one of a container, when it cannot be found out of which (gate_roots.cc).
-  std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid, bool* is_unknown) const;
-  static std::shared_ptr<Root> rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid, bool* is_unknown);
+  /// Null for a task of the host. `error` says why it cannot be found out (gate_roots.cc) for one of a container.
+  std::shared_ptr<Root> rootOf(const Lane& lane, int file, pid_t tid, int* error) const;
+  static std::shared_ptr<Root> rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid, int* error);
   std::vector<std::shared_ptr<Root>> allRoots() const;
   std::shared_ptr<Container> makeContainer(Root& root);
   void announce(const Root& root, const Container& container, bool is_first);

@@ -103,11 +103,11 @@ void Gate::readHeard(const Lane& lane) {
       continue;
     }
     Descriptor file(events[i].fd);
-    bool is_unknown = false;
-    if (auto root = rootOf(lane, file.get(), events[i].pid, &is_unknown)) {
+    int error = 0;
+    if (auto root = rootOf(lane, file.get(), events[i].pid, &error)) {
       heard_.emplace_back(std::move(root), std::move(file), events[i].mask, events[i].pid);
-    } else if (is_unknown) {
-      reports_.fail(Failure::kEventUnread, std::strerror(EMFILE));
+    } else if (error != 0) {
+      reports_.fail(Failure::kEventUnread, std::strerror(error));
     }
   }
 }

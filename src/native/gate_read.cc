@@ -108,12 +108,12 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
       events.emplace_back(lane->group, read_events[i]);
     } else {
       Envelope envelope(lane->group, read_events[i]);
-      bool is_unknown = false;
-      const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid(), &is_unknown);
+      int error = 0;
+      const std::shared_ptr<Root> root = rootOf(*lane, envelope.file(), envelope.tid(), &error);
       if (root != nullptr) {
         judge_.judge(*root, std::move(envelope), desk);
-      } else if (is_unknown) {
-        countUnread(EMFILE, desk);
+      } else if (error != 0) {
+        countUnread(error, desk);
         envelope.answer(Verdict::kDeny);
       }
     }

@@ -2,15 +2,16 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <optional>
 
 #include "gate.h"
 
 namespace d4c {
 
-std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid, bool* is_unknown) const {
+std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid, int* error) const {
   if (lane.roots.size() == 1) return lane.roots.front();
-  if (&lane == foreign_.get()) return rootOfTask(allRoots(), tid, is_unknown);
+  if (&lane == foreign_.get()) return rootOfTask(allRoots(), tid, error);
   const auto ofDevice = [&](dev_t device) -> std::shared_ptr<Root> {
     for (const auto& root : lane.roots) {
       if (root->place.device == device) return root;
@@ -24,15 +25,16 @@ std::shared_ptr<Root> Gate::rootOf(const Lane& lane, int file, pid_t tid, bool* 
   const auto mount = mountOf(file, tid);
   if (const auto root = mount ? ofDevice(mount->device) : nullptr) return root;
   // On a volume.
-  return rootOfTask(lane.roots, tid, is_unknown);
+  return rootOfTask(lane.roots, tid, error);
 }
 
-std::shared_ptr<Root> Gate::rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid, bool* is_unknown) {
+std::shared_ptr<Root> Gate::rootOfTask(const std::vector<std::shared_ptr<Root>>& roots, pid_t tid, int* error) {
   const std::optional<std::string> cgroups = readCgroups(tid);
+  const int unread = cgroups ? 0 : errno;
   for (const auto& root : roots) {
     if ((cgroups && root->hasMember(*cgroups)) || livesOn(tid, root->place.device)) return root;
   }
-  *is_unknown = !cgroups && livesApart(tid);
+  if (unread != 0 && livesApart(tid)) *error = unread;
   return nullptr;
 }
 
