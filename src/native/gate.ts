@@ -46,6 +46,8 @@ export async function openGate(
   let requests = 0;
   let connection: KeeperConnection | undefined;
   let isEnding = false;
+  /** Whether the keeper that was greeted last went without a word. */
+  let hungUp = false;
   let lastStats = noStats;
   let unenforceable: string | undefined;
   const taken = Promise.withResolvers<void>();
@@ -161,6 +163,7 @@ export async function openGate(
     });
     stream.on('close', () => {
       const reason = lastLine(opened.said()) || fault || 'the keeper has ended';
+      hungUp = !isWelcome && place.how !== 'off' && opened.said() === '';
       if (!isWelcome) welcome.reject(new GateError('KEEPER_FAILED', reason));
       if (connection !== opened) return;
       forget();
@@ -212,7 +215,19 @@ export async function openGate(
     }
   };
 
-  await greet();
+  /** One that is being killed takes connections until the kernel has closed its socket: it is not yet time for the next one. */
+  const begin = async (): Promise<void> => {
+    for (let wait = firstRetryMs; ; wait *= 2) {
+      try {
+        return await greet();
+      } catch (error) {
+        if (!hungUp || wait > longestRetryMs) throw error;
+      }
+      await sleep(wait);
+    }
+  };
+
+  await begin();
   const finish = async (closes: boolean): Promise<void> => {
     const isFirst = !isEnding;
     isEnding = true;

@@ -62,14 +62,16 @@ describe('many openers in several containers', { skip }, () => {
       });
       const opens = await openAll(containers);
       const all = opens.reduce((sum, each) => sum + each, 0);
-      const { verdicts, late, groups } = await gate.stats();
+      const { verdicts, late, groups, roots } = await gate.stats();
       const { resident, detail } = await keeperMemory(gate.pid);
       t.diagnostic(`${((busyMs * 1000) / all).toFixed(1)} us per open; keeper: ${detail}`);
       assert.equal(opens.length, containerCount * openersEach);
       assert.ok(Math.min(...opens) > 0, `an opener was never answered: ${opens}`);
       assert.ok(verdicts >= all, `${verdicts} verdicts for ${all} opens`);
       assert.equal(late, 0);
-      assert.equal(groups, 'maxGroups' in options ? 1 : containerCount);
+      // With the containers of others, if the machine has any.
+      assert.ok(roots >= containerCount);
+      assert.equal(groups, 'maxGroups' in options ? 1 : roots);
       assert.ok(resident <= maxKeeperKiB, detail);
     });
   }

@@ -16,13 +16,15 @@ import { readKeeperStatus } from '../../src/native/keeperStatus.ts';
 import { gateRequirements } from '../support/gateHost.ts';
 import { keeperIn } from '../support/keeper.ts';
 import { eventually, isInstalled, must } from '../support/programs.ts';
+import { testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements() ?? (isInstalled('prlimit') ? undefined : 'needs prlimit');
 
 /** A keeper with a gate, and the connection of the agent that has opened it and reads nothing. */
 async function setUp(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), 'd4c-gate-keeper-'));
-  const { socket } = keeperIn(folder);
+  const keeper = keeperIn(folder);
+  const { socket } = keeper;
   const program = spawn('timeout', ['60', keeperProgram(), '--socket', socket], { stdio: 'ignore' });
   const ended = once(program, 'exit');
   t.after(async () => {
@@ -36,7 +38,7 @@ async function setUp(t: TestContext) {
   t.after(() => agent.destroy());
   agent.write(frameOf('H', Buffer.from(`holdMs=1000\0onUnknown=allow\0speech=${speech}\0`)));
   await eventually('it has a gate', async () => (await status()).gate);
-  return { pid, agent, ended, status };
+  return { pid, agent, ended, status, keeper };
 }
 
 /** For how long the thread that speaks with agents has had a processor, in milliseconds. */
@@ -78,4 +80,19 @@ test('a keeper that is told to end waits two seconds for an agent that takes not
   await ended;
   const took = performance.now() - since;
   assert.ok(took > 1900 && took < 3000, `it ended after ${took} ms`);
+});
+
+test('an agent that comes to a keeper that is being killed starts the next one', { skip }, async (t) => {
+  const { pid, keeper } = await setUp(t);
+  t.after(() => keeper.end());
+  const connections = async () => (await readFile('/proc/net/unix', 'utf8')).split(keeper.socket).length;
+  const before = await connections();
+  process.kill(pid, 'SIGSTOP');
+  const coming = testGate({ place: { how: 'start', socket: keeper.socket } });
+  await eventually('it waits to be let in', async () => (await connections()) > before);
+  process.kill(pid, 'SIGKILL');
+  const gate = await coming;
+  t.after(gate.close);
+  assert.notEqual(await keeper.pid(), pid);
+  assert.ok(await keeper.isAlive());
 });

@@ -315,6 +315,7 @@ test('an event that is told when its container is gone has what was published fo
   t.after(gate.close);
   const containers = await Promise.all(ids.map((id) => host.startRunc({ id })));
   for (const container of containers) t.after(container.remove);
+  const keys = await Promise.all(ids.map(gate.keyOf));
   await gate.kill();
   // In turns, so that what was told for one is not what the next one needs.
   for (const container of [...containers, ...containers]) {
@@ -323,7 +324,7 @@ test('an event that is told when its container is gone has what was published fo
   for (const container of containers) await container.remove();
   await eventually('they are gone', async () => {
     const { gate: status } = await readKeeperStatus(keeper.socket);
-    return status?.containers.length === 0;
+    return status !== undefined && !status.containers.some(({ key }) => keys.includes(key));
   });
   const next = await testGate({ place });
   t.after(next.close);
@@ -332,7 +333,7 @@ test('an event that is told when its container is gone has what was published fo
     next.events.map(({ context }) => context),
     [...ids, ...ids].map((id) => `for ${id}`),
   );
-  assert.deepEqual(next.containers, []);
+  assert.ok(!next.containers.some(({ id }) => ids.includes(id)));
 });
 
 test('nothing of this process is left', { skip }, async () => {
