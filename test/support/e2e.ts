@@ -163,8 +163,14 @@ async function useNode(kubeconfig: string, restart: E2e['restart'], close: E2e['
     },
     async documents() {
       const selector = 'app.kubernetes.io/name=d4c-gate,app.kubernetes.io/component=agent';
-      const text = await ask('logs', '-n', release.namespace, '-l', selector, '--tail=-1');
-      return text
+      // The pod of one that is being replaced may go between the list and its log.
+      const isBetween = (stderr: string) => /NotFound|is waiting to start/.test(stderr);
+      const { stdout } = await eventually('the log of every agent is read', async () => {
+        const read = await kubectl(['logs', '-n', release.namespace, '-l', selector, '--tail=-1']);
+        if (read.exitCode !== 0 && !isBetween(read.stderr)) throw new Error(`kubectl logs: ${read.stderr}`);
+        return read.exitCode === 0 && read;
+      });
+      return stdout
         .split('\n')
         .filter((line) => line.includes('"data_stream"') && line.endsWith('}'))
         .map((line) => JSON.parse(line));
