@@ -1,8 +1,9 @@
-// A file descriptor that closes itself.
+// A file descriptor that closes itself, and what it means when there is none.
 #pragma once
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace d4c {
@@ -31,5 +32,8 @@ class Descriptor {
  private:
   int fd_ = -1;
 };
+
+/// Whether the `errno` says that this process, or the machine, has no descriptor left. Another attempt may have one.
+inline bool isOutOfDescriptors(int error) { return error == EMFILE || error == ENFILE; }
 
 }  // namespace d4c

@@ -7,12 +7,12 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GateError } from '../errors.ts';
 import type { ContainerKey, Gate, GateOptions, GateStats } from './contract.ts';
 import { batchEvents } from './eventBatches.ts';
-import { frameOf, frameReader, number } from './frames.ts';
-import { greetingOf, lastLine, otherVersion, refusalOf, speech } from './greeting.ts';
-import { connectKeeper, type KeeperConnection, type KeeperPlace } from './keeperProgram.ts';
+import { frameOf, number } from './frames.ts';
+import { greetingOf } from './greeting.ts';
+import { greetKeeper } from './keeperConnection.ts';
+import type { KeeperConnection, KeeperPlace } from './keeperProgram.ts';
 import { publishFrame } from './publishFrame.ts';
 import { noStats, type Said } from './said.ts';
 
@@ -46,8 +46,6 @@ export async function openGate(
   let requests = 0;
   let connection: KeeperConnection | undefined;
   let isEnding = false;
-  /** Whether the keeper that was greeted last went without a word. */
-  let hungUp = false;
   let lastStats = noStats;
   let unenforceable: string | undefined;
   const taken = Promise.withResolvers<void>();
@@ -150,84 +148,22 @@ export async function openGate(
     }
   };
 
-  const greet = async (): Promise<void> => {
-    const opened = await connectKeeper(place);
-    const { stream } = opened;
-    const read = frameReader();
-    const welcome = Promise.withResolvers<void>();
-    let isWelcome = false;
-    let fault = '';
-    let early: Said[] | undefined = [];
-    stream.on('error', (error) => {
-      fault = error.message;
+  const greet = (): Promise<void> =>
+    greetKeeper(place, greetingOf(options), { welcomeMs, endMs }, ending.signal, {
+      onWelcome(opened, reason) {
+        connection = opened;
+        unenforceable = reason;
+      },
+      onSaid: hear,
+      onClose(closed, reason) {
+        if (connection !== closed) return;
+        forget();
+        if (isEnding) ended.resolve();
+        else reopening = reopen(reason);
+      },
     });
-    stream.on('close', () => {
-      const reason = lastLine(opened.said()) || fault || 'the keeper has ended';
-      hungUp = !isWelcome && place.how !== 'off' && opened.said() === '';
-      if (!isWelcome) welcome.reject(new GateError('KEEPER_FAILED', reason));
-      if (connection !== opened) return;
-      forget();
-      if (isEnding) ended.resolve();
-      else reopening = reopen(reason);
-    });
-    stream.on('data', (chunk: Buffer) => {
-      for (const said of read(chunk) as Said[]) {
-        if (isWelcome && early === undefined) hear(said);
-        else if (isWelcome) early?.push(said);
-        else if (said.type === 'refused') welcome.reject(refusalOf(said));
-        else if (said.type === 'welcome' && said.speech !== speech) {
-          // One that is older than this check has let the agent in.
-          welcome.reject(otherVersion(`the keeper speaks ${said.speech ?? '1.1'}, and the agent ${speech}`));
-        } else if (said.type === 'welcome') {
-          isWelcome = true;
-          unenforceable = said.unenforceable;
-          connection = opened;
-          welcome.resolve();
-          // Nothing is told before whoever waits for the gate has it.
-          setImmediate(() => {
-            const all = early ?? [];
-            early = undefined;
-            for (const each of all) hear(each);
-          });
-        }
-      }
-    });
-    let limit: NodeJS.Timeout | undefined;
-    const giveUpAfter = (ms: number): void => {
-      clearTimeout(limit);
-      limit = setTimeout(() => {
-        welcome.reject(new GateError('KEEPER_UNREACHABLE', `the keeper says nothing within ${ms} ms`));
-      }, ms);
-    };
-    // It may be a keeper that was started a moment ago, for this agent: that one is to be told what becomes of its gate.
-    const hurry = (): void => giveUpAfter(endMs);
-    giveUpAfter(ending.signal.aborted ? endMs : welcomeMs);
-    ending.signal.addEventListener('abort', hurry);
-    stream.write(frameOf('H', greetingOf(options)));
-    try {
-      await welcome.promise;
-    } catch (error) {
-      stream.destroy();
-      throw error;
-    } finally {
-      clearTimeout(limit);
-      ending.signal.removeEventListener('abort', hurry);
-    }
-  };
 
-  /** One that is being killed takes connections until the kernel has closed its socket: it is not yet time for the next one. */
-  const begin = async (): Promise<void> => {
-    for (let wait = firstRetryMs; ; wait *= 2) {
-      try {
-        return await greet();
-      } catch (error) {
-        if (!hungUp || wait > longestRetryMs) throw error;
-      }
-      await sleep(wait);
-    }
-  };
-
-  await begin();
+  await greet();
   const finish = async (closes: boolean): Promise<void> => {
     const isFirst = !isEnding;
     isEnding = true;

@@ -127,7 +127,7 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
 /// KERNEL: an event for which no descriptor can be made is refused to its opener. So is one for which there is none to find out
 /// whose it is.
 void Gate::countUnread(int error, Desk* desk) {
-  if (error == EMFILE || error == ENFILE) desk->calls.clear();
+  if (isOutOfDescriptors(error)) desk->calls.clear();
   reports_.fail(Failure::kEventUnread, std::strerror(error));
 }
 

@@ -131,7 +131,7 @@ bool Gate::addRoot(const OverlayMount& mount, bool may_run) {
   // ESTALE: it is gone again, and so is what should have been watched.
   if (error == ESTALE) return true;
   fail("fanotify_mark", error);
-  const bool may_pass = error == ENOMEM || error == ENOSPC || error == EMFILE || error == ENFILE;
+  const bool may_pass = error == ENOMEM || error == ENOSPC || isOutOfDescriptors(error);
   looks_again_ |= may_pass;
   return may_pass;
 }

@@ -20,7 +20,7 @@ bool opensLoader(pid_t tid) {
   errno = 0;
   const size_t size = readProcFile(tid, "stack", stack, sizeof stack);
   // SAFETY: nobody shall gain by using up this process's descriptors.
-  if (size == 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) return true;
+  if (size == 0 && (isOutOfDescriptors(errno) || errno == ENOMEM)) return true;
   // KERNEL: what runs ELF files, for the machine's own programs and for 32-bit ones. A program that is called by name is
   // opened before it is entered.
   return std::strstr(stack, " load_elf_binary+") != nullptr;

@@ -3,6 +3,9 @@
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
+#include <cerrno>
+
+#include "descriptor.h"
 #include "mounts.h"
 #include "volumes.h"
 
@@ -34,10 +37,13 @@ MountKind MountKinds::of(int file, const Opened& opened, pid_t tid, dev_t overla
     if (is_known) kind = found->second;
   }
   if (!is_known) {
+    errno = 0;
     kind = findOut(file, tid, overlay);
+    // A guess, since nothing could be read: it holds for this time alone.
+    const bool is_guess = isOutOfDescriptors(errno);
     const std::lock_guard<std::mutex> lock(mutex_);
     if (known_.size() >= kMaxKnown) known_.clear();
-    if (opened.mount != 0) known_[opened.mount] = kind;
+    if (opened.mount != 0 && !is_guess) known_[opened.mount] = kind;
   }
   return kind == MountKind::kVolume && opened.is_mount_root ? MountKind::kVolumeFile : kind;
 }

@@ -107,7 +107,7 @@ void Runtimes::takeLocked() {
     }
     // KERNEL: an event for which no descriptor can be made is refused, and the next one can be read.
     const int error = size < 0 ? errno : -event.fd;
-    if (size < 0 && error != EMFILE && error != ENFILE) return;
+    if (size < 0 && !isOutOfDescriptors(error)) return;
     reports_->fail(Failure::kEventUnread, std::string("the exec of a runtime: ") + std::strerror(error));
   }
 }

@@ -1,7 +1,7 @@
 /** Too many of everything: what is lost is counted, nobody hangs, and no verdict is wrong. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
@@ -12,8 +12,9 @@ import { gatedContainers, gateHost, gateRequirements, opener } from '../support/
 import { keeperIn, keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
+import { bind } from '../support/runcConfig.ts';
 import { lifetimeMs, sizes } from '../support/sizes.ts';
-import { execTable, fileTable, type TestGate, testGate } from '../support/testGate.ts';
+import { execTable, fileTable, type TestGate, tableOf, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
@@ -123,6 +124,34 @@ for (const [program, path, table] of [
     assert.equal((await executing).stdout, '');
   });
 }
+
+test('a volume of files that was opened with the last descriptors is known as one afterwards', {
+  skip,
+}, async (t) => {
+  const id = `${containerPrefix}${process.pid}-last-volume`;
+  const settings = join(host.folder, 'pods/6a1c/volumes/kubernetes.io~configmap/settings');
+  await mkdir(settings, { recursive: true });
+  const container = await host.startRunc({ id, volumes: [bind(settings, '/config')] });
+  t.after(container.remove);
+  await container.sh('mkfifo /tmp/go');
+  const write = 'echo one > /config/file && echo written || echo refused';
+  const writing = container.sh(`read x < /tmp/go; for i in 1 2 3 4 5 6 7 8; do ${write}; done`);
+  const where = { targetFilePath: ['/config/**'], ignoreVolumeFiles: true };
+  const selectors = [{ name: 'settings', operation: ['modifyFile', 'createFile'], ...where }];
+  const rules = { selectors, responses: [{ match: ['settings'], actions: ['alert', 'block'] }] };
+  const gate = await testGate({ tables: { [id]: tableOf({ file: rules }) } });
+  t.after(gate.close);
+  await gate.ask({ type: 'adopt', key: await gate.keyOf(id), pid: container.pid });
+  const [keeper = 0] = await keepersOf(gate.pid);
+  try {
+    await leave(keeper, 1);
+    await writeFile(`/proc/${container.pid}/root/tmp/go`, 'go\n');
+    assert.match((await writing).stdout, /refused/);
+  } finally {
+    await must('prlimit', ['--pid', String(keeper), '--nofile=1024:']);
+  }
+  assert.equal((await container.sh(write)).stdout, 'written\n');
+});
 
 const policy = (name: string) => `
 file:

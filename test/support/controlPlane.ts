@@ -18,7 +18,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,9 +31,10 @@ export const kit = join(import.meta.dirname, '../../../shared/kube');
 /** The environment variable with the folder of the pool. */
 export const poolVariable = 'D4C_GATE_TEST_POOL';
 
-/** Gives its folder, with `kubeconfig` and `pids` in it. Takes about 10 seconds. */
-export async function startControlPlane(): Promise<string> {
+/** Gives its folder, with `kubeconfig` and `pids` in it; `begins` is called with it before. Takes about 10 seconds. */
+export async function startControlPlane(begins?: (folder: string) => void): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'd4c-cluster-'));
+  begins?.(folder);
   const ports = [`KUBE_PORT=${await freePort()}`, `ETCD_PORT=${await freePort()}`];
   try {
     await must('env', [...ports, join(kit, 'up'), '--control-plane', folder], { limitMs: 240_000 });
@@ -111,7 +112,7 @@ export interface ControlPlanePool {
   close(): Promise<void>;
 }
 
-/** One is ready while one is used, `count` in all. Needs the event loop of its process. */
+/** One is ready while one is used, `count` in all. Needs the event loop of its process, with which all of them end. */
 export async function openPool(count: number): Promise<ControlPlanePool> {
   const pool = await mkdtemp(join(tmpdir(), 'd4c-pool-'));
   const closing = new AbortController();
@@ -119,8 +120,7 @@ export async function openPool(count: number): Promise<ControlPlanePool> {
 
   async function keepReady(): Promise<void> {
     for (let number = 1; number <= count && !closing.signal.aborted; number += 1) {
-      const folder = await startControlPlane();
-      folders.set(`over-${number}`, folder);
+      const folder = await startControlPlane((begun) => folders.set(`over-${number}`, begun));
       writeFileSync(join(pool, `new-${number}`), folder);
       renameSync(join(pool, `new-${number}`), join(pool, `ready-${number}`));
       while (!closing.signal.aborted && existsSync(join(pool, `ready-${number}`))) {
@@ -137,6 +137,13 @@ export async function openPool(count: number): Promise<ControlPlanePool> {
     }
   }
 
+  function endAll(): void {
+    for (const folder of folders.values()) endControlPlane(folder);
+    rmSync(pool, { recursive: true, force: true });
+  }
+  const ended = () => process.exit(1);
+  process.once('exit', endAll).once('SIGTERM', ended).once('SIGINT', ended);
+
   const done = keepReady()
     .catch((error: unknown) => process.stderr.write(`no more control planes kept ready: ${error}\n`))
     .then(() => writeFileSync(join(pool, 'closed'), ''));
@@ -145,8 +152,8 @@ export async function openPool(count: number): Promise<ControlPlanePool> {
     async close() {
       closing.abort();
       await done;
-      for (const folder of folders.values()) endControlPlane(folder);
-      await rm(pool, { recursive: true, force: true });
+      process.off('exit', endAll).off('SIGTERM', ended).off('SIGINT', ended);
+      endAll();
     },
   };
 }
