@@ -24,7 +24,7 @@ void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
   envelope.take(&desk->turn, root);
   if (envelope.tid() == 0) {
     reports_->fail(Failure::kContainerUnknown, "a task outside of this pid namespace opened a file in a container");
-    answer(&envelope, settings_.on_unknown);
+    answer(&envelope, settings_.enforces ? settings_.on_unknown.load() : Verdict::kAllow);
     return;
   }
   const std::shared_ptr<const Containers> all = root.containers();

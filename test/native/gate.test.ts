@@ -359,6 +359,25 @@ describe('what is found', { skip }, () => {
   });
 });
 
+describe('a task outside of the gate’s pid namespace', { skip }, () => {
+  for (const mode of ['enforce', 'observe'] as const) {
+    const outcome = mode === 'enforce' ? 'is answered by `onUnknown`' : 'is refused nothing';
+    test(`${outcome} in mode ${mode}, and counted`, async (t) => {
+      if (!isInstalled('unshare')) return t.skip('needs unshare');
+      const setUp = { publish: 'never', options: { mode, onUnknown: 'deny' } } as const;
+      const gated = await gate(t, setUp, ['unshare', '--pid', '--fork', '--kill-child']);
+      const { exitCode, stderr } = await host.runRunc({ id: newId(), args: ['/bin/true'] });
+      assert.equal(exitCode === 0, mode === 'observe', stderr);
+      await eventually('it is counted', () =>
+        gated.failures.find(
+          ({ failure, detail }) =>
+            failure === 'container_unknown' && /outside of this pid namespace/.test(detail),
+        ),
+      );
+    });
+  }
+});
+
 test('a process that may not gate is told so', { skip }, async (t) => {
   if (!isInstalled('unshare')) return t.skip('needs unshare');
   const refused = testGate({}, ['unshare', '--user', '--map-root-user']);
