@@ -52,6 +52,7 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
   let identity: ContainerIdentity = readPublication(found.context ?? '')?.identity ?? unknownIdentity;
   let pid = found.pid === undefined || !existsSync(`/proc/${found.pid}`) ? undefined : found.pid;
   let publications = 0;
+  let isUnseenTold = false;
   let isGone = false;
   let isAsking = false;
   let askAgain = false;
@@ -73,7 +74,8 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
       const policyIds = binding.policies.map(({ id }) => id);
       const { id: container, pod, workload } = whole;
       const where = pod ? { namespace: pod.namespace, pod: pod.name } : {};
-      if (publications === 0 && whole.unseenIn !== undefined && policyIds.length > 0) {
+      if (!isUnseenTold && whole.unseenIn !== undefined && policyIds.length > 0) {
+        isUnseenTold = true;
         reportFailure('container_unseen', { container, ...where, runtime: whole.unseenIn });
       }
       const level = publications++ === 0 && basis !== null ? 'info' : 'debug';

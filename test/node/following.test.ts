@@ -6,6 +6,7 @@ import { type FollowedContainer, followContainer, type Surroundings } from '../.
 import { type ContainerIdentity, unknownIdentity } from '../../src/node/identity.ts';
 import { readPublication } from '../../src/node/publication.ts';
 import type { CompiledPolicy } from '../../src/policy/compile.ts';
+import { parseImage } from '../../src/policy/image.ts';
 import { eventually } from '../support/programs.ts';
 import { execPolicy, identityWith } from './identities.ts';
 
@@ -145,18 +146,35 @@ test('a container that is left alone has no table, whatever policies say', async
   );
 });
 
+async function unseenContainers(): Promise<number> {
+  const { values } = await failuresTotal.get();
+  return values.find(({ labels }) => labels.failure === 'container_unseen')?.value ?? 0;
+}
+
 test('a container that this kernel does not see is counted once, when policies apply to it', async (t) => {
-  const counted = async () => {
-    const { values } = await failuresTotal.get();
-    return values.find(({ labels }) => labels.failure === 'container_unseen')?.value ?? 0;
-  };
+  const before = await unseenContainers();
   const identity = { ...identityWith({}), unseenIn: 'io.containerd.runsc.v1' };
   const { container, published, newGeneration } = follow({}, identity);
   t.after(container.forget);
   await eventually('it is published', () => published.length === 1);
-  assert.equal(await counted(), 1);
+  assert.equal(await unseenContainers(), before + 1);
   newGeneration(execPolicy('all'));
-  assert.equal(await counted(), 1);
+  assert.equal(await unseenContainers(), before + 1);
+});
+
+test('a container that this kernel does not see is counted when the first policy comes after it', async (t) => {
+  const before = await unseenContainers();
+  const identity = identityWith({ image: parseImage('registry.example/db:1') });
+  const { container, published, newGeneration } = follow(
+    {},
+    { ...identity, unseenIn: 'io.containerd.runsc.v1' },
+  );
+  t.after(container.forget);
+  await eventually('it is published', () => published.length === 1);
+  assert.equal(published[0]?.ids, null);
+  assert.equal(await unseenContainers(), before);
+  newGeneration(execPolicy('all'));
+  assert.equal(await unseenContainers(), before + 1);
 });
 
 test('asks no more once the container is gone', async () => {
