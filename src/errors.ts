@@ -45,9 +45,9 @@ export const sourceFaultCodes = {
 
 export type SourceFaultCode = keyof typeof sourceFaultCodes;
 
-/** What can go wrong outside of a policy's text, each with the sentence that `docs/errors.md` opens with. */
+/** What can go wrong outside of a policy's text, each in a sentence. */
 export const errorCodes = {
-  USAGE: 'the command line is not understood',
+  USAGE: 'the command line, the environment or a file that it names is not understood',
   FILE_UNREADABLE: 'a file or directory cannot be read',
   POLICIES_INVALID: 'a policy has faults, so there is no first generation to run with',
   KUBERNETES_CONFIG: 'there is no kubeconfig or service account that can be used',
@@ -75,7 +75,7 @@ export const errorCodes = {
   GATE_NOT_BUILT: 'the programs in C++ are not there',
   GATE_NOT_PERMITTED: 'the kernel does not let this process gate anything',
   GATE_TABLE_INVALID: 'a decision table is damaged',
-  GATE_UNSUPPORTED: 'this kernel has no fanotify permission events',
+  GATE_UNSUPPORTED: 'this kernel has no fanotify, or a limit was met before the gate was open',
   KEEPER_FAILED: 'the keeper could not start, or ended before it had a gate',
   KEEPER_TAKEN: 'another agent has taken the keeper over',
   KEEPER_UNREACHABLE: 'no keeper answers at the socket',

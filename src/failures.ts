@@ -39,7 +39,7 @@ export const failures = {
   mark_failed: 'the container runs without the gate',
   memfd_not_forbidden: 'programs without a file stay possible in the container',
   not_enforceable: 'it happened and is reported; this kernel lets nobody refuse it',
-  path_unread: 'every path condition of a `block` rule was taken as met',
+  path_unread: 'every condition on the path was taken as met, and none that excludes',
   process_unread: 'reported without arguments, as far as the process is known',
   publish_failed: 'the container keeps the table it had',
   runtime_unanswered: 'the runtime is asked again; meanwhile a first exec waits, then `onUnknown` decides',
