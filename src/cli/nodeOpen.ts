@@ -52,7 +52,7 @@ export async function openPatiently(
         log.error({ code: error.code, reason: error.message }, what);
       }
       lastSaid = error.message;
-      health.set({ isReady: false, reason: `${what}: ${error.message}` });
+      health.set({ isReady: false, reason: `${what}: ${error.message} (${error.code})` });
       const isLate = !isComing || performance.now() - startedAt > keeperIsLateMs;
       if (!isTold && isLate) cluster?.tellUngated(error);
       isTold ||= isLate;
@@ -74,12 +74,12 @@ export function tellUnenforceable(
   const why = agent.unenforceable();
   if (why === undefined) return undefined;
   const what = 'no rule that blocks is enforceable on this node, what happens is only reported';
-  const reason = `${what}: ${why}`;
+  const reason = `${what}: ${why} (GATE_UNSUPPORTED)`;
   const isReady = mode === 'observe';
   const advice =
     'a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS enforces; where reports are enough, `--mode observe` says so';
   log[isReady ? 'warn' : 'error']({ code: 'GATE_UNSUPPORTED', reason: why, advice }, what);
-  if (!isReady) cluster?.tellUnenforceable(`${reason} (GATE_UNSUPPORTED)`);
+  if (!isReady) cluster?.tellUnenforceable(reason);
   return { isReady, reason };
 }
 

@@ -127,7 +127,9 @@ describe('a node’s view of its cluster', { skip }, () => {
     t.after(agent.stop);
     const { isReady } = await eventually('its health says why, too', async () => {
       const said = JSON.parse(await readFile(health, 'utf8'));
-      return /nothing is gated on this node: .*not permitted/.test(said.reason) ? said : undefined;
+      return /nothing is gated on this node: .*not permitted.*\(GATE_NOT_PERMITTED\)$/.test(said.reason)
+        ? said
+        : undefined;
     });
     assert.equal(isReady, false);
     const event = await eventually(

@@ -156,7 +156,10 @@ for (const { calls, name, call, error, what, probed, unready } of kernels) {
       });
       assert.equal(isReady, false);
       assert.equal((await run(process.execPath, [main, 'health', health, '--alive'])).exitCode, 0);
-      assert.equal((await run(process.execPath, [main, 'health', health])).exitCode, 1);
+      const probe = await run(process.execPath, [main, 'health', health]);
+      assert.equal(probe.exitCode, 1);
+      // What `kubectl describe pod` shows: docs/errors.md is found by the code.
+      assert.match(probe.stderr, /\(GATE_UNSUPPORTED\)$/m);
       assert.equal(agent.exitCode, null);
       agent.kill('SIGTERM');
       assert.equal(await ended, 0);
