@@ -205,10 +205,13 @@ const outOfRange: readonly [string, unknown][] = [
   ['agent.maxSurge', 0],
   ['agent.maxSurge', '0%'],
   ['agent.containerdSockets', ['run/relative.sock']],
+  ['agent.dataStreamNamespace', 'my-team'],
   ['image.digest', 'sha256:abc'],
   ['image.tag', 'a tag'],
   ['policies.defaults', ['strict']],
   ['networkPolicy.apiServerCidrs', ['10.0.0.1']],
+  ['networkPolicy.apiServerPorts', []],
+  ['networkPolicy.apiServerPorts', [65_536]],
   ['metrics.serviceMonitor.interval', '30'],
 ];
 

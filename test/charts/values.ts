@@ -212,6 +212,13 @@ export const rows: readonly ValueRow[] = [
     is: 'DoNotSchedule',
   },
   {
+    path: 'webhook.topologySpread.whenUnsatisfiable',
+    value: 'DoNotSchedule',
+    object: deployment,
+    at: `${pod}.topologySpreadConstraints[0].minDomains`,
+    is: 2,
+  },
+  {
     path: 'webhook.nodeSelector',
     value: { pool: 'system' },
     object: deployment,
@@ -353,6 +360,13 @@ export const rows: readonly ValueRow[] = [
     at: webhookArgs,
     is: hasArgument(`--${name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`),
   })),
+  {
+    path: 'agent.dataStreamNamespace',
+    value: 'prod.eu_1',
+    object: daemonSet,
+    at: webhookArgs,
+    is: hasArgument('--namespace=prod.eu_1'),
+  },
   { path: 'agent.hostNetwork', value: false, object: daemonSet, at: `${pod}.hostNetwork`, is: undefined },
   {
     path: 'agent.containerdSockets',
@@ -472,6 +486,14 @@ export const rows: readonly ValueRow[] = [
     object: 'NetworkPolicy/d4c-gate-webhook',
     at: 'spec.egress[0].to',
     is: [{ ipBlock: { cidr: '10.0.0.1/32' } }],
+  },
+  {
+    path: 'networkPolicy.apiServerPorts',
+    value: [16443],
+    with: { networkPolicy: { enabled: true } },
+    object: 'NetworkPolicy/d4c-gate-webhook',
+    at: 'spec.egress[0].ports',
+    is: [{ protocol: 'TCP', port: 16443 }],
   },
   {
     path: 'networkPolicy.metricsFrom',

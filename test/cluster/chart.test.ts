@@ -128,6 +128,54 @@ describe('the chart on a real API server', { skip: helmRequirements ?? clusterRe
     );
   });
 
+  test('values-ha.yaml never puts two replicas on one node: with two nodes the third waits', {
+    skip: clusterRequirements({ breakable: true }),
+  }, async () => {
+    const nodes = ['ha-1', 'ha-2'];
+    for (const name of nodes) {
+      const labels = { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux' };
+      await cluster.kubectl(['create', '-f', '-'], {
+        stdin: JSON.stringify({ apiVersion: 'v1', kind: 'Node', metadata: { name, labels } }),
+      });
+      const room = { cpu: '8', memory: '16Gi', pods: '50' };
+      const status = JSON.stringify({ status: { capacity: room, allocatable: room } });
+      await kubectl('patch', 'node', name, '--subresource=status', '--type=merge', '-p', status);
+    }
+    const [helm] = helms;
+    assert.ok(helm !== undefined);
+    const ha: Values = parse(readFileSync(join(chart, 'values-ha.yaml'), 'utf8'));
+    // No kubelet says that these nodes are ready.
+    const objects = await render(
+      helm,
+      mergeValues(ha, { webhook: { tolerations: [{ operator: 'Exists' }] } }),
+    );
+    const own = ['ServiceAccount/d4c-gate-webhook', 'Deployment/d4c-gate-webhook'];
+    const stdin = own.map((name) => JSON.stringify(objectOf(objects, name))).join('\n');
+    const selector = ['-n', releaseNamespace, '-l', 'app.kubernetes.io/component=webhook'];
+    try {
+      assert.equal((await cluster.kubectl(['create', '-f', '-'], { stdin })).exitCode, 0);
+      const placed = await eventually(
+        'the scheduler has decided about each replica',
+        async () => {
+          const { items } = JSON.parse(await kubectl('get', 'pods', ...selector, '-o', 'json')) as {
+            items: { spec: { nodeName?: string }; status: { conditions?: { reason?: string }[] } }[];
+          };
+          const decided = items.map(
+            ({ spec, status }) =>
+              spec.nodeName ?? status.conditions?.find(({ reason }) => reason === 'Unschedulable')?.reason,
+          );
+          return decided.length === 3 && !decided.includes(undefined) ? decided : undefined;
+        },
+        30_000,
+      );
+      assert.deepEqual(placed.toSorted(), ['Unschedulable', ...nodes]);
+    } finally {
+      await kubectl('delete', 'deployment,serviceaccount', 'd4c-gate-webhook', '-n', releaseNamespace);
+      await kubectl('delete', 'pods', ...selector, '--force', '--grace-period=0', '--wait=false');
+      await kubectl('delete', 'node', ...nodes);
+    }
+  });
+
   test('the controller can mend a pod while nobody answers, and nobody else can write to it with failurePolicy Fail', async () => {
     const namespace = 'gate-mended';
     await kubectl('create', 'namespace', namespace);

@@ -20,7 +20,10 @@ const everyKind =
 
 export const lifecycle: Chapter = (e2e) => {
   const upgrade = (...flags: string[]) =>
-    e2e().helm('upgrade', release.name, chart, '--reuse-values', '--wait', '--timeout=180s', ...flags);
+    e2e().helm(
+      ...['upgrade', release.name, chart, '--reset-then-reuse-values', '--wait', '--timeout=180s'],
+      ...flags,
+    );
 
   describe('upgrade and end', () => {
     test('an upgrade fails no creation of a pod and leaves no moment without a gate', async () => {
