@@ -1,7 +1,6 @@
 /**
- * Certificates that are in the Secret before `serve` is started, as after a restart: it then has none to make and need not
- * wait for 10 seconds until every API server has heard of a new authority. What it does without any is the subject of
- * serve.test.ts and certificates.test.ts.
+ * Certificates that are in the Secret before `serve` is started, as after a restart: it then has none to make. What it does
+ * without any is the subject of serve.test.ts and certificates.test.ts.
  */
 
 import { issueLeaf, makeAuthority } from '../../src/certificates/issue.ts';
