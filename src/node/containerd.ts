@@ -120,7 +120,7 @@ async function recordOf(
   };
 }
 
-/** An image that is only known by its ID has its name under the same digest. */
+/** An image that is only known by its ID has its name under the same digest, as a rule; else the ID is what it is called. */
 async function imageOf(
   connection: ContainerdConnection,
   name: string | undefined,
@@ -129,10 +129,10 @@ async function imageOf(
 ): Promise<{ name: string | undefined; digests: string[] }> {
   if (name === undefined) return { name, digests: [] };
   const digest = await connection.imageDigest(name, namespace, deadlineMs);
-  if (digest === undefined) return { name: isNamed(name) ? name : undefined, digests: [] };
+  if (digest === undefined) return { name, digests: [] };
   if (isNamed(name)) return { name, digests: [digest] };
   const names = (await connection.imageNames(digest, namespace, deadlineMs)).filter(isNamed);
-  return { name: names.find((each) => !each.includes('@')) ?? names[0], digests: [digest] };
+  return { name: names.find((each) => !each.includes('@')) ?? names[0] ?? name, digests: [digest] };
 }
 
 const isNamed = (name: string): boolean => !name.startsWith('sha256:');

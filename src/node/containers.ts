@@ -6,7 +6,7 @@
 import { parseImage } from '../policy/image.ts';
 import { containerIdCandidates, idOfMountPoint } from './cgroup.ts';
 import { type ContainerdRecord, openContainerd } from './containerd.ts';
-import { dockerRecord, type EngineRecord, storageRecord } from './engineStores.ts';
+import { dockerRecord, type FoundRecord, storageRecord } from './engineStores.ts';
 import { type ContainerIdentity, type PodIdentity, unknownIdentity } from './identity.ts';
 import { factsOfAnnotations, podLabelsOf } from './ociSpec.ts';
 import { type RuntimeRecord, runtimeStates } from './runtimeState.ts';
@@ -117,7 +117,7 @@ async function engineRecord(
   asked: ContainerdRecord | undefined,
   state: RuntimeRecord | undefined,
   hostRoot: string,
-): Promise<{ runtime: string; record: EngineRecord | undefined }> {
+): Promise<{ runtime: string; record: FoundRecord }> {
   const manager = state?.spec.annotations.get('io.container.manager');
   if (manager === 'libpod') return { runtime: 'podman', record: await storageRecord(id, hostRoot) };
   if (manager === 'cri-o') return { runtime: 'cri-o', record: await storageRecord(id, hostRoot) };
@@ -133,7 +133,7 @@ function identityOf(
   id: string,
   asked: ContainerdRecord | undefined,
   state: RuntimeRecord | undefined,
-  { runtime, record }: { runtime: string; record: EngineRecord | undefined },
+  { runtime, record }: { runtime: string; record: FoundRecord },
   pod: PodIdentity | null | undefined,
   { clusterName }: ContainersOptions,
 ): ContainerIdentity {
@@ -163,6 +163,7 @@ function identityOf(
       clusterId: inCluster(undefined),
       clusterName: inCluster(clusterName),
     },
-    isImageUnreadable: image !== undefined && reference === undefined,
+    // Engines write down what a container is before they start it: what is not there then does not come later.
+    isImageUnreadable: image === undefined ? record !== undefined : reference === undefined,
   };
 }

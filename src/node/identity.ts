@@ -16,7 +16,10 @@ export interface ContainerIdentity {
   /** `null` for a container outside of Kubernetes. */
   readonly pod: PodIdentity | null | undefined;
   readonly workload: Workload;
-  /** The runtime has told what is no image reference, such as a bare image ID: the image stays unknown, and nobody can tell more. */
+  /**
+   * The runtime has told what is no image reference, such as a bare image ID, or its data are elsewhere: the image stays unknown, and
+   * nobody can tell more.
+   */
   readonly isImageUnreadable?: boolean;
 }
 

@@ -113,6 +113,15 @@ describe('real containers', { skip: requirements('containerd') }, () => {
     }
   });
 
+  test('an image that containerd knows by its ID alone is unknown, and is not asked for again', async () => {
+    const image = `sha256:${'c'.repeat(64)}`;
+    await createRecord(host.containerdSocket, { id: 'untagged', image, labels: {}, annotations: {} });
+    const mountPoint = '/x/io.containerd.runtime.v2.task/k8s.io/untagged/rootfs';
+    const identity = await identify({ mountPoint });
+    assert.deepEqual([identity.id, identity.workload.image], ['untagged', undefined]);
+    assert.equal(isComplete(identity), true);
+  });
+
   test('the image stays unknown while containerd does not answer', async () => {
     const container = await host.startContainerd();
     const identity = await identify({ pid: container.pid }, ['/nonexistent.sock']);
@@ -270,6 +279,48 @@ test('what a runtime calls an image and is no reference leaves the image unknown
   assert.equal(identity.workload.image, undefined);
   assert.equal(isComplete(identity), true);
 });
+
+const stateOfDocker = {
+  [`/run/docker/runtime-runc/moby/${id}/state.json`]: { config: { rootfs: '/o/merged', labels: [] } },
+};
+const stateOfPodman = {
+  [`/run/crun/${id}/status`]: { rootfs: '/o/merged', bundle: '/b/cache' },
+  '/b/cache/config.json': { annotations: { 'io.container.manager': 'libpod' } },
+};
+for (const { engine, files, isAskedAgain, because } of [
+  { engine: 'docker', files: stateOfDocker, isAskedAgain: false, because: 'has its data elsewhere' },
+  { engine: 'podman', files: stateOfPodman, isAskedAgain: false, because: 'has its data elsewhere' },
+  {
+    engine: 'podman',
+    files: {
+      ...stateOfPodman,
+      '/var/lib/containers/storage/overlay-containers/containers.json': [{ id: 'of-somebody-else' }],
+    },
+    isAskedAgain: false,
+    because: 'has another storage than that of root',
+  },
+  {
+    engine: 'podman',
+    files: {
+      ...stateOfPodman,
+      '/var/lib/containers/storage/overlay-containers/containers.json': [{ id, names: ['of-a-folder'] }],
+    },
+    isAskedAgain: false,
+    because: 'knows no image',
+  },
+  {
+    engine: 'podman',
+    files: { ...stateOfPodman, '/var/lib/containers/storage/overlay-containers/containers.json': '[' },
+    isAskedAgain: true,
+    because: 'has a storage that cannot be read now',
+  },
+]) {
+  test(`an image of ${engine} that ${because} is unknown and ${isAskedAgain ? '' : 'not '}asked for again`, async () => {
+    const identity = await identifyIn(files, '/o/merged');
+    assert.deepEqual([identity.runtime, identity.workload.image], [engine, undefined]);
+    assert.equal(isComplete(identity), !isAskedAgain);
+  });
+}
 
 test('Docker: image and name from its own files', async () => {
   const identity = await identifyIn(

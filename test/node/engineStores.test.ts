@@ -21,7 +21,7 @@ test('Docker keeps the image, the name and the labels', () =>
         name: 'web',
         labels: new Map([['tier', 'front']]),
       });
-      assert.equal(await dockerRecord('b', hostRoot), undefined);
+      assert.equal(await dockerRecord('b', hostRoot), null);
     },
   ));
 
@@ -50,6 +50,19 @@ test('podman and cri-o keep both in the storage they share, also for volatile co
       });
       assert.equal((await storageRecord('v', hostRoot))?.name, 'once');
       assert.equal((await storageRecord('x', hostRoot))?.image, undefined);
-      assert.equal(await storageRecord('y', hostRoot), undefined);
+      assert.equal(await storageRecord('y', hostRoot), null);
+    },
+  ));
+
+test('what is there and cannot be read is not known, and what is not there is known to be elsewhere', () =>
+  withHostTree(
+    {
+      [`/var/lib/docker/containers/${id}/config.v2.json`]: '{',
+      '/var/lib/containers/storage/overlay-containers/containers.json': '[{',
+    },
+    async (hostRoot) => {
+      assert.equal(await dockerRecord(id, hostRoot), undefined);
+      assert.equal(await storageRecord(id, hostRoot), undefined);
+      assert.equal(await storageRecord(id, `${hostRoot}/elsewhere`), null);
     },
   ));
