@@ -15,15 +15,16 @@ export interface ProcessFacts {
   readonly name: string;
   /** Of an exec, the file being executed. */
   readonly executable: string;
-  /** Of an exec, those of the new program. */
+  /** Of an exec, those of the new program. Empty when they could not be read. */
   readonly args: readonly string[];
   /** Whether `args` was cut: at most 256 of them and 16 KiB in all. */
   readonly argsTruncated: boolean;
   readonly workingDirectory: string;
-  readonly uid: number;
-  readonly gid: number;
-  readonly euid: number;
-  readonly egid: number;
+  /** These four are absent when the process had ended before it could be looked at, and only its program was known. */
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly euid?: number;
+  readonly egid?: number;
   /** Whether the session leader has a controlling terminal; `undefined` when it could not be read. */
   readonly interactive?: boolean;
 }

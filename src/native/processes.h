@@ -15,6 +15,9 @@
 
 namespace d4c {
 
+/// Of a user or a group: nobody has this number, so it was not read.
+constexpr uint32_t kNoId = UINT32_MAX;
+
 struct Process {
   pid_t pid = 0;
   pid_t parent = 0;
@@ -28,10 +31,10 @@ struct Process {
   std::vector<std::string> args;
   bool args_truncated = false;
   std::string working_directory;
-  uint32_t uid = 0;
-  uint32_t gid = 0;
-  uint32_t euid = 0;
-  uint32_t egid = 0;
+  uint32_t uid = kNoId;
+  uint32_t gid = kNoId;
+  uint32_t euid = kNoId;
+  uint32_t egid = kNoId;
   Interactive interactive = Interactive::kUnknown;
   /// Where its arguments lie in its memory, when that was asked for.
   uint64_t arguments_at = 0;

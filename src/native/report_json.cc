@@ -91,7 +91,10 @@ std::string jsonOf(const Process& process) {
   object.text("name", process.name).text("executable", process.executable);
   object.raw("args", listOf(process.args, [](const std::string& argument) { return quoted(argument); }));
   object.flag("argsTruncated", process.args_truncated).text("workingDirectory", process.working_directory);
-  object.number("uid", process.uid).number("gid", process.gid).number("euid", process.euid).number("egid", process.egid);
+  // All of them were read together, or none.
+  if (process.euid != kNoId) {
+    object.number("uid", process.uid).number("gid", process.gid).number("euid", process.euid).number("egid", process.egid);
+  }
   if (process.interactive != Interactive::kUnknown) object.flag("interactive", process.interactive == Interactive::kYes);
   return object.done();
 }

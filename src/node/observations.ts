@@ -140,9 +140,10 @@ function processOf(facts: ProcessFacts, bootUs: number): ProcessFields {
   return {
     pid: facts.pid,
     executable: facts.executable === '' ? undefined : facts.executable,
-    args: facts.args,
+    // KERNEL: 5.18: a program has one at the least, so that none means that they were not read.
+    args: facts.args.length === 0 ? undefined : facts.args,
     // How many there were is not known once they were cut.
-    argsCount: facts.args.length,
+    argsCount: facts.args.length === 0 ? undefined : facts.args.length,
     workingDirectory: facts.workingDirectory === '' ? undefined : facts.workingDirectory,
     startUs: facts.startTicks === 0 ? undefined : bootUs + facts.startTicks * 10_000,
     interactive: facts.interactive,

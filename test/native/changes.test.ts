@@ -215,6 +215,27 @@ describe('rules that report', { skip }, () => {
     await gate.event(({ kind, path }) => kind === 'attributes' && path === '/data/before-loss');
   });
 
+  test('of a process that has ended by then its program is told, and no user that was not read', async () => {
+    await container.sh('mkdir /data/few');
+    const flooding = opener(container, 'flood', '/data/few', '1');
+    const work = join(host.folder, id, 'rootfs/data/few');
+    await eventually('it runs', () => existsSync(join(work, 'started')));
+    const keeper = Number((await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8')).trim());
+    process.kill(keeper, 'SIGSTOP');
+    try {
+      await mkdir(join(work, 'go'));
+      assert.equal(await flooding, 'ok');
+    } finally {
+      process.kill(keeper, 'SIGCONT');
+    }
+    const { process: ended } = await gate.event(({ path }) => path === '/data/few/0');
+    assert.deepEqual([ended.executable, ended.startTicks], ['/bin/opener', 0]);
+    assert.deepEqual(
+      [ended.uid, ended.gid, ended.euid, ended.egid],
+      [undefined, undefined, undefined, undefined],
+    );
+  });
+
   test('a flood of deletions is told, or counted as lost', async () => {
     await container.sh('mkdir /data/many && cd /data/many && seq 1 500 | xargs touch && rm -r /data/many');
     const deleted = () =>

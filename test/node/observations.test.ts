@@ -113,6 +113,14 @@ test('what was gone before it could be looked at is left out', () => {
   assert.deepEqual(observation.file, { path: '/tmp/x', oldPath: undefined });
 });
 
+test('of a process that had ended what is known is told, and nothing that was not read', () => {
+  const { uid, gid, euid, egid, interactive, ...rest } = process;
+  const ended = { ...rest, args: [], startTicks: 0, parentPid: 0, groupPid: 0, sessionPid: 0 };
+  const event = { ...exec, kind: 'deletion', process: ended, parent: undefined } as const;
+  const told = observationOf(event, identity, 'enforce', 0).process;
+  assert.deepEqual(JSON.parse(JSON.stringify(told)), { pid: 10, executable: '/tmp/x' });
+});
+
 test('times count from when the machine was started, and users are the effective ones', () => {
   const { process: fields } = observationOf(exec, identity, 'enforce', 1e15);
   assert.equal(fields.startUs, 1e15 + 5e6);
