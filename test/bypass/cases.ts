@@ -217,7 +217,7 @@ export const bypasses: readonly Bypass[] = [
     outcome: 'prevented',
     succeeds: false,
     answer:
-      'known interpreters are refused files that are not of the image; what they are given by a pipe (`cat script \\| sh`) or as an argument (`sh -c`) is not seen',
+      'known interpreters are refused files that are not of the image; what they are given by a pipe (`cat script \\| sh`) or as an argument (`sh -c`) is not seen. On volumes, see below',
     attempt: (c) => shRan(c, 'echo echo ran > /tmp/script; sh /tmp/script'),
     path: '/tmp/script',
   },
@@ -360,7 +360,8 @@ export const beyond: readonly { readonly way: string; readonly answer: string }[
   },
   {
     way: 'containers of gVisor and Kata',
-    answer: 'the node’s kernel does not see their operations: not enforceable here',
+    answer:
+      'the node’s kernel does not see their operations: not enforceable here; counted as `container_unseen` where policies apply and containerd says the runtime',
   },
   {
     way: 'anything, on a kernel without fanotify permission events',
@@ -373,6 +374,11 @@ export const beyond: readonly { readonly way: string; readonly answer: string }[
       'it is never marked, and nothing in it is gated: use overlayfs, as containerd, Docker, podman and cri-o do unless told otherwise. With `readOnlyRootFilesystem` there is an upper directory all the same',
   },
   {
+    way: 'a container of rootless Podman or rootless Docker, or of any runtime that mounts root filesystems in a mount namespace of its own',
+    answer:
+      'the host’s mount table does not show its root filesystem, so it is never marked, and nothing in it is gated: [a host](host.md)',
+  },
+  {
     way: 'a privileged container, or one with the host’s pid namespace and CAP_SYS_ADMIN or CAP_SYS_PTRACE',
     answer: 'it can undo any gate of its node: do not admit it',
   },
@@ -382,12 +388,13 @@ export const beyond: readonly { readonly way: string; readonly answer: string }[
   },
   {
     way: 'a script, under `--block-scripts`, by an interpreter whose file has another name',
-    answer: 'interpreters are known by name; a copy of one is not executed where new programs are blocked',
+    answer:
+      'interpreters are known by name, and shells and `node` by one without a version; a copy of one is not executed where new programs are blocked',
   },
   {
     way: 'a shared library that is not of the image (LD_PRELOAD, dlopen)',
     answer:
-      'opening it to read is not told from reading data: block `createFile` or `createExecutable` where libraries may not appear',
+      'opening it to read is not told from reading data: block `createFile` where libraries may not appear (`createExecutable` is about files with an execute bit, which a library does not need)',
   },
   {
     way: 'a container of a runtime that is executed for the first time from an unusual place, on a machine so busy that the keeper gets no time for 40 ms',

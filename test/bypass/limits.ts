@@ -30,7 +30,7 @@ Each row of the first table is a case that \`test/bypass\` tries on a real conta
 ${bypasses.map(row).join('\n')}
 
 The [keeper](node.md#the-keeper) itself may be killed, by root of the node alone. The kernel then lets go of whoever waits, and allows everything until another keeper has marked the containers and an agent has bound them again:
-the agent starts one at once (\`start\`), or the kubelet or systemd does. Each row is tried in a test: something is done while no keeper is there, and again once there is one.
+the agent starts one at once (\`start\`, \`off\`), or the kubelet or systemd does. Each row is tried in a test: something is done while no keeper is there, and again once there is one.
 
 | done in the gap | blocked | works afterwards | answer |
 |---|---|---|---|

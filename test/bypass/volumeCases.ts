@@ -77,6 +77,17 @@ export const volumeWays: readonly Bypass[] = [
     path: dropped,
   },
   {
+    way: 'a script on a volume is given to an interpreter',
+    rule: 'drift',
+    optIn: 'block-scripts',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'a volume is of no image, and a script without an execute bit is no program: block `createFile` below the volume',
+    attempt: (c) => c.sh('echo echo ran > /data/script; sh /data/script').then(hasRun),
+    path: '/data/script',
+  },
+  {
     way: 'a program that came to be on a volume is executed where the volume is mounted again (with CAP_SYS_ADMIN)',
     rule: 'drift',
     outcome: 'contained',
