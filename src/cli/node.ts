@@ -68,6 +68,7 @@ export const nodeCommand: AddCommand = (program, done) => {
 
 async function runNode(flags: NodeFlags): Promise<ExitCode> {
   const gateSettings = readGateFlags(flags);
+  checkDataStreams(flags.namespace);
   const { holdMs } = gateSettings;
   const inCluster = isOfCluster(flags);
   if (flags.output === undefined && !inCluster) {
@@ -165,6 +166,15 @@ function openPlainHost(
     const options = { ...(clusterName !== undefined && { clusterName }), onGeneration: () => changed() };
     return plainHost(await watchDirectory(directory, options), mode, clusterId);
   };
+}
+
+/** Whether data streams may be called so: it is the last part of their names, and of those of files. @throws USAGE */
+function checkDataStreams(namespace: string): void {
+  if (/^[a-z0-9_.]{1,100}$/.test(namespace)) return;
+  throw new GateError(
+    'USAGE',
+    `\`--namespace ${namespace}\` must be 1 to 100 lower case letters, digits, \`_\` and \`.\``,
+  );
 }
 
 /** @throws USAGE, OUTPUT_UNUSABLE */

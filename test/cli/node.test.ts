@@ -36,6 +36,10 @@ const misuse: readonly { args: () => string[]; says: RegExp }[] = [
     says: /500 to 60000 \(USAGE\)/,
   },
   { args: () => ['--policies', folder, '--output', 'stdout', '--on-unknown', 'x'], says: /allow, deny/ },
+  {
+    args: () => ['--policies', folder, '--output', 'stdout', '--namespace', 'Shop/eu'],
+    says: /`--namespace Shop\/eu` must be .*\(USAGE\)/,
+  },
   { args: () => ['--policies', join(folder, 'none'), '--output', 'stdout'], says: /\(FILE_UNREADABLE\)/ },
   {
     args: () => ['--policies', folder, '--output', `ndjson:${join(folder, 'good.yaml')}`],
