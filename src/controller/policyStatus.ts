@@ -31,8 +31,9 @@ export function policyStatus(
   const findings = [accepted(policy, isTaken), enforceable(policy, isTaken)];
   return {
     observedGeneration: policy.generation,
-    boundPods: pods.bound,
-    undecidedPods: pods.undecided,
+    // Those of a taken ID are pods of the file's policy.
+    boundPods: isTaken ? 0 : pods.bound,
+    undecidedPods: isTaken ? 0 : pods.undecided,
     conditions: findings.map((finding) => {
       const last = before?.conditions?.find(({ type }) => type === finding.type);
       const lastTransitionTime = last?.status === finding.status ? last.lastTransitionTime : now;

@@ -69,9 +69,12 @@ test('a bad edit is not accepted, and the status says what stays in use', () => 
 });
 
 test('an ID that a file has is a fault of the object', () => {
-  const taken = condition(statusOf(clusterPolicy(['exec']), true), 'Accepted');
+  const status = statusOf(clusterPolicy(['exec']), true);
+  const taken = condition(status, 'Accepted');
   assert.deepEqual([taken.status, taken.reason], ['False', 'IdTaken']);
   assert.match(taken.message, /\(POLICY_ID_DUPLICATE\)$/);
+  // What is counted under this ID are the pods of the file's policy.
+  assert.deepEqual([status.boundPods, status.undecidedPods], [0, 0]);
 });
 
 test('counts and generation are in the status, and a condition keeps the time since when it holds', () => {
