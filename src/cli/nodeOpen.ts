@@ -41,7 +41,7 @@ export async function openPatiently(
       return await openAgent(options);
     } catch (error) {
       if (!(error instanceof GateError) || !isOfKernel(error)) throw error;
-      const isStartedAgain = options.keeper.how === 'join' && error.code === 'GATE_UNSUPPORTED';
+      const isStartedAgain = options.keeper.how === 'join' && isRefusedByKernel(error);
       if (cluster === undefined && !isStartedAgain) throw error;
       const isOtherVersion = error.code === 'KEEPER_VERSION';
       const isComing =
@@ -101,6 +101,11 @@ export async function standBy(keeperSocket: string, stopping: AbortSignal): Prom
 
 async function pause(ms: number, stopping: AbortSignal): Promise<void> {
   await sleep(ms, undefined, { signal: stopping }).catch(() => undefined);
+}
+
+/** Whether the kernel lets the keeper open no gate, and not this process the way to the keeper. */
+function isRefusedByKernel({ code, cause }: GateError): boolean {
+  return code === 'GATE_UNSUPPORTED' || (code === 'GATE_NOT_PERMITTED' && cause === undefined);
 }
 
 function isOfKernel({ code }: GateError): boolean {

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { openGate } from '../../src/native/gate.ts';
 import { keeperProgram } from '../../src/native/keeperProgram.ts';
 import { isKeeperAlive } from '../support/keeper.ts';
@@ -57,6 +57,29 @@ const kernels = [
   },
 ];
 
+/** That an agent which joins a keeper that `wrapper` runs says so and does not end until it is told to. */
+async function stays(t: TestContext, socket: string, wrapper: string[], what: string, reason: RegExp) {
+  const [command = '', ...args] = [...wrapper, keeperProgram(), '--socket', socket];
+  const keeper = spawn(command, args, { stdio: 'ignore' });
+  t.after(() => keeper.kill('SIGKILL'));
+  await eventually('the keeper listens', () => existsSync(socket));
+  const flags = ['--policies', folder, '--output', 'stdout', '--keeper', 'join'];
+  const agent = spawn(process.execPath, [main, 'node', ...flags, '--keeper-socket', socket], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  t.after(() => agent.kill('SIGKILL'));
+  let log = '';
+  agent.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+  });
+  const ended = new Promise<number | null>((resolve) => agent.once('exit', resolve));
+  await eventually('it says so', () => log.includes(what), 20_000);
+  assert.match(log, reason);
+  assert.deepEqual([agent.exitCode, keeper.exitCode], [null, null]);
+  agent.kill('SIGTERM');
+  assert.equal(await ended, 0);
+}
+
 for (const { calls, name, call, error, what, probed, unready } of kernels) {
   const reason = new RegExp(`: ${call}: ${error}`, 'i');
 
@@ -104,27 +127,8 @@ for (const { calls, name, call, error, what, probed, unready } of kernels) {
       await assert.rejects(openGate(options, { how: 'join', socket }), { code: 'GATE_UNSUPPORTED' });
     });
 
-    test('does not make an agent end that an init system would start again', async (t) => {
-      const socket = join(folder, `${calls}-joined.sock`);
-      const keeper = spawn(withoutCalls, [calls, keeperProgram(), '--socket', socket], { stdio: 'ignore' });
-      t.after(() => keeper.kill('SIGKILL'));
-      await eventually('the keeper listens', () => existsSync(socket));
-      const flags = ['--policies', folder, '--output', 'stdout', '--keeper', 'join'];
-      const agent = spawn(process.execPath, [main, 'node', ...flags, '--keeper-socket', socket], {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      t.after(() => agent.kill('SIGKILL'));
-      let log = '';
-      agent.stderr.setEncoding('utf8').on('data', (text: string) => {
-        log += text;
-      });
-      const ended = new Promise<number | null>((resolve) => agent.once('exit', resolve));
-      await eventually('it says so', () => log.includes(what), 20_000);
-      assert.match(log, reason);
-      assert.deepEqual([agent.exitCode, keeper.exitCode], [null, null]);
-      agent.kill('SIGTERM');
-      assert.equal(await ended, 0);
-    });
+    test('does not make an agent end that an init system would start again', (t) =>
+      stays(t, join(folder, `${calls}-joined.sock`), [withoutCalls, calls], what, reason));
 
     test('does not make an agent in a cluster end: it stays, is not ready and says what is not done', async (t) => {
       const kubeconfig = join(folder, `${calls}.kubeconfig`);
@@ -166,3 +170,11 @@ for (const { calls, name, call, error, what, probed, unready } of kernels) {
     });
   });
 }
+
+test('a keeper without SYS_ADMIN does not make an agent end that an init system would start again', {
+  skip: skip ?? (isInstalled('setpriv') ? undefined : 'needs setpriv'),
+}, (t) => {
+  const without = ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin'];
+  const reason = /fanotify_init: operation not permitted/;
+  return stays(t, join(folder, 'not-permitted.sock'), without, ungated, reason);
+});
