@@ -26,6 +26,11 @@ const maxPairLength = 1_024;
 /** Of all pairs as JSON, where a control character takes six. */
 const maxPairsLength = 32_768;
 
+/** At most so many characters of the text. What is beyond the basic plane is two, and not cut in half: no JSON holds half a character. */
+export function beginningOf(text: string, length: number): string {
+  return text.length > length ? text.slice(0, length).replace(/[\ud800-\udbff]$/, '') : text;
+}
+
 /**
  * What is told of a pod's labels or annotations: each key with its value is cut at 1024 characters, and those that are left once all
  * together have 32 KiB are left out. The same map when that is all of them. Whoever makes a pod chooses both, up to more than
@@ -36,7 +41,7 @@ export function beginningsOf(pairs: ReadonlyMap<string, string>): ReadonlyMap<st
   let isWhole = true;
   let length = 0;
   for (const [key, value] of pairs) {
-    const begin = value.slice(0, Math.max(maxPairLength - key.length - 1, 0));
+    const begin = beginningOf(value, Math.max(maxPairLength - key.length - 1, 0));
     const pairLength = JSON.stringify([key, begin]).length;
     isWhole &&= begin.length === value.length && length + pairLength <= maxPairsLength;
     if (length + pairLength > maxPairsLength) continue;

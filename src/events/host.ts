@@ -60,9 +60,9 @@ function osRelease(root: string): Map<string, string> {
   // In /etc it is a link, which leads out of `root` where it is absolute.
   const text = read(join(root, 'usr/lib/os-release')) ?? read(join(root, 'etc/os-release')) ?? '';
   return new Map(
-    [...text.matchAll(/^([A-Z_]+)=(?:"([^"]*)"|(.*))$/gm)].map(([, key, quoted, plain]) => [
+    [...text.matchAll(/^([A-Z_]+)=(?:"([^"]*)"|'([^']*)'|(.*))$/gm)].map(([, key, double, single, plain]) => [
       key ?? '',
-      quoted ?? plain ?? '',
+      double ?? single ?? plain ?? '',
     ]),
   );
 }

@@ -1,5 +1,6 @@
 /** The sentence that becomes an alert's title. */
 
+import { beginningOf } from '../nodePod.ts';
 import type { EventAction, Observation } from './observation.ts';
 
 const maxNameLength = 512;
@@ -86,5 +87,5 @@ function containerOf({ container }: Observation): string {
 }
 
 function short(text: string): string {
-  return text.length > maxNameLength ? `${text.slice(0, maxNameLength)}…` : text;
+  return text.length > maxNameLength ? `${beginningOf(text, maxNameLength)}…` : text;
 }

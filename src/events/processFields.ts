@@ -1,5 +1,6 @@
 /** A process in the fields of the Elastic Common Schema. */
 
+import { beginningOf } from '../nodePod.ts';
 import type { HostFacts } from './host.ts';
 import type { ProcessFacts } from './observation.ts';
 
@@ -59,7 +60,7 @@ function cut(args: readonly string[]): string[] {
   let left = maxArgsLength;
   for (const arg of args.slice(0, maxArgs)) {
     if (left <= 0) break;
-    kept.push(arg.slice(0, left));
+    kept.push(beginningOf(arg, left));
     left -= arg.length + 1;
   }
   return kept;

@@ -56,12 +56,14 @@ function explainKey(key: string): string | undefined {
 
 /** Legal, since the sections are apart, but easily misread. */
 function reportSharedNames(read: readonly ReadSection[], faults: FaultList): void {
-  const [one, other] = read;
-  if (one === undefined || other === undefined) return;
-  for (const selector of one.selectors) {
+  const [some, other] = read;
+  if (some === undefined || other === undefined) return;
+  for (const selector of some.selectors) {
     const namesake = other.selectors.find(({ name }) => name === selector.name);
     if (namesake === undefined) continue;
-    const isFirst = selector.nameAt.line < namesake.nameAt.line;
+    const { nameAt: one } = selector;
+    const { nameAt: two } = namesake;
+    const isFirst = one.line === two.line ? one.column < two.column : one.line < two.line;
     const [first, second] = isFirst ? [selector, namesake] : [namesake, selector];
     const message = `${second.label} is also defined in line ${first.nameAt.line}, in the other section; each section uses its own`;
     const { nameAt: at, namePath: path } = second;

@@ -151,6 +151,26 @@ test('cuts an annotation that is a whole file', () => {
   assert.equal(resource.annotation[0]?.length, 1_024);
 });
 
+test('cuts no character in half, which no JSON can hold', () => {
+  const { pod } = creation.container;
+  assert.ok(pod);
+  for (const shift of ['', 'x']) {
+    const emoji = shift + '\u{1f600}'.repeat(20_000);
+    const container = { pod: { ...pod, annotations: new Map([['config', emoji]]) } };
+    const process = { ...creation.process, args: [emoji] };
+    const file = { path: `/${emoji}` };
+    const [document] = documentsOf({ ...creation, container, process, file }, [blocking], context);
+    const { message, orchestrator, process: told } = written(document) as Record<string, unknown>;
+    const { resource } = orchestrator as { resource: { annotation: string[] } };
+    const { args } = told as { args: string[] };
+    const texts = [String(message), ...resource.annotation, ...args];
+    assert.deepEqual(
+      texts.map((text) => text.isWellFormed()),
+      [true, true, true],
+    );
+  }
+});
+
 test('a pod with a thousand annotations makes no document of a MiB', () => {
   const pairs = Array.from({ length: 1_000 }, (_, n) => [`a${n}`, 'x'.repeat(1_000)] as const);
   const pod = { name: 'p', namespace: 'n', labels: new Map(pairs), annotations: new Map(pairs), ips: [] };

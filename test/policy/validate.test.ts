@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type FaultCode, faultCodes } from '../../src/errors.ts';
-import { readPolicy } from '../../src/policy/read.ts';
+import { readPolicy, readPolicyJson } from '../../src/policy/read.ts';
 import type { ValidateOptions } from '../../src/policy/validate.ts';
 import { root } from '../house/sources.ts';
 
@@ -324,6 +324,22 @@ test('a name in both sections is a warning at the later one', () => {
       [['POLICY_SELECTOR_DUPLICATE', `${section}.selectors[0].name`, 2]],
     );
     assert.notEqual(policy, undefined);
+  }
+});
+
+test('a name in both sections is a warning at the later one on one line, too', () => {
+  const [operation, match] = [['createExecutable'], ['a']];
+  const response = { match, actions: ['alert'] };
+  const file = { selectors: [{ name: 'a', operation }], responses: [response] };
+  const process = { selectors: [{ name: 'a', operation: ['exec'] }], responses: [response] };
+  for (const [policy, section] of [
+    [{ file, process }, 'process'],
+    [{ process, file }, 'file'],
+  ] as const) {
+    for (const read of [readPolicy, readPolicyJson]) {
+      const paths = read(JSON.stringify(policy)).faults.map(({ path }) => path);
+      assert.deepEqual(paths, [`${section}.selectors[0].name`]);
+    }
   }
 });
 
