@@ -168,7 +168,7 @@ void Execs::readProgram(pid_t tid) {
   const Descriptor file = std::move(found->second.unread_program);
   Process program;
   program.pid = tid;
-  if (!readPath(file.get(), &program.executable)) return;
+  if (!readPathAsSeenBy(tid, file.get(), &program.executable)) return;
   program.name = nameOfProgram(program.executable);
   remember(tid, std::make_shared<const Process>(std::move(program)));
 }

@@ -15,6 +15,9 @@ namespace d4c {
 
 namespace {
 
+/// The kernel's caches do not answer while a folder on the way is renamed.
+constexpr int kTries = 4;
+
 /// KERNEL: mount IDs, paths and numbers of processes are reused, so only the descriptor says what was opened.
 bool isOverlay(const Descriptor& at, dev_t device) {
   struct stat found {};
@@ -82,6 +85,22 @@ bool removeCreatedBy(pid_t tid, const std::string& path, const struct stat& crea
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return false;
   return removeFrom(openAsSeenBy(tid, path.substr(0, slash + 1)), path.substr(slash + 1), created);
+}
+
+bool readPathAsSeenBy(pid_t tid, int file, std::string* path) {
+  if (!readLinkedPath(file, path)) return false;
+  const size_t size = withoutDeleted(*path).size();
+  if (size == path->size()) return true;
+  const Opened wanted = opened(file);
+  Descriptor named;
+  for (int i = 0; i < kTries && !named; ++i) {
+    named = openAsSeenBy(tid, *path);
+    if (!named && errno != EAGAIN) break;
+  }
+  const Opened found = named ? opened(named.get()) : Opened();
+  const bool is_called_so = named && found.inode == wanted.inode && found.mount == wanted.mount;
+  if (!is_called_so) path->resize(size);
+  return true;
 }
 
 bool takeExecuteBitsBack(int file, const struct stat& as_seen) {

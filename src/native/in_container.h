@@ -40,6 +40,10 @@ bool removeCreatedBy(pid_t tid, const std::string& path, const struct stat& crea
 /// What `path` names as the task sees it, with O_PATH. `cached`: waits for no filesystem, or fails with EAGAIN.
 Descriptor openAsSeenBy(pid_t tid, const std::string& path, bool cached = true);
 
+/// The path of the file that the task has opened or runs, as the task sees it; of one whose name was deleted, by that name.
+/// Waits for no filesystem. False when it cannot be read.
+bool readPathAsSeenBy(pid_t tid, int file, std::string* path);
+
 /// Takes the execute bits of the file (O_PATH) back, if nobody has changed it since. Opens nothing.
 bool takeExecuteBitsBack(int file, const struct stat& as_seen);
 

@@ -164,8 +164,8 @@ class Judge {
   void judgeExec(Case* one);
   void allowExec(Case* one, bool is_loader);
   void judgeOpen(Case* one);
-  /// As d4c::readPath. Counts a path that cannot be read.
-  bool readPathOf(int file, std::string* path);
+  /// As readPathAsSeenBy. Counts a path that cannot be read.
+  bool readPathOf(pid_t tid, int file, std::string* path);
   void look(Case* one, Section section);
   static Created createdLately(int file);
   Created createdByThisOpen(const Case& one, const OpenIntent& intent);

@@ -107,7 +107,7 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   event.is_heard = true;
   event.tid = tid;
   event.time_us = heard->time_us;
-  readPathOf(file, &event.path);
+  readPathOf(tid, file, &event.path);
   Process& process = event.process;
   const Opened found = opened(file);
   // What is kept may have to be told.
@@ -141,7 +141,7 @@ bool Judge::hearClose(Root& root, Heard* heard, Desk* desk) {
   const int file = heard->file.get();
   Change change{ChangeKind::kModification, heard->tid, {}};
   if (fstat(file, &change.file) != 0 || !S_ISREG(change.file.st_mode) || change.file.st_nlink == 0) return true;
-  if (!readPathOf(file, &change.path)) return true;
+  if (!readPathOf(heard->tid, file, &change.path)) return true;
   change.mount = root.kinds.of(file, opened(file), heard->tid, root.place.device);
   const dev_t device = change.file.st_dev;
   Creations* const creations = root.creations.load(std::memory_order_acquire);

@@ -57,7 +57,7 @@ Judge::Barred Judge::barredOnVolume(Case* one, const Opened& file, dev_t device)
   if (files == nullptr) return Barred::kNo;
   if (!hooks_.has_told(device, &one->envelope.notes.last_change) && waitsForChanges(one->root, &one->envelope)) return Barred::kWaits;
   if (!files->hasContained(file.birth_ns)) return Barred::kNo;
-  if (one->path.empty()) readPath(one->envelope.file(), &one->path);
+  if (one->path.empty()) readPathAsSeenBy(one->envelope.tid(), one->envelope.file(), &one->path);
   for (const Containment& contained : files->containedOf(file.birth_ns, file.inode, one->path, one->root.place.device)) {
     const bool is_here = contained.root == one->root.place.device;
     if (!denies(one, is_here ? contained.path : one->path, contained.operations, false)) continue;
@@ -80,7 +80,7 @@ Judge::Barred Judge::barred(Case* one, const Opened& file) {
   // What lies on a volume is of no image. How it came there is known as far as it was seen.
   if (one->mount != MountKind::kRoot) return barredOnVolume(one, file, found.st_dev);
   if (!may_be_here) return Barred::kNo;
-  if (one->path.empty()) readPath(one->envelope.file(), &one->path);
+  if (one->path.empty()) readPathAsSeenBy(one->envelope.tid(), one->envelope.file(), &one->path);
   const auto bar = [&](Reason reason, uint8_t operations) {
     one->reason = reason;
     one->barring = one->desk->scratch.fired;

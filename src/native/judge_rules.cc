@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "creations.h"
+#include "in_container.h"
 #include "judge.h"
-#include "proc_file.h"
 
 namespace d4c {
 
@@ -34,14 +34,14 @@ uint8_t operationsOf(const OpenIntent& how, const struct stat& file, bool may_be
 
 }  // namespace
 
-bool Judge::readPathOf(int file, std::string* path) {
-  if (readPath(file, path)) return true;
+bool Judge::readPathOf(pid_t tid, int file, std::string* path) {
+  if (readPathAsSeenBy(tid, file, path)) return true;
   reports_->fail(Failure::kPathUnread, "a path longer than 4095 bytes");
   return false;
 }
 
 void Judge::look(Case* one, Section section) {
-  if (readPathOf(one->envelope.file(), &one->path)) {
+  if (readPathOf(one->envelope.tid(), one->envelope.file(), &one->path)) {
     one->table.look(section, one->path, &one->desk->scratch);
   } else {
     one->table.lookUnknownPath(section, &one->desk->scratch);

@@ -62,7 +62,7 @@ std::string_view withoutDeleted(std::string_view path) {
   return is_so ? path.substr(0, path.size() - kDeleted.size()) : path;
 }
 
-bool readPath(int fd, std::string* path) {
+bool readLinkedPath(int fd, std::string* path) {
   // Kept open, since to find the folder takes as long as to read the link.
   static const Descriptor links(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   char name[32];
@@ -71,12 +71,16 @@ bool readPath(int fd, std::string* path) {
   const ssize_t size = readlinkat(links.get(), name, target, sizeof target);
   // A path that is longer than PATH_MAX cannot be read at all.
   if (size <= 0 || target[0] != '/') return false;
-  std::string_view text(target, static_cast<size_t>(size));
-  if (const std::string_view name = withoutDeleted(text); name.size() != text.size()) {
+  path->assign(target, static_cast<size_t>(size));
+  return true;
+}
+
+bool readPath(int fd, std::string* path) {
+  if (!readLinkedPath(fd, path)) return false;
+  if (const size_t size = withoutDeleted(*path).size(); size != path->size()) {
     struct stat file {};
-    if (fstat(fd, &file) == 0 && file.st_nlink == 0) text = name;
+    if (fstat(fd, &file) == 0 && file.st_nlink == 0) path->resize(size);
   }
-  path->assign(text);
   return true;
 }
 

@@ -31,8 +31,11 @@ std::string linkOf(int fd);
 /// The path without what the kernel says after that of a file that has no name any more. A file may be named so.
 std::string_view withoutDeleted(std::string_view path);
 
-/// Whether the path of the descriptor could be read. `deleted` says that the file has no name any more; the
-/// path is then that of its last name.
+/// Whether the path of the descriptor could be read, as the kernel writes it.
+bool readLinkedPath(int fd, std::string* path);
+
+/// The same, without what the kernel writes behind it when the file has no name any more. Of one that has further names, and of
+/// one of an image (overlayfs counts the names that the image has), that is left there: `readPathAsSeenBy` (in_container.h).
 bool readPath(int fd, std::string* path);
 
 }  // namespace d4c

@@ -1,10 +1,13 @@
 #include "processes.h"
 
+#include <fcntl.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "arguments.h"
+#include "in_container.h"
 #include "memory.h"
 #include "proc_file.h"
 #include "proc_stat.h"
@@ -56,6 +59,15 @@ std::optional<TaskIds> readIds(pid_t tid) {
   return ids;
 }
 
+/// What the task runs, under the name by which it was executed also when that was deleted.
+std::string executableOf(pid_t tid) {
+  std::string path = readProcLink(tid, "exe");
+  if (withoutDeleted(path).size() == path.size()) return path;
+  const Descriptor file = openProc(tid, "exe", O_PATH);
+  std::string name;
+  return file && readPathAsSeenBy(tid, file.get(), &name) ? name : path;
+}
+
 /// All but executable and arguments.
 bool readBasics(pid_t tid, Process* process) {
   const auto ids = readIds(tid);
@@ -99,7 +111,7 @@ uint64_t startOf(pid_t pid) {
 
 bool readProcess(pid_t tid, Process* process) {
   if (!readBasics(tid, process)) return false;
-  process->executable = readProcLink(tid, "exe");
+  process->executable = executableOf(tid);
   process->args = runningArguments(process->pid, &process->args_truncated);
   return true;
 }

@@ -69,6 +69,19 @@ export const bypasses: readonly Bypass[] = [
     path: '/usr/bin/linked',
   },
   {
+    way: 'the name of the forbidden program is deleted, and it is executed by a descriptor that was opened before',
+    rule: 'exec',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'it is known by the name that it had',
+    attempt: (c) =>
+      shRan(
+        c,
+        `exec 3</usr/bin/linked; rm /usr/bin/linked; ln -s /proc/self/fd/3 ${dropped}; ${dropped} echo ran`,
+      ),
+    path: '/usr/bin/linked',
+  },
+  {
     way: 'a program is copied',
     rule: 'drift',
     outcome: 'prevented',
@@ -270,6 +283,16 @@ export const bypasses: readonly Bypass[] = [
     before: (c) => c.sh('echo text > /etc/own'),
     attempt: async (c) => (await c.exec('/bin/opener', 'truncate', '/etc/own', '1')).stdout === 'ok\n',
     path: '/etc/own',
+  },
+  {
+    way: 'a file that may not be changed is changed under another name (by a hard link)',
+    rule: 'modify',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'a rule about a path is about that path: a rule that logs `createFile` where links may be made tells of the link; a read-only root filesystem, or a user who does not own the file, has none made',
+    attempt: (c) => shRan(c, 'ln /etc/passwd /tmp/other && echo ran >> /tmp/other && cat /etc/passwd'),
+    path: '/etc/passwd',
   },
   {
     way: 'a file is deleted under a rule that blocks `deleteFile`',

@@ -280,6 +280,24 @@ describe('rules that only report', { skip }, () => {
     await made.gate.event(({ path, kind }) => kind === 'exec' && /ld-|ld\.so/.test(path));
   });
 
+  test('a program whose name was deleted is called by the name that it had', async () => {
+    const path = '/root/busybox-gone';
+    const deeds = `rm ${path}; : > /tmp/by-gone`;
+    await made.container.sh(`cp /bin/busybox ${path}; ${path} sh -c '${deeds}'; exit 0`);
+    const { process, parent } = await made.gate.event((each) => each.path === '/tmp/by-gone');
+    assert.deepEqual([process.executable, parent?.executable], [path, '/bin/busybox']);
+  });
+
+  test('a program whose name ends as that of a deleted one is called by its whole name', async () => {
+    const path = '/root/busybox (deleted)';
+    const deeds = `: > /tmp/by-named; rm "${path}"; : > /tmp/by-named-and-gone`;
+    await made.container.sh(`cp /bin/busybox "${path}"; "${path}" sh -c '${deeds}'; exit 0`);
+    for (const name of ['/tmp/by-named', '/tmp/by-named-and-gone']) {
+      const { process } = await made.gate.event((each) => each.path === name);
+      assert.equal(process.executable, path);
+    }
+  });
+
   test('a session with a terminal is interactive', async (t) => {
     if (!isInstalled('script')) return t.skip('needs script');
     const command = `runc exec --tty ${idOf('log')} /bin/opener interactive`;
