@@ -279,15 +279,15 @@ test('mode observe reports what enforce would block, and blocks nothing', { skip
   assert.match(document?.message ?? '', /would have been blocked/);
 });
 
-/** A container of podman whose storage cannot be read: its image stays unknown. */
-const unknowable = { annotations: { 'io.container.manager': 'libpod' }, args: ['/bin/touch', '/ran'] };
+/** A container that nobody knows anything of. */
+const unknowable = () => ({ stateFolder: join(host.folder, 'elsewhere'), args: ['/bin/touch', '/ran'] });
 
 test('who is not known in time is decided by --on-unknown', { skip }, async () => {
   for (const [verdict, ran] of [['allow', true] as const, ['deny', false] as const]) {
     const flags = ['--hold-ms', '300', '--on-unknown', verdict];
     const agent = await agentWith({ exec: blockExec('exec') }, ...flags);
     const started = performance.now();
-    const { upper, exitCode } = await host.runRunc(unknowable);
+    const { upper, exitCode } = await host.runRunc(unknowable());
     assert.ok(performance.now() - started >= 300);
     assert.equal(exitCode === 0, ran);
     assert.equal(existsSync(join(upper, 'ran')), ran);
@@ -298,7 +298,7 @@ test('who is not known in time is decided by --on-unknown', { skip }, async () =
 
 test('SIGTERM leaves nothing asleep', { skip }, async () => {
   const agent = await agentWith({ exec: blockExec('exec') }, '--hold-ms', '60000');
-  const held = host.runRunc(unknowable);
+  const held = host.runRunc(unknowable());
   await new Promise((resolve) => setTimeout(resolve, 500));
   assert.equal(await stop(agent), 0);
   const { exitCode } = await held;
@@ -308,7 +308,7 @@ test('SIGTERM leaves nothing asleep', { skip }, async () => {
 
 test('an agent that is killed leaves nothing asleep', { skip }, async () => {
   const agent = await agentWith({ exec: blockExec('exec') }, '--hold-ms', '60000');
-  const held = host.runRunc(unknowable);
+  const held = host.runRunc(unknowable());
   await new Promise((resolve) => setTimeout(resolve, 500));
   agents.splice(agents.indexOf(agent), 1);
   await agent.stop('SIGKILL');

@@ -57,6 +57,8 @@ export interface StartOptions {
   readonly sharesProcesses?: boolean;
   /** Of `runRunc`: the runtime's file (default: `runc`). */
   readonly runtime?: string;
+  /** Of `runRunc`: where the runtime keeps its state (default: where an agent looks for it). Elsewhere nobody knows whose the container is. */
+  readonly stateFolder?: string;
   /** For containerd: its namespace (default: `default`). */
   readonly namespace?: string;
 }
@@ -203,7 +205,7 @@ export async function containerHost(): Promise<ContainerHost> {
     async runRunc(options) {
       const { id, bundle, upper, remove } = await prepareRunc(options);
       const runtime = options.runtime ?? 'runc';
-      const ran = await run(runtime, ['--root', runcRoot, 'run', '--bundle', bundle, id]);
+      const ran = await run(runtime, ['--root', options.stateFolder ?? runcRoot, 'run', '--bundle', bundle, id]);
       await remove();
       return { ...ran, upper };
     },
