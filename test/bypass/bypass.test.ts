@@ -62,7 +62,11 @@ describe('the known ways around', { skip }, () => {
         const source = volumeOf(index);
         await mkdir(source);
         const volumes = [bind(source, '/data')];
-        const container = await host.startRunc({ id: idOf(index), capabilities: ['CAP_SYS_ADMIN'], volumes });
+        const container = await host.startRunc({
+          id: idOf(index),
+          capabilities: ['CAP_SYS_ADMIN', 'CAP_SETFCAP'],
+          volumes,
+        });
         await prepare?.(container, rootOf(index));
         containers.set(index, container);
       }

@@ -18,6 +18,32 @@ export const volumeWays: readonly Bypass[] = [
     path: dropped,
   },
   {
+    way: 'a program is copied to /dev/shm',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'creating it is refused',
+    attempt: (c) => c.sh('cp /bin/busybox /dev/shm/busybox-x; /dev/shm/busybox-x echo ran').then(hasRun),
+    path: '/dev/shm/busybox-x',
+  },
+  {
+    way: 'a program is copied to a filesystem in memory that the container mounts in a new user and mount namespace',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer:
+      'creating it is refused; a new mount is watched a few milliseconds after it was made, and within them it is not gated. The seccomp profile `RuntimeDefault` refuses such a namespace to containers without CAP_SYS_ADMIN',
+    before: (c) => c.sh('mkdir /mnt'),
+    attempt: (c) =>
+      c
+        .exec(
+          ...['/bin/busybox', 'unshare', '-Urm', '/bin/sh', '-c'],
+          'mount -t tmpfs tmpfs /mnt; sleep 0.3; cp /bin/busybox /mnt/busybox-x; /mnt/busybox-x echo ran',
+        )
+        .then(hasRun),
+    path: '/mnt/busybox-x',
+  },
+  {
     way: 'a file is written to a volume as data and made executable by chmod',
     rule: 'drift',
     outcome: 'reverted',
@@ -61,6 +87,17 @@ export const volumeWays: readonly Bypass[] = [
       'a volume is of no image, and nothing is known of how it came there: block `exec` below the volume',
     before: (c) => c.sh(`cp /bin/busybox ${dropped}`),
     attempt: (c) => c.exec(dropped, 'echo', 'ran').then(hasRun),
+    path: dropped,
+  },
+  {
+    way: 'a file that was on a volume before, also a program, is changed by truncate(2), without an open',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'as of a file that the container has made on its root filesystem: seeing it would take watching every write; block `exec` below the volume',
+    before: (c) => c.sh(`cp /bin/busybox ${dropped}`),
+    attempt: (c) => c.sh(`/bin/opener truncate ${dropped} 9000000; ${dropped} echo ran`).then(hasRun),
     path: dropped,
   },
   {

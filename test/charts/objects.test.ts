@@ -222,30 +222,36 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
     }
   });
 
+  const flagsOf = async (subcommand: string) => {
+    const written: string[] = [];
+    const { write } = process.stdout;
+    process.stdout.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
+    await runCommand([subcommand, '--help']).finally(() => {
+      process.stdout.write = write;
+    });
+    return new Set(written.join('').match(/--[a-z][a-z-]*/g));
+  };
+  /** The subcommand and the flags that a component is given when every value is set that adds one. */
+  const givenTo = async (component: string) => {
+    const [helm] = helms;
+    assert.ok(helm !== undefined);
+    const sockets = ['/run/containerd/containerd.sock'];
+    const optIns = { blockScripts: true, memfdNoexec: true, processEnds: true };
+    const full = await render(helm, {
+      clusterName: 'blue',
+      policies: { defaults: ['default'] },
+      agent: { containerdSockets: sockets, ...optIns },
+      webhook: { excludedNamespaces: ['infra'] },
+    });
+    const spec = valueAt(objectOf(full, component), 'spec.template.spec') as PodSpec;
+    const [subcommand = '', ...args] = spec.containers[0]?.args ?? [];
+    return { subcommand, given: args.map((argument) => argument.split('=')[0] ?? '') };
+  };
+
   for (const component of ['Deployment/d4c-gate-webhook', 'DaemonSet/d4c-gate-agent']) {
     test(`gives ${component} only flags that it knows`, async () => {
-      const known = async (subcommand: string) => {
-        const written: string[] = [];
-        const { write } = process.stdout;
-        process.stdout.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
-        await runCommand([subcommand, '--help']).finally(() => {
-          process.stdout.write = write;
-        });
-        return new Set(written.join('').match(/--[a-z][a-z-]*/g));
-      };
-      const [helm] = helms;
-      assert.ok(helm !== undefined);
-      const values = {
-        clusterName: 'blue',
-        policies: { defaults: ['default'] },
-        agent: { containerdSockets: ['/run/containerd/containerd.sock'] },
-        webhook: { excludedNamespaces: ['infra'] },
-      };
-      const full = await render(helm, values);
-      const spec = valueAt(objectOf(full, component), 'spec.template.spec') as PodSpec;
-      const [subcommand = '', ...args] = spec.containers[0]?.args ?? [];
-      const flags = await known(subcommand);
-      const given = args.map((argument) => argument.split('=')[0] ?? '');
+      const { subcommand, given } = await givenTo(component);
+      const flags = await flagsOf(subcommand);
       assert.ok(given.length > 3);
       assert.deepEqual(
         given.filter((flag) => !flags.has(flag)),
@@ -253,6 +259,22 @@ describe('the chart with its default values', { skip: helmRequirements }, () => 
       );
     });
   }
+
+  test('offers every setting of the agent', async () => {
+    const { subcommand, given } = await givenTo('DaemonSet/d4c-gate-agent');
+    const flags = await flagsOf(subcommand);
+    const notInPods = {
+      '--help': 'no setting',
+      '--kubeconfig': 'a pod has the cluster that it runs in',
+      '--cluster-id': 'it is read from the cluster',
+      '--output': 'standard output is what a pod’s documents are collected from',
+      '--keep-gate': '`--keeper=join` says it',
+    };
+    assert.deepEqual(
+      [...flags].filter((flag) => !given.includes(flag)).sort(),
+      Object.keys(notInPods).sort(),
+    );
+  });
 });
 
 test('the policies of the chart are valid, and values.schema.json offers exactly them', () => {

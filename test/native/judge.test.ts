@@ -307,6 +307,57 @@ describe('rules that only report', { skip }, () => {
   });
 });
 
+describe('sessionLeaderInteractive', {
+  skip: skip ?? (isInstalled('script') ? undefined : 'needs script'),
+}, () => {
+  const id = idOf('interactive');
+  const programs = (name: string, path: string, sessionLeaderInteractive: boolean) => ({
+    ...{ name, operation: ['exec'], processExecutable: [path], sessionLeaderInteractive },
+  });
+  const made = containerUnder(id, () =>
+    tableOf({
+      process: {
+        selectors: [
+          programs('people', '/bin/opener', true),
+          programs('machines', '/usr/local/bin/hello', false),
+        ],
+        responses: [{ match: ['people', 'machines'], actions: ['alert', 'block'] }],
+      },
+    }),
+  );
+  /** What both programs print, and who was refused. */
+  const both = (by = '') =>
+    `${by} /bin/opener open /etc/passwd 0 RDONLY || echo no; ${by} /usr/local/bin/hello || echo no`;
+  /** What a shell line leaves in `/tmp/out`, by a session with a terminal or without. */
+  const inSession = async (hasTerminal: boolean, line: string): Promise<string[]> => {
+    const rootfs = join(host.folder, id, 'rootfs/tmp');
+    await writeFile(join(rootfs, 'line'), `exec < /dev/null > /tmp/out 2> /dev/null\n${line}\n`);
+    if (hasTerminal) await run('script', ['-qec', `runc exec --tty ${id} /bin/sh /tmp/line`, '/dev/null']);
+    else await made.container.exec('/bin/sh', '/tmp/line');
+    return readFileSync(join(rootfs, 'out'), 'utf8').trim().split('\n');
+  };
+
+  test('is true of what a shell at a terminal starts, also without that as its input', async () => {
+    assert.deepEqual(await inSession(true, both()), ['no', 'hello']);
+  });
+
+  test('is false without a terminal', async () => {
+    assert.deepEqual(await inSession(false, both()), ['ok', 'no']);
+  });
+
+  test('is false of a session of its own that is begun at a terminal', async () => {
+    assert.deepEqual(await inSession(true, both('/bin/busybox setsid')), ['ok', 'no']);
+  });
+
+  test('is false when the session’s leader has ended, with which the terminal has gone', async () => {
+    const later = `trap '' HUP; (while [ ! -e /tmp/go ]; do sleep 0.05; done; ${both()}; : > /tmp/end) &`;
+    await inSession(true, later);
+    await made.container.sh(': > /tmp/go; while [ ! -e /tmp/end ]; do sleep 0.05; done');
+    const out = readFileSync(join(host.folder, id, 'rootfs/tmp/out'), 'utf8');
+    assert.deepEqual(out.trim().split('\n'), ['ok', 'no']);
+  });
+});
+
 for (const [what, gateMode, tableMode] of [
   ['the gate', 'observe', 'enforce'],
   ['the table', 'enforce', 'observe'],

@@ -238,6 +238,14 @@ describe('what is mounted in a container', { skip }, () => {
     await must('mount', ['-t', 'tmpfs', 'tmpfs', secret]);
     t.after(() => must('umount', [secret]));
     await folderWithProgram(secret);
+    const projected = await folderWithProgram(volume('projected', 'all'));
+    const downward = await folderWithProgram(volume('downward-api', 'pod'));
+    // As the kubelet mounts a part of an emptyDir before the runtime does.
+    const part = await folderWithProgram(join(disk, 'part'));
+    const subPath = join(pod, 'volume-subpaths/cache/main/0');
+    await mkdir(subPath, { recursive: true });
+    await must('mount', ['--bind', part, subPath]);
+    t.after(() => must('umount', [subPath]));
     const one = join(disk, 'one');
     await writeFile(one, '');
     const selector = { operation: ['modifyFile'], targetFilePath: ['/**'] };
@@ -263,6 +271,9 @@ describe('what is mounted in a container', { skip }, () => {
         bind(secret, '/secret'),
         bind(one, '/one'),
         bind(forged, '/forged'),
+        bind(projected, '/projected'),
+        bind(downward, '/downward'),
+        bind(subPath, '/part'),
         memory('/memory'),
       ],
     });
@@ -273,9 +284,12 @@ describe('what is mounted in a container', { skip }, () => {
       ['/disk/busybox', 'volume', [0, 2]],
       ['/memory/busybox', 'volume', [0, 2]],
       ['/forged/busybox', 'volume', [0, 2]],
+      ['/part/busybox', 'volume', [0, 2]],
       ['/one', 'volumeFile', [0]],
       ['/config/busybox', 'volumeFile', [0]],
       ['/secret/busybox', 'volumeFile', [0]],
+      ['/projected/busybox', 'volumeFile', [0]],
+      ['/downward/busybox', 'volumeFile', [0]],
     ] as const) {
       assert.equal(await opener(container, 'open', path, '0', 'WRONLY', 'APPEND'), 'ok');
       const event = await gated.event((each) => each.path === path && each.process.name === 'opener');
@@ -283,26 +297,23 @@ describe('what is mounted in a container', { skip }, () => {
     }
   });
 
-  test('later is watched, too', { skip: isInstalled('nsenter') ? false : 'needs nsenter' }, async (t) => {
-    const id = newId();
-    const gated = await gate(t, { tables: { [id]: execTable(['/mnt/**'], blocked) } });
-    const container = await start(t, { id });
-    await container.sh('mkdir /mnt');
-    await must('nsenter', [
-      '-t',
-      String(container.pid),
-      '-m',
-      '/bin/busybox',
-      'mount',
-      '-t',
-      'tmpfs',
-      'tmpfs',
-      '/mnt',
-    ]);
-    await container.sh('cp /bin/busybox /mnt/busybox');
-    assert.equal((await container.exec('/mnt/busybox', 'true')).exitCode === 0, false);
-    await gated.event(({ path, verdict }) => path === '/mnt/busybox' && verdict === 'deny');
-  });
+  for (const [what, ...how] of [
+    ['in memory', '-t', 'tmpfs', 'tmpfs'],
+    ['of a volume that it has', '-o', 'bind', '/data'],
+  ]) {
+    test(`later, ${what}, is watched, too`, {
+      skip: !isInstalled('nsenter') && 'needs nsenter',
+    }, async (t) => {
+      const id = newId();
+      const gated = await gate(t, { tables: { [id]: execTable(['/mnt/**'], blocked) } });
+      const container = await start(t, { id, volumes: [bind(await folderWithProgram(), '/data')] });
+      await container.sh('mkdir /mnt');
+      await must('nsenter', ['-t', String(container.pid), '-m', '/bin/busybox', 'mount', ...how, '/mnt']);
+      await container.sh('cp /bin/busybox /mnt/busybox-later');
+      assert.notEqual((await container.exec('/mnt/busybox-later', 'true')).exitCode, 0);
+      await gated.event(({ path, verdict }) => path === '/mnt/busybox-later' && verdict === 'deny');
+    });
+  }
 
   test('is watched in a mount namespace that the container makes', async (t) => {
     const id = newId();
