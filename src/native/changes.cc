@@ -182,10 +182,12 @@ void Changes::read(uint64_t name, int group) {
   };
   if (name != kOfVolumes) anchorOf(name);
   std::string_view bytes(events, readInto(name, group, events, sizeof events));
+  FidEvent last;
   FidEvent event;
   FidEvent next;
   bool has_next = takeEvent(&bytes, &next);
   while (has_next) {
+    last = event;
     event = next;
     has_next = takeEvent(&bytes, &next);
     if (event.mask & FAN_Q_OVERFLOW) {
@@ -199,13 +201,13 @@ void Changes::read(uint64_t name, int group) {
     // Nobody has it any more.
     if (device == 0) continue;
     const Anchor& anchor = anchorOf(device);
-    if (anchor.at) take(device, anchor, event, has_next ? &next : nullptr);
+    if (anchor.at) take(device, anchor, event, tellsReplaced(event, last, has_next ? &next : nullptr));
   }
   const std::lock_guard<std::mutex> lock(seen_mutex_);
   flows_[name].told = flows_[name].taken;
 }
 
-void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* next) {
+void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* before) {
   if (event.mask & FAN_ONDIR) {
     // Every directory below has another path now.
     if (event.mask & kFanRename) forgetKnown();
@@ -214,7 +216,7 @@ void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, co
   const int mount = anchor.at.get();
   const Place place = placeOf(device, anchor, event.folder);
   if (event.mask & kFanRename) {
-    takeRename(onlyOf(place, {}), onlyOf(placeOf(device, anchor, event.new_folder), {}), mount, event, next);
+    takeRename(onlyOf(place, {}), onlyOf(placeOf(device, anchor, event.new_folder), {}), mount, event, before);
     return;
   }
   if (!place) return;

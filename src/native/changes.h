@@ -165,7 +165,7 @@ class Changes {
   void read(uint64_t name, int group);
   void forgetLearned(uint64_t name);
   size_t readInto(uint64_t name, int group, char* events, size_t size);
-  void take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* next);
+  void take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* before);
 
   // Which volumes are watched (changes_volumes.cc).
   void coverExpected();
@@ -191,7 +191,7 @@ class Changes {
   void takeName(const Place& place, int mount, const FidEvent& event, std::string_view name, bool was_moved_here);
   void takeCopy(const Place& place, Change change);
   bool settleCopy(const Pending& pending, bool is_over);
-  void takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidEvent* next);
+  void takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidEvent* before);
   void takeAttributes(const Place& place, int mount, const FidEvent& event);
   void takeDeletion(const Place& place, int mount, const FidEvent& event, std::string_view name);
   void settle(uint64_t inode);

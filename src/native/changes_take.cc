@@ -199,7 +199,7 @@ void Changes::takeDeletion(const Place& place, int mount, const FidEvent& event,
   tell(place, change);
 }
 
-void Changes::takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidEvent* next) {
+void Changes::takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidEvent* before) {
   Place from_only;
   Place to_only;
   Place both;
@@ -218,12 +218,11 @@ void Changes::takeRename(const Place& from, const Place& to, int mount, const Fi
   change.has_file = static_cast<bool>(target);
   change.birth_ns = target ? opened(target.get()).birth_ns : 0;
   change.is_copied_up = isCopiedUp(root, target, change.file);
-  // KERNEL: the inode that had the name before loses a link right after, by the same task and without a name.
   struct stat replaced {};
   std::optional<bool> was_executable;
-  if (next != nullptr && (next->mask & FAN_ATTRIB) && next->tid == event.tid && next->folder.empty()) {
-    const uint64_t inode = inodeOf(next->target);
-    const bool is_there = static_cast<bool>(openTarget(mount, *next, root, {}, &replaced));
+  if (before != nullptr) {
+    const uint64_t inode = inodeOf(before->target);
+    const bool is_there = static_cast<bool>(openTarget(mount, *before, root, {}, &replaced));
     if (!is_there || S_ISREG(replaced.st_mode)) {
       was_executable = is_there ? isExecutable(replaced) : both.files->wasExecutable(inode).value_or(false);
     }

@@ -174,6 +174,37 @@ describe('rules that report', { skip }, () => {
         'open /data/plain: createFile',
       ],
     ],
+    [
+      'two names that are exchanged: each is modified',
+      [
+        ['mknod', '/data/one', '755'],
+        ['mknod', '/data/two', '644'],
+        ['exchange', '/data/one', '/data/two'],
+      ],
+      [
+        'creation /data/one: createExecutable createFile',
+        'creation /data/two: createFile',
+        'rename /data/one /data/two: createExecutable modifyFile deleteFile',
+        'rename /data/two /data/one: modifyExecutable modifyFile deleteFile',
+      ],
+    ],
+    [
+      'rename of a file of the image, and of a new one, to a name that was deleted before',
+      [
+        ['unlink', '/data/plain', '-'],
+        ['rename', '/data/kept', '/data/plain'],
+        ['unlink', '/data/plain', '-'],
+        ['mknod', '/data/e', '644'],
+        ['rename', '/data/e', '/data/plain'],
+      ],
+      [
+        'deletion /data/plain: deleteFile',
+        'rename /data/kept /data/plain: createFile deleteFile',
+        'deletion /data/plain: deleteFile',
+        'creation /data/e: createFile',
+        'rename /data/e /data/plain: createFile deleteFile',
+      ],
+    ],
   ] as [string, [string, ...string[]][], (string | RegExp)[]][]) {
     test(title, async () => {
       for (const call of calls) assert.equal(await opener(container, ...call), 'ok');

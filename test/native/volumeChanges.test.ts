@@ -173,6 +173,29 @@ describe('on a volume', { skip }, () => {
     assert.deepEqual([refused.reason, refused.mount, refused.outcome], ['contained', 'volume', 'prevented']);
   });
 
+  test('a program that takes the place of another one by an exchange is not executed', async (t) => {
+    const id = newId();
+    const disk = await folder();
+    for (const name of ['busybox-old', 'busybox-other', 'busybox-kept']) {
+      await copyFile(staticBusybox, join(disk, name));
+      await chmod(join(disk, name), 0o755);
+    }
+    const changed = { name: 'changed', operation: ['modifyExecutable'], targetFilePath: ['/data/**'] };
+    const response = { match: ['changed'], actions: ['alert', 'block'] };
+    const table = tableOf({ file: { selectors: [changed], responses: [response] } });
+    const gate = await testGate({ tables: { [id]: table } });
+    t.after(gate.close);
+    const container = await start(t, { id, volumes: [bind(disk, '/data')] });
+    const runs = async (path: string) => (await container.exec(path, 'echo', 'ran')).stdout === 'ran\n';
+    assert.equal(await opener(container, 'exchange', '/data/busybox-other', '/data/busybox-old'), 'ok');
+    for (const path of ['/data/busybox-old', '/data/busybox-other']) {
+      const { outcome, operations: all } = await gate.event((each) => each.path === path);
+      assert.deepEqual([outcome, all], ['contained', ['modifyExecutable', 'modifyFile', 'deleteFile']], path);
+      assert.equal(await runs(path), false, path);
+    }
+    assert.equal(await runs('/data/busybox-kept'), true);
+  });
+
   test('a program that was renamed is not loaded by a loader of the image either', async (t) => {
     const id = newId();
     const disk = await folder();
