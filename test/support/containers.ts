@@ -205,7 +205,14 @@ export async function containerHost(): Promise<ContainerHost> {
     async runRunc(options) {
       const { id, bundle, upper, remove } = await prepareRunc(options);
       const runtime = options.runtime ?? 'runc';
-      const ran = await run(runtime, ['--root', options.stateFolder ?? runcRoot, 'run', '--bundle', bundle, id]);
+      const ran = await run(runtime, [
+        '--root',
+        options.stateFolder ?? runcRoot,
+        'run',
+        '--bundle',
+        bundle,
+        id,
+      ]);
       await remove();
       return { ...ran, upper };
     },
