@@ -51,7 +51,7 @@ void Runtimes::open() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const char* folder : kFolders) {
-      for (const char* name : kNames) programs_.emplace(std::string(folder) + "/" + name, std::make_pair(dev_t{0}, ino_t{0}));
+      for (const char* name : kNames) programs_.insert(std::string(folder) + "/" + name);
     }
   }
   look();
@@ -66,19 +66,16 @@ void Runtimes::close() {
 void Runtimes::look() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (group_ == nullptr) return;
-  for (const auto& [path, marked] : programs_) markLocked(path);
+  for (const std::string& path : programs_) markLocked(path);
 }
 
-void Runtimes::markLocked(const std::string& path) {
+/// KERNEL: a mark goes with its file, and the next file may get the same number, so that only to mark it says that it is marked. It
+/// costs a microsecond where it is.
+void Runtimes::markLocked(const std::string& path) const {
   const Descriptor at = openOnHost(host_root_, path);
-  const auto program = programOf(at);
-  auto& marked = programs_[path];
-  if (!program || *program == marked) return;
-  if (fanotify_mark(group_->descriptor(), FAN_MARK_ADD, FAN_OPEN_EXEC_PERM, AT_FDCWD, linkOf(at.get()).c_str()) == 0) {
-    marked = *program;
-  } else {
-    reports_->fail(Failure::kRuntimeNotHeld, "`" + path + "`: fanotify_mark: " + std::strerror(errno));
-  }
+  if (!programOf(at)) return;
+  if (fanotify_mark(group_->descriptor(), FAN_MARK_ADD, FAN_OPEN_EXEC_PERM, AT_FDCWD, linkOf(at.get()).c_str()) == 0) return;
+  reports_->fail(Failure::kRuntimeNotHeld, "`" + path + "`: fanotify_mark: " + std::strerror(errno));
 }
 
 /// KERNEL: the link to a program leads to the file itself, in whatever mount namespace it is.
@@ -94,7 +91,9 @@ void Runtimes::learn(pid_t tid) {
   // A copy that is in memory alone is executed by one that is not.
   if (!program || programOf(openOnHost(host_root_, path)) != program) return;
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (group_ != nullptr && (programs_.size() < kMaxPrograms || programs_.count(path) != 0)) markLocked(path);
+  if (group_ == nullptr || (programs_.size() >= kMaxPrograms && programs_.count(path) == 0)) return;
+  programs_.insert(path);
+  markLocked(path);
 }
 
 void Runtimes::takeLocked() {

@@ -17,11 +17,10 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
-#include <utility>
 
 #include "group.h"
 #include "reports.h"
@@ -39,7 +38,7 @@ class Runtimes {
   /// To be polled for events; -1 when there is no group.
   int descriptor() const { return group_ == nullptr ? -1 : group_->descriptor(); }
 
-  /// Looks whether the programs are still those that were marked: an upgrade puts another file in place. Any thread.
+  /// Marks the programs that there are: an upgrade puts another file in place. Any thread.
   void look();
   /// The task sets a container up: its parent is a runtime, wherever that was installed. Any thread.
   void learn(pid_t tid);
@@ -56,14 +55,14 @@ class Runtimes {
     Envelope event;
   };
   void takeLocked();
-  void markLocked(const std::string& path);
+  void markLocked(const std::string& path) const;
 
   const std::string host_root_;
   Reports* const reports_;
   std::shared_ptr<const Group> group_;
   std::mutex mutex_;
-  /// By their path on the host: which file was marked, if any.
-  std::map<std::string, std::pair<dev_t, ino_t>> programs_;
+  /// Their paths on the host.
+  std::set<std::string> programs_;
   std::deque<Waiting> waiting_;
   uint64_t last_number_ = 0;
   /// Of the watchdog: since when somebody has been waiting to be taken in, and who was taken in last.

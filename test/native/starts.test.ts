@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { type ContainerHost, containerHost, type StartOptions } from '../support/containers.ts';
@@ -102,15 +102,22 @@ describe('a container that starts while nobody looks at the mount table', { skip
     const runtime = join(folder, 'runc');
     await mkdir(folder);
     await copyFile(runc ?? '', runtime);
-    const ids = Array.from({ length: 4 }, newId);
+    const ids = Array.from({ length: 6 }, newId);
     const gated = await gate(t, ids);
-    const [first, second, third, fourth] = ids.map((id) => ({ id, runtime, args: ran }));
+    const [first, second, third, fourth, fifth, sixth] = ids.map((id) => ({ id, runtime, args: ran }));
     assert.notEqual((await host.runRunc(first ?? {})).exitCode, 0);
     assert.equal(await runs(gated, second ?? {}), false);
     await copyFile(runtime, `${runtime}.new`);
     await rename(`${runtime}.new`, runtime);
     assert.notEqual((await host.runRunc(third ?? {})).exitCode, 0);
     assert.equal(await runs(gated, fourth ?? {}), false);
+    // As `install` does it: the new file may get the old one's number.
+    const { ino } = await stat(runtime);
+    await rm(runtime);
+    await copyFile(runc ?? '', runtime);
+    t.diagnostic(`its number is ${(await stat(runtime)).ino === ino ? 'the same' : 'another one'}`);
+    assert.notEqual((await host.runRunc(fifth ?? {})).exitCode, 0);
+    assert.equal(await runs(gated, sixth ?? {}), false);
   });
 
   test('waits no longer than others that are not known: then it runs, and that is counted', async (t) => {
