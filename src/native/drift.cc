@@ -112,22 +112,22 @@ bool isUnchanged(Upper& upper, const std::string& path, bool* is_certain) {
   const Descriptor at = Upper::openIn(upper.directory, path);
   struct stat found {};
   if (!at || fstat(at.get(), &found) != 0 || !S_ISREG(found.st_mode)) return false;
-  std::vector<Descriptor> images;
-  images.push_back(openOrigin(upper, at.get()));
-  if (!images.back()) images.back() = upper.openInImage(path);
-  if (!images.back()) {
-    images.clear();
-    for (const std::string& name : upper.namesInImage(found.st_ino, kMaxNames)) images.push_back(upper.openInImage(name));
-  }
-  Sameness sameness = Sameness::kOther;
-  for (const Descriptor& image : images) {
+  const auto compareWith = [&](const Descriptor& image) {
     struct stat image_found {};
-    if (!image || fstat(image.get(), &image_found) != 0 || !S_ISREG(image_found.st_mode)) continue;
-    if (found.st_size != image_found.st_size) continue;
+    if (!image || fstat(image.get(), &image_found) != 0 || !S_ISREG(image_found.st_mode)) return Sameness::kOther;
+    if (found.st_size != image_found.st_size) return Sameness::kOther;
     const Descriptor one = readable(at);
     const Descriptor other = readable(image);
-    sameness = one && other ? compare(one.get(), other.get(), found.st_size) : Sameness::kUnknown;
-    if (sameness != Sameness::kOther) break;
+    return one && other ? compare(one.get(), other.get(), found.st_size) : Sameness::kUnknown;
+  };
+  Descriptor image = openOrigin(upper, at.get());
+  if (!image) image = upper.openInImage(path);
+  Sameness sameness = compareWith(image);
+  // One after the other: a container can give a file as many names as the image has files.
+  std::vector<std::string> names;
+  if (!image) names = upper.namesInImage(found.st_ino, kMaxNames);
+  for (auto name = names.begin(); name != names.end() && sameness == Sameness::kOther; ++name) {
+    sameness = compareWith(upper.openInImage(*name));
   }
   *is_certain = sameness != Sameness::kUnknown;
   if (*is_certain) upper.rememberCompared(found, sameness == Sameness::kSame);

@@ -17,6 +17,9 @@ namespace {
 constexpr std::chrono::seconds kClaimLives(10);
 /// Where more files are made than this, some are asked about again, at the cost of a wrong guess.
 constexpr size_t kMaxKnown = 200000;
+/// What the paths of folders may take that are still to be visited: who makes folders chooses how deep they are, and 200,000 paths of
+/// 4 KiB would be more than the keeper may have.
+constexpr size_t kMaxPathBytes = size_t{8} << 20;
 /// What is taken for one, roughly, with what the containers and the allocator need.
 constexpr size_t kKnownBytes = 48;
 constexpr size_t kClaimBytes = 96;
@@ -37,23 +40,30 @@ int openFolder(int directory, const std::string& folder) {
 bool walkFiles(int directory, size_t max_files, const VisitFile& visit) {
   std::vector<std::string> folders{"."};
   size_t files = 0;
+  size_t bytes = folders.back().size();
   while (!folders.empty()) {
     const std::string folder = std::move(folders.back());
     folders.pop_back();
+    bytes -= folder.size();
     const std::unique_ptr<DIR, int (*)(DIR*)> entries(fdopendir(openFolder(directory, folder)), closedir);
     while (const dirent* entry = entries ? readdir(entries.get()) : nullptr) {
       const std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
       if (++files > max_files) return false;
       const std::string path = folder + "/" + name;
-      if (entry->d_type == DT_DIR) {
+      const auto visitLater = [&] {
+        bytes += path.size();
         folders.push_back(path);
+        return bytes <= kMaxPathBytes;
+      };
+      if (entry->d_type == DT_DIR) {
+        if (!visitLater()) return false;
         continue;
       }
       struct statx file {};
       constexpr int kHow = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
       if (statx(dirfd(entries.get()), name.c_str(), kHow, STATX_TYPE | STATX_MODE | STATX_INO, &file) != 0) continue;
-      if (S_ISDIR(file.stx_mode)) folders.push_back(path);
+      if (S_ISDIR(file.stx_mode) && !visitLater()) return false;
       if (S_ISREG(file.stx_mode) && !visit(path.substr(1), file.stx_ino, file.stx_mode)) return false;
     }
   }

@@ -28,8 +28,8 @@ namespace d4c {
 using VisitFile = std::function<bool(const std::string& path, uint64_t inode, mode_t mode)>;
 
 /// Visits the regular files below the directory (not with O_PATH), on its mount alone. Their paths start with `/` there. False
-/// when there are more entries than `max_files`, or `visit` says that it is enough. Opens directories alone, which raises no
-/// permission event.
+/// when there are more entries than `max_files` or too many deep folders, or `visit` says that it is enough. Opens directories alone,
+/// which raises no permission event.
 bool walkFiles(int directory, size_t max_files, const VisitFile& visit);
 
 class Files {

@@ -18,6 +18,9 @@ namespace {
 /// A container that makes more files than this is asked about again, at the cost of a wrong guess.
 constexpr size_t kMaxKnown = 200000;
 constexpr size_t kMaxCompared = 4096;
+/// What the names of one file may take: a container makes as many and as long ones as it likes. With any of those that are left out it
+/// counts as changed.
+constexpr size_t kMaxNamesBytes = size_t{1} << 20;
 constexpr size_t kMaxWriters = 4096;
 constexpr size_t kMaxWritersBytes = size_t{1} << 20;
 /// What is taken for one, roughly, with what the containers and the allocator need; of a writer, beside its path.
@@ -111,9 +114,12 @@ std::vector<std::string> Upper::namesInImage(uint64_t inode, size_t max_files) c
   std::vector<std::string> names;
   const Descriptor root(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) return names;
+  size_t bytes = 0;
   walkFiles(root.get(), max_files, [&](const std::string& path, uint64_t found, mode_t) {
-    if (found == inode && openInImage(path)) names.push_back(path);
-    return true;
+    if (found != inode || !openInImage(path)) return true;
+    bytes += path.size();
+    names.push_back(path);
+    return bytes <= kMaxNamesBytes;
   });
   return names;
 }

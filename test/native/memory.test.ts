@@ -15,7 +15,7 @@ import { gateRequirements, hostWithKeeper } from '../support/gateHost.ts';
 import { keepersOf } from '../support/keeper.ts';
 import { containerPrefix, folderPrefix } from '../support/leftovers.ts';
 import { eventually, must, run } from '../support/programs.ts';
-import { execTable, testGate } from '../support/testGate.ts';
+import { execTable, fileTable, testGate } from '../support/testGate.ts';
 
 const containers = 100;
 const policyCount = 10;
@@ -147,4 +147,32 @@ test('a container whose programs have the longest arguments takes no more of the
   await eventually('they are counted', () =>
     next.failures.find(({ failure }) => failure === 'event_report_dropped'),
   );
+});
+
+test('a container with many folders far below others takes no more of the keeper than any other', {
+  skip: gateRequirements(),
+}, async (t) => {
+  const limitKib = 15 * 1024;
+  const { host, keeper } = await hostWithKeeper(t);
+  const id = `${containerPrefix}${process.pid}-folders`;
+  const container = await host.startRunc({ id });
+  t.after(container.remove);
+  // Together their paths take 18 MiB.
+  const line =
+    'cd /tmp; for i in $(seq 15); do n=$(printf %0240d $i); mkdir $n; cd $n; done; seq 5000 | xargs mkdir';
+  assert.equal((await container.sh(line)).exitCode, 0);
+  const gate = await testGate({
+    publish: 'found',
+    tables: { [id]: fileTable(['createExecutable'], ['/**'], ['alert', 'block']) },
+    place: { how: 'start', socket: keeper.socket },
+  });
+  t.after(gate.close);
+  await gate.ask({ type: 'adopt', key: await gate.keyOf(id), pid: container.pid });
+  // It is told when all that lies there was looked at.
+  await container.sh('echo x > /tmp/new; chmod +x /tmp/new');
+  await gate.event(({ path, kind }) => path === '/tmp/new' && kind === 'attributes');
+  const status = await readFile(`/proc/${await keeper.pid()}/status`, 'utf8');
+  const kib = Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]);
+  t.diagnostic(`${kib} KiB`);
+  assert.ok(kib <= limitKib, `${kib} KiB`);
 });
