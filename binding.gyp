@@ -70,6 +70,7 @@
         "src/native/mounts.cc",
         "src/native/opened.cc",
         "src/native/paths.cc",
+        "src/native/precedence.cc",
         "src/native/priority.cc",
         "src/native/proc_file.cc",
         "src/native/proc_stat.cc",

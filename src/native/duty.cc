@@ -72,6 +72,8 @@ Duty::Duty() : taken_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
 
 Duty::Clock::duration Duty::patience() const { return row_ == kExecs ? kPatienceWithExecs : kPatience; }
 
+bool Duty::isMine() const { return holder_ == threadId(); }
+
 bool Duty::standBy() {
   for (;;) {
     const pid_t holder = holder_;

@@ -50,6 +50,8 @@ class Duty {
   void onRead(pid_t task, size_t count, bool is_exec);
   /// It is not on duty any more, if it was.
   void end();
+  /// Whether it is on duty.
+  bool isMine() const;
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -55,6 +55,7 @@ void Gate::readEvents(Reader* reader) {
     const int poll = polls_[reader->at].poll;
     if (desk->put_off == 0 && duty_.standBy() && epoll_wait(poll, ready, kReady, 0) > 0) duty_.pause();
     const int count = await(poll, ready, desk->put_off > 0);
+    if (!duty_.isMine()) reader->precedence.onWork();
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
       if (name == kStopName) return;

@@ -1,6 +1,7 @@
 /** Too many of everything: what is lost is counted, nobody hangs, and no verdict is wrong. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -124,6 +125,32 @@ for (const [program, path, table] of [
     assert.equal((await executing).stdout, '');
   });
 }
+
+// The kernel refuses them, and they try again at once: nothing slows them down.
+test('openers without end who find no descriptor leave the machine to others', { skip }, async (t) => {
+  const { gate, containers } = await gatedContainers(t, host, { count: 1, name: 'crowd' });
+  const [container] = containers as [Container];
+  const [keeper = 0] = await keepersOf(gate.pid);
+  const others = [1, 2].map(() => spawn('timeout', ['30', 'sh', '-c', 'while :; do :; done']));
+  t.after(() => others.map((other) => other.kill()));
+  const polling = container.sh('for i in $(seq 24); do /bin/opener poll /etc/group 8000 RDONLY & done; wait');
+  await rest(500);
+  await leave(keeper, 2);
+  let longestMs = 0;
+  let last = performance.now();
+  const timer = setInterval(() => {
+    const now = performance.now();
+    longestMs = Math.max(longestMs, now - last);
+    last = now;
+  }, 20);
+  const { exitCode } = await polling;
+  clearInterval(timer);
+  await must('prlimit', ['--pid', String(keeper), '--nofile=1024:']);
+  assert.equal(exitCode, 0);
+  assert.ok(gate.failures.some(({ failure }) => failure === 'event_unread'));
+  t.diagnostic(`another process waited for ${Math.round(longestMs)} ms at most`);
+  assert.ok(longestMs < 1_000, `${longestMs} ms`);
+});
 
 test('a volume of files that was opened with the last descriptors is known as one afterwards', {
   skip,
