@@ -12,7 +12,6 @@
 #include <cstring>
 
 #include "proc_file.h"
-#include "threads.h"
 
 namespace d4c {
 
@@ -68,7 +67,8 @@ bool Changes::begin() {
     return false;
   }
   thread_ = startThread("d4c-changes", [this] { run(); });
-  return true;
+  if (!thread_.joinable()) reports_->fail(Failure::kChangesUnseen, std::string("clone: ") + std::strerror(errno));
+  return thread_.joinable();
 }
 
 /// Watches the filesystem of `at`. Gives what its events call it. Under the lock.

@@ -21,7 +21,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -31,6 +30,7 @@
 #include "fid_events.h"
 #include "low_descriptor.h"
 #include "reports.h"
+#include "threads.h"
 #include "volumes.h"
 
 namespace d4c {
@@ -218,7 +218,7 @@ class Changes {
   Descriptor poll_;
   Descriptor stop_;
   Descriptor has_expected_;
-  std::thread thread_;
+  Thread thread_;
 
   std::mutex expected_mutex_;
   std::deque<Expected> expected_;

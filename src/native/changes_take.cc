@@ -138,7 +138,8 @@ bool Changes::settleOne(const Pending& pending, bool is_over) {
   const Clock::duration age = Clock::now() - pending.since;
   if (!is_over && !tells_all_ && age < kLongest && concerns(pending.place, change)) {
     if (age < kShortest) return false;
-    const OpenIntent intent = openIntent(change.tid, &calls_);
+    // It is asked for again soon: a task that makes files without end must not keep this thread with each of them.
+    const OpenIntent intent = openIntent(change.tid, &calls_, Patience::kShort);
     const bool is_creating = intent.rest == BlockedCall::Rest::kBlocked && intent.certain && intent.creates;
     if (intent.rest == BlockedCall::Rest::kRunning || is_creating) return false;
   }

@@ -1,7 +1,6 @@
 #include "comparing.h"
 
 #include "drift.h"
-#include "threads.h"
 
 namespace d4c {
 
@@ -15,10 +14,12 @@ constexpr size_t kMaxJobs = 256;
 bool Comparing::add(Root& root, Envelope* envelope, const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (is_closing_ || jobs_.size() >= kMaxJobs) return false;
+  if (!thread_.joinable()) thread_ = startThread("d4c-comparing", [this] { run(); });
+  // Without a thread nothing can be compared.
+  if (!thread_.joinable()) return false;
   // The deadline was first.
   if (!envelope->letGo()) return true;
   jobs_.push_back(Job{root.shared_from_this(), std::move(*envelope), path});
-  if (!thread_.joinable()) thread_ = startThread("d4c-comparing", [this] { run(); });
   changed_.notify_one();
   return true;
 }
@@ -44,7 +45,7 @@ void Comparing::close() {
     is_closing_ = true;
     changed_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
   const std::lock_guard<std::mutex> lock(mutex_);
   jobs_.clear();
 }

@@ -10,10 +10,10 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include "container.h"
 #include "reports.h"
+#include "threads.h"
 
 namespace d4c {
 
@@ -22,8 +22,8 @@ class Comparing {
   Comparing(Reports* reports, std::function<void(Root&, Envelope)> judge) : reports_(reports), judge_(std::move(judge)) {}
   ~Comparing() { close(); }
 
-  /// Takes the event over, to have `judge` called with it; false when too many wait, and the event stays. No deadline counts
-  /// meanwhile, but comparing ends after a bounded time.
+  /// Takes the event over, to have `judge` called with it; false when too many wait or there is no thread, and the event stays. No
+  /// deadline counts meanwhile, but comparing ends after a bounded time.
   bool add(Root& root, Envelope* envelope, const std::string& path);
   void close();
 
@@ -41,7 +41,7 @@ class Comparing {
   std::condition_variable changed_;
   std::deque<Job> jobs_;
   bool is_closing_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace d4c

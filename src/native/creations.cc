@@ -29,10 +29,6 @@ std::unique_ptr<Creations> Creations::watch(const std::string& directory, bool k
     *fault = faultOf("open", directory);
     return nullptr;
   }
-  if (!showsInodes(at.get())) {
-    *fault = "cannot watch the filesystem of `" + directory + "`: its file handles show no inode numbers";
-    return nullptr;
-  }
   // SAFETY: a notification group. It never makes anybody wait, so it may watch a filesystem of the host.
   LowDescriptor group(Descriptor(fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE |
                                                    FAN_UNLIMITED_MARKS | FAN_REPORT_TID | FAN_REPORT_DFID_NAME_TARGET,
@@ -41,11 +37,25 @@ std::unique_ptr<Creations> Creations::watch(const std::string& directory, bool k
     *fault = faultOf("fanotify_init", directory);
     return nullptr;
   }
-  if (fanotify_mark(group.get(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_CREATE, at.get(), nullptr) != 0) {
-    *fault = faultOf("fanotify_mark", directory);
-    return nullptr;
-  }
+  if (!mark(group, at.get(), directory, fault)) return nullptr;
   return std::unique_ptr<Creations>(new Creations(std::move(group), found.st_dev, keeps_makers));
+}
+
+bool Creations::mark(const LowDescriptor& group, int at, const std::string& directory, std::string* fault) {
+  if (!showsInodes(at)) {
+    *fault = "cannot watch the filesystem of `" + directory + "`: its file handles show no inode numbers";
+    return false;
+  }
+  if (fanotify_mark(group.get(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_CREATE, at, nullptr) == 0) return true;
+  *fault = faultOf("fanotify_mark", directory);
+  return false;
+}
+
+bool Creations::watchAgain(const std::string& directory, std::string* fault) const {
+  const Descriptor at(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (at) return mark(group_, at.get(), directory, fault);
+  *fault = faultOf("open", directory);
+  return false;
 }
 
 void Creations::drain() {

@@ -27,6 +27,10 @@ class Creations {
   /// `keeps_makers`: also for `madeBy`.
   static std::unique_ptr<Creations> watch(const std::string& directory, bool keeps_makers, std::string* fault);
 
+  /// As `watch`, where that was done before: the filesystem may have been mounted anew, or another one have its number, of which this
+  /// group is told nothing. False with a fault when it is not watched. Any thread.
+  bool watchAgain(const std::string& directory, std::string* fault) const;
+
   /// To be polled: becomes readable when creations are queued.
   int descriptor() const { return group_.get(); }
 
@@ -47,6 +51,7 @@ class Creations {
 
   Creations(LowDescriptor group, dev_t device, bool keeps_makers)
       : group_(std::move(group)), device_(device), keeps_makers_(keeps_makers) {}
+  static bool mark(const LowDescriptor& group, int at, const std::string& directory, std::string* fault);
   void drainLocked();
   void forgetTheDead();
 

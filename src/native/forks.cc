@@ -15,7 +15,6 @@
 #include <iterator>
 
 #include "processes.h"
-#include "threads.h"
 
 namespace d4c {
 
@@ -43,6 +42,9 @@ void Forks::listen() {
     return;
   }
   thread_ = startThread("d4c-forks", [this] { run(); });
+  if (thread_.joinable()) return;
+  reports_->fail(Failure::kForksUnseen, std::string("clone: ") + std::strerror(errno));
+  socket_.reset();
 }
 
 bool Forks::open() {

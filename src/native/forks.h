@@ -12,7 +12,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -20,6 +19,7 @@
 #include "cgroup.h"
 #include "descriptor.h"
 #include "reports.h"
+#include "threads.h"
 
 namespace d4c {
 
@@ -66,7 +66,7 @@ class Forks {
   Descriptor socket_;
   Descriptor stop_;
   Descriptor wake_;
-  std::thread thread_;
+  Thread thread_;
 
   std::mutex mutex_;
   bool was_tried_ = false;

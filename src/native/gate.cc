@@ -1,18 +1,19 @@
 #include "gate.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "low_descriptor.h"
-#include "threads.h"
 
 namespace d4c {
 
@@ -86,7 +87,7 @@ Gate::Gate(GateOptions options)
               [this](Container& container) { forbidMemfd(container); },
               [this](pid_t pid, uint64_t key) { forks_.note(pid, key); },
               [this](std::shared_ptr<const KernelEvent> begin) { forks_.began(std::move(begin)); },
-              [this](Root& root, pid_t tid) { coverVolumes(root, tid); },
+              [this](Root& root, pid_t tid) { return coverVolumes(root, tid); },
               [this](Root& root, pid_t tid) { coverSetUp(root, tid); },
               [this](Root& root, std::shared_ptr<Container> container, Envelope envelope) {
                 putOff(root, std::move(container), std::move(envelope));
@@ -131,7 +132,10 @@ bool Gate::start(GateFault* fault) {
                              "/root", "/run", "/tmp", options_.host_root});
   for (const std::string& path : never) {
     struct stat found {};
-    if (stat(path.c_str(), &found) == 0) never_marked_.insert(found.st_dev);
+    struct statfs filesystem {};
+    // KERNEL: the number of one that is unmounted later is used again, so only what could be taken for a container's is noted.
+    const bool is_there = stat(path.c_str(), &found) == 0 && statfs(path.c_str(), &filesystem) == 0;
+    if (is_there && filesystem.f_type == OVERLAYFS_SUPER_MAGIC) never_marked_.insert(found.st_dev);
   }
   const std::vector<cpu_set_t> processors = readerProcessors(settings_.can_refuse ? kMaxReaders : 1);
   reader_count_ = processors.size();
@@ -146,19 +150,27 @@ bool Gate::start(GateFault* fault) {
     }
   }
   openForeign();
-  for (size_t i = 0; i < processors.size(); ++i) startReader(i);
-  if (!spaces_.start(foreign_ == nullptr ? nullptr : foreign_->group)) {
-    *fault = faultOf("cannot follow the mounts of containers", "eventfd", errno);
+  const auto giveUp = [&](const char* what, const char* call) {
+    *fault = faultOf(what, call, errno);
     close();
     return false;
+  };
+  for (size_t i = 0; i < processors.size(); ++i) {
+    if (!startReader(i)) return giveUp("cannot read events", "clone");
+  }
+  if (!spaces_.start(foreign_ == nullptr ? nullptr : foreign_->group)) {
+    return giveUp("cannot follow the mounts of containers", "eventfd or clone");
   }
   // Marks come after the readers: what is marked must be answered. Who starts a container from now on waits until it is.
   if (settings_.can_refuse) runtimes_.open();
   scan(true);
-  threads_.push_back(startThread("d4c-watcher", [this] { watchMounts(); }));
-  threads_.push_back(startThread("d4c-house", [this] { keepHouse(); }));
-  threads_.push_back(startThread("d4c-watchdog", [this] { watchDeadlines(); }));
-  return true;
+  const auto startOwn = [this](const char* name, void (Gate::*run)()) {
+    threads_.push_back(startThread(name, [this, run] { (this->*run)(); }));
+    return threads_.back().joinable();
+  };
+  const bool is_whole = startOwn("d4c-watcher", &Gate::watchMounts) && startOwn("d4c-house", &Gate::keepHouse) &&
+                        startOwn("d4c-watchdog", &Gate::watchDeadlines);
+  return is_whole || giveUp("cannot watch containers", "clone");
 }
 
 /// Without it, such volumes are counted as not watched.
@@ -195,7 +207,7 @@ std::vector<FoundContainer> Gate::found() const {
 void Gate::close() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
-  for (std::thread& thread : threads_) thread.join();
+  for (Thread& thread : threads_) thread.join();
   threads_.clear();
   runtimes_.close();
   // SAFETY: a reader that a task keeps cannot be waited for. What it uses is not freed before the process ends, which is

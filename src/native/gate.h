@@ -26,7 +26,6 @@
 #include <set>
 #include <shared_mutex>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -47,6 +46,7 @@
 #include "runtimes.h"
 #include "spaces.h"
 #include "status.h"
+#include "threads.h"
 
 namespace d4c {
 
@@ -117,7 +117,8 @@ class Gate {
   // The watchdog thread (gate_deadline.cc).
   struct Reader;
   void watchDeadlines();
-  void startReader(size_t at);
+  /// False when the kernel grants no thread, which is counted.
+  bool startReader(size_t at);
   bool isKept(Reader* reader, std::chrono::milliseconds deadline);
   bool pollLane(uint64_t name, int group, bool is_new);
   /// Makes each event wake all readers, or one of them. False when some reader does not read some group: to be called again.
@@ -138,7 +139,7 @@ class Gate {
   void armTimer();
   void watch(Root& root);
   void tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us);
-  void coverVolumes(Root& root, pid_t tid);
+  bool coverVolumes(Root& root, pid_t tid);
   void coverSetUp(Root& root, pid_t tid);
   void takeMissed(Root& root, pid_t pid);
   void putOff(Root& root, std::shared_ptr<Container> container, Envelope envelope);
@@ -236,13 +237,13 @@ class Gate {
     std::atomic<bool> is_kept{false};
     std::shared_ptr<Root> kept_by;
     std::atomic<bool> has_ended{false};
-    std::thread thread;
+    Thread thread;
   };
   std::vector<Descriptor> poll_descriptors_;
   std::vector<ReaderPoll> polls_;
   /// Of the watchdog, once it runs.
   std::list<Reader> readers_;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
 };
 
 }  // namespace d4c

@@ -10,7 +10,6 @@
 #include "gate.h"
 #include "machine_load.h"
 #include "priority.h"
-#include "threads.h"
 
 namespace d4c {
 
@@ -22,7 +21,7 @@ constexpr int64_t kLongestPauseMs = 250;
 
 }  // namespace
 
-void Gate::startReader(size_t at) {
+bool Gate::startReader(size_t at) {
   Reader& reader = readers_.emplace_back(at);
   const cpu_set_t& processors = polls_[at].processors;
   reader.thread = startThread("d4c-reader", [this, &reader] {
@@ -31,7 +30,15 @@ void Gate::startReader(size_t at) {
     duty_.end();
     reader.has_ended = true;
   });
+  if (!reader.thread.joinable()) {
+    const int error = errno;
+    readers_.pop_back();
+    reports_.fail(Failure::kEventUnread, std::string("clone: ") + std::strerror(error));
+    errno = error;
+    return false;
+  }
   pthread_setaffinity_np(reader.thread.native_handle(), sizeof processors, &processors);
+  return true;
 }
 
 /// An event wakes every reader, unless one is on duty (duty.h). To wake one alone leaves the other processors idle, and then the
@@ -69,6 +76,8 @@ void Gate::watchDeadlines() {
   goFirst();
   MachineLoad load;
   bool is_done = true;
+  /// Where readers are missing, since there was no thread for them.
+  std::vector<size_t> missing;
   for (;;) {
     const int64_t deadline_ms = settings_.deadline_ms;
     const int64_t pause_ms = deadline_ms == 0 ? kLongestPauseMs : deadline_ms / kLooksPerDeadline;
@@ -81,12 +90,14 @@ void Gate::watchDeadlines() {
     // One that is alone has nobody to look after it.
     duty_.allow(!is_busy && reader_count_ > 1);
     runtimes_.expire(std::chrono::milliseconds(settings_.hold_ms));
-    if (deadline_ms == 0) continue;
+    while (!missing.empty() && startReader(missing.back())) missing.pop_back();
+    if (deadline_ms == 0 || readers_.empty()) continue;
     // Those that take the place of others come behind the end that is looked at now.
     const auto end = std::prev(readers_.end());
     for (auto reader = readers_.begin();; ++reader) {
       const bool is_last = reader == end;
-      if (isKept(&*reader, std::chrono::milliseconds(deadline_ms))) startReader(reader->at);
+      const bool is_kept = isKept(&*reader, std::chrono::milliseconds(deadline_ms));
+      if (is_kept && !startReader(reader->at)) missing.push_back(reader->at);
       if (is_last) break;
     }
     for (auto reader = readers_.begin(); reader != readers_.end();) {

@@ -86,15 +86,21 @@ void Gate::watchCreations(Root& root) {
     reports_.fail(Failure::kCreationUnconfirmed, "`" + directory + "`: " + std::strerror(errno));
     return;
   }
-  const std::unique_lock<std::shared_mutex> lock(mutex_);
-  auto creations = creations_.find(found.st_dev);
-  if (creations == creations_.end()) {
-    std::string fault;
-    creations = creations_.emplace(found.st_dev, Creations::watch(directory, !settings_.can_refuse, &fault)).first;
-    if (creations->second == nullptr) reports_.fail(Failure::kCreationUnconfirmed, fault);
-    wakeHousekeeper();
+  std::string fault;
+  Creations* creations = nullptr;
+  bool is_new = false;
+  {
+    const std::unique_lock<std::shared_mutex> lock(mutex_);
+    std::unique_ptr<Creations>& known = creations_[found.st_dev];
+    is_new = known == nullptr;
+    if (is_new) known = Creations::watch(directory, !settings_.can_refuse, &fault);
+    creations = known.get();
   }
-  root.creations.store(creations->second.get(), std::memory_order_release);
+  // What it says of a filesystem that it does not watch is that nobody creates anything there.
+  const bool is_watched = creations != nullptr && (is_new || creations->watchAgain(directory, &fault));
+  if (!is_watched) return reports_.fail(Failure::kCreationUnconfirmed, fault);
+  if (is_new) wakeHousekeeper();
+  root.creations.store(creations, std::memory_order_release);
 }
 
 }  // namespace d4c

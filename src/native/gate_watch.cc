@@ -183,9 +183,10 @@ void Gate::coverSetUp(Root& root, pid_t tid) {
 }
 
 /// At a first exec less may be needed than while the container was set up.
-void Gate::coverVolumes(Root& root, pid_t tid) {
-  spaces_.cover(root, tid, Spaces::Owner::kMember);
+bool Gate::coverVolumes(Root& root, pid_t tid) {
+  const bool is_covered = spaces_.cover(root, tid, Spaces::Owner::kMember);
   watch(root);
+  return is_covered;
 }
 
 std::shared_ptr<Container> Gate::makeContainer(Root& root) {

@@ -145,8 +145,7 @@ std::shared_ptr<Container> Judge::containerOfExec(Root& root, const Containers& 
   // As for the runtime's opens: not bound by the deadline.
   if (!envelope->letGo()) return container;
   noteEntry(tid);
-  hooks_.cover(root, tid);
-  container->rememberMount(mount);
+  if (hooks_.cover(root, tid)) container->rememberMount(mount);
   envelope->take(&desk->turn, root);
   return container;
 }

@@ -66,8 +66,9 @@ class Judge {
     std::function<void(pid_t, uint64_t)> member;
     /// A process was told to begin, as this event says, by a rule that logs; its end is to be told so, too.
     std::function<void(std::shared_ptr<const KernelEvent>)> began;
-    /// The task executes a file through a mount that was not seen before: it goes on when its volumes are watched.
-    std::function<void(Root&, pid_t)> cover;
+    /// The task executes a file through a mount that was not seen before: it goes on when its volumes are watched. False when
+    /// they could not be, for now.
+    std::function<bool(Root&, pid_t)> cover;
     /// As `cover`, for a task that may be of the runtime and sets a container up.
     std::function<void(Root&, pid_t)> cover_runtime;
     /// Judge the event again, in a millisecond at the latest: its task has not come to rest. With a container, it has waited

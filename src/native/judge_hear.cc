@@ -64,8 +64,7 @@ std::shared_ptr<Container> Judge::beginExec(Root& root, Heard* heard) {
   if (pid_t none = 0; container->pid.load() == none) container->pid.compare_exchange_strong(none, processOf(tid));
   if (found.mount != 0 && !container->hasMount(found.mount)) {
     noteEntry(tid);
-    hooks_.cover(root, tid);
-    container->rememberMount(found.mount);
+    if (hooks_.cover(root, tid)) container->rememberMount(found.mount);
   }
   return container;
 }

@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "proc_file.h"
 #include "processes.h"
-#include "threads.h"
 
 namespace d4c {
 
@@ -23,6 +23,9 @@ constexpr size_t kMaxSpacesOfRoot = 32;
 /// Whoever mounts without end gets a share of the thread, not all of it. Setting a container up takes fewer changes.
 constexpr int kRestFactor = 4;
 constexpr size_t kChangesWithoutRest = 256;
+
+/// Until mounts that could not be read are tried again.
+constexpr std::chrono::milliseconds kUnreadPause(100);
 
 /// Lines of a mount table that are read.
 constexpr size_t kMaxRead = 16384;
@@ -37,7 +40,7 @@ bool Spaces::start(std::shared_ptr<const Group> foreign) {
   changed_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stop_ || !changed_) return false;
   thread_ = startThread("d4c-volumes", [this] { run(); });
-  return true;
+  return thread_.joinable();
 }
 
 void Spaces::stop() {
@@ -56,9 +59,9 @@ void Spaces::wake() const {
   [[maybe_unused]] const ssize_t written = write(changed_.get(), &one, sizeof one);
 }
 
-void Spaces::cover(Root& root, pid_t tid, Owner owner) {
+bool Spaces::cover(Root& root, pid_t tid, Owner owner) {
   const std::string name = readProcLink(tid, "ns/mnt");
-  if (isOfHost(name)) return;
+  if (isOfHost(name)) return true;
   std::shared_ptr<Space> space;
   std::shared_ptr<Space> oldest;
   bool is_new = false;
@@ -75,11 +78,17 @@ void Spaces::cover(Root& root, pid_t tid, Owner owner) {
       space->root = root.shared_from_this();
       space->name = name;
       space->pid = processOf(tid);
+      errno = 0;
       space->process = Descriptor(static_cast<int>(syscall(SYS_pidfd_open, space->pid, 0)));
       space->table = openProc(tid, "mountinfo", O_RDONLY);
       space->is_of_member = owner == Owner::kMember;
+      const bool is_stranger = !space->is_of_member && mountsOfSpace(*space).empty();
+      if (isOutOfDescriptors(errno)) {
+        countUnread(root, errno);
+        return false;
+      }
       // It has ended, and nobody waits for it; or it has nothing to do with the root filesystem.
-      if (!space->table || (!space->is_of_member && mountsOfSpace(*space).empty())) return;
+      if (!space->table || is_stranger) return true;
       is_new = true;
       if (space->process) spaces_.push_back(space);
       // The first is that of the container's own processes; the next oldest goes.
@@ -98,13 +107,15 @@ void Spaces::cover(Root& root, pid_t tid, Owner owner) {
     const bool is_needed = is_new || is_promoted || owner == Owner::kRuntime || space->watched != root.needed();
     if (is_needed) is_marked = mark(space.get());
   }
+  if (is_new) wake();
+  if (is_marked || space->is_unread) return is_marked;
   if (is_new) {
-    wake();
-  } else if (!is_marked) {
-    // This task is still there.
-    end(space);
-    cover(root, tid, owner);
+    drop(space);
+    return false;
   }
+  // This task is still there.
+  end(space);
+  return cover(root, tid, owner);
 }
 
 /// KERNEL: a table is written as seen from the root directory that its reader's process had when the table was opened,
@@ -132,8 +143,15 @@ bool Spaces::mark(Space* space) {
   const Watch needed = space->root->needed();
   if (space->is_over) return false;
   if (needed == Watch::kNothing && space->watched == Watch::kNothing) return true;
+  const auto putOff = [&] {
+    if (!space->is_unread.exchange(true)) countUnread(*space->root, EMFILE);
+    return false;
+  };
+  errno = 0;
   std::vector<Mount> mounts = mountsOfSpace(*space);
   const Descriptor directory = openProc(space->pid, "root", O_PATH | O_DIRECTORY);
+  // What could not be read is no empty table.
+  if (isOutOfDescriptors(errno)) return putOff();
   if (!directory || !isStillThere(*space)) return false;
   const std::string& where = space->root->place.mount_point;
   const auto refuse = [&](const Mount& mount, const std::string& why) {
@@ -143,11 +161,18 @@ bool Spaces::mark(Space* space) {
   };
   if (mounts.size() > kMaxVolumes) refuse(mounts[kMaxVolumes], "it has more mounts than are watched");
   mounts.resize(std::min(mounts.size(), kMaxVolumes));
-  auto volumes = watchVolumes(*space->root, foreign_.get(), directory.get(), mounts, needed, refuse);
+  bool is_whole = true;
+  auto volumes = watchVolumes(*space->root, foreign_.get(), directory.get(), mounts, needed, refuse, &is_whole);
+  if (!is_whole) return putOff();
   // While a runtime mounts, nothing runs that could change a file; from the first program on the way to a mount is another one.
   if (space->root->tells_changes && space->is_of_member) take_volumes_(*space->root, space->name, space->pid, std::move(volumes));
   space->watched = needed;
+  space->is_unread = false;
   return true;
+}
+
+void Spaces::countUnread(const Root& root, int error) const {
+  reports_->fail(Failure::kVolumeUnwatched, "`" + root.place.mount_point + "`: its mounts cannot be read: " + std::strerror(error));
 }
 
 void Spaces::forget(const Root& root) {
@@ -156,12 +181,14 @@ void Spaces::forget(const Root& root) {
   spaces_.erase(std::remove_if(spaces_.begin(), spaces_.end(), isOf), spaces_.end());
 }
 
-void Spaces::end(const std::shared_ptr<Space>& space) {
+void Spaces::drop(const std::shared_ptr<Space>& space) {
   space->is_over = true;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    spaces_.erase(std::remove(spaces_.begin(), spaces_.end(), space), spaces_.end());
-  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  spaces_.erase(std::remove(spaces_.begin(), spaces_.end(), space), spaces_.end());
+}
+
+void Spaces::end(const std::shared_ptr<Space>& space) {
+  drop(space);
   for (const auto& container : *space->root->containers()) {
     // Whatever else runs in it is covered anew at its next exec, if not at once.
     container->forgetMounts();
@@ -188,6 +215,7 @@ void Spaces::run() {
     for (const auto& space : spaces) {
       const bool rests = space->rests_until > now;
       if (rests) wake_at = std::min(wake_at, space->rests_until);
+      if (space->is_unread) wake_at = std::min(wake_at, now + kUnreadPause);
       polled.push_back({space->process.get(), POLLIN, 0});
       polled.push_back({rests ? -1 : space->table.get(), POLLPRI, 0});
     }
@@ -200,7 +228,7 @@ void Spaces::run() {
     for (size_t i = 0; i < spaces.size(); ++i) {
       if (polled[2 + 2 * i].revents != 0) {
         end(spaces[i]);
-      } else if (polled[3 + 2 * i].revents != 0) {
+      } else if (polled[3 + 2 * i].revents != 0 || spaces[i]->is_unread) {
         now = Clock::now();
         const std::lock_guard<std::mutex> lock(spaces[i]->mutex);
         mark(spaces[i].get());

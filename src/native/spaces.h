@@ -19,13 +19,13 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "container.h"
 #include "descriptor.h"
 #include "mounts.h"
 #include "reports.h"
+#include "threads.h"
 #include "volumes.h"
 
 namespace d4c {
@@ -51,8 +51,9 @@ class Spaces {
   /// runtime.
   enum class Owner : uint8_t { kMember, kRuntime };
   /// When it returns, the volumes of the task's mount namespace are marked for the root filesystem, unless that is the
-  /// host's namespace. For a task that is held or that is known to live on. Any thread.
-  void cover(Root& root, pid_t tid, Owner owner);
+  /// host's namespace. For a task that is held or that is known to live on. False when there was no descriptor to find them by.
+  /// Any thread.
+  bool cover(Root& root, pid_t tid, Owner owner);
   /// What is watched of the root filesystem has changed: the same for its volumes. Any thread.
   void refresh(const Root& root);
   /// Looks for the process that makes this its root, until one executes something, asked for or not.
@@ -75,6 +76,8 @@ class Spaces {
     size_t changes = 0;
     Clock::time_point rests_until{};
     std::atomic<bool> is_over{false};
+    /// There was no descriptor to read its mounts by. They are read as soon as there is.
+    std::atomic<bool> is_unread{false};
   };
   /// A root filesystem without a process, and the numbers of the tasks that may become one.
   struct Awaited {
@@ -88,14 +91,16 @@ class Spaces {
   };
 
   void run();
-  /// False when the process has ended by which the space is known.
+  /// False when the process has ended by which the space is known, or `is_unread`.
   bool mark(Space* space);
+  void countUnread(const Root& root, int error) const;
   static std::vector<Mount> mountsOfSpace(const Space& space);
   static bool isStillThere(const Space& space);
   bool isCovered(const Root& root, const std::string& name) const;
   bool isSettled(Awaited* one, pid_t last);
   bool settle(Root& root, pid_t pid);
   void end(const std::shared_ptr<Space>& space);
+  void drop(const std::shared_ptr<Space>& space);
   void look();
   bool isOfHost(const std::string& space) const { return space.empty() || space == own_ || space == first_; }
   std::vector<std::shared_ptr<Space>> all() const;
@@ -109,7 +114,7 @@ class Spaces {
   std::string first_;
   Descriptor stop_;
   Descriptor changed_;
-  std::thread thread_;
+  Thread thread_;
 
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<Space>> spaces_;

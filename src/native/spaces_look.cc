@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,10 +45,12 @@ pid_t lastPid() {
 }
 
 bool isProgramOn(pid_t pid, dev_t device) {
-  struct stat program {};
+  struct statx program {};
   char path[32];
   std::snprintf(path, sizeof path, "/proc/%d/exe", pid);
-  return stat(path, &program) == 0 && program.st_dev == device;
+  // As in `livesOn`: its server may never answer.
+  const bool is_there = statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &program) == 0;
+  return is_there && makedev(program.stx_dev_major, program.stx_dev_minor) == device;
 }
 
 }  // namespace
@@ -87,9 +90,9 @@ bool Spaces::isSettled(Awaited* one, pid_t last) {
       if (livesOn(*pid, root->place.device)) {
         return settle(*root, *pid);
       }
-      if (!isCovered(*root, name)) cover(*root, *pid, Owner::kRuntime);
+      const bool is_looked_at = isCovered(*root, name) || cover(*root, *pid, Owner::kRuntime);
       if (one->strangers.size() >= kMaxStrangers) one->strangers.clear();
-      if (!isCovered(*root, name)) one->strangers.insert(name);
+      if (is_looked_at && !isCovered(*root, name)) one->strangers.insert(name);
     }
     // A task that has ended has no namespace.
     pid = name.empty() ? one->younger.erase(pid) : std::next(pid);

@@ -1,22 +1,40 @@
 #include "threads.h"
 
-#include <pthread.h>
 #include <signal.h>
 
-#include <utility>
+#include <cerrno>
+#include <memory>
 
 namespace d4c {
 
-std::thread startThread(const char* name, std::function<void()> run) {
+namespace {
+
+void* begin(void* run) {
+  const std::unique_ptr<std::function<void()>> owned(static_cast<std::function<void()>*>(run));
+  (*owned)();
+  return nullptr;
+}
+
+}  // namespace
+
+Thread startThread(const char* name, std::function<void()> run) {
+  auto owned = std::make_unique<std::function<void()>>(std::move(run));
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   // A thread takes the mask of the one that starts it.
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(run));
+  pthread_t handle{};
+  const int error = pthread_create(&handle, nullptr, begin, owned.get());
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_setname_np(thread.native_handle(), name);
-  return thread;
+  if (error != 0) {
+    errno = error;
+    return Thread();
+  }
+  // The thread has it now.
+  static_cast<void>(owned.release());
+  pthread_setname_np(handle, name);
+  return Thread(handle);
 }
 
 }  // namespace d4c

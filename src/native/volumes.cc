@@ -108,9 +108,15 @@ std::vector<Mount> mountsWithin(std::vector<Mount> table, dev_t overlay) {
 }
 
 std::vector<FoundVolume> watchVolumes(const Root& root, const Group* foreign, int directory, const std::vector<Mount>& mounts,
-                                      Watch watch, const Refuse& refuse) {
+                                      Watch watch, const Refuse& refuse, bool* is_whole) {
   std::vector<FoundVolume> changeable;
   const HostMounts host = HostMounts::read();
+  // SAFETY: where they could not be read, each filesystem would look like one that only the container has, and be marked as a whole:
+  // also the host's own.
+  if (host.isEmpty()) {
+    *is_whole = false;
+    return changeable;
+  }
   std::vector<const Mount*> refused;
   for (const Mount& mount : mounts) {
     if (mount.device == root.place.device) continue;
@@ -123,6 +129,7 @@ std::vector<FoundVolume> watchVolumes(const Root& root, const Group* foreign, in
     }
     // KERNEL: 5.12. The way to a mount point is in the kernel's caches, as a rule. Where it leads through a filesystem
     // that was refused, nothing else is tried.
+    errno = 0;
     Descriptor at = openBelow(directory, mount.mount_point, true);
     const auto leadsThrough = [&](const Mount* other) { return isBelow(mount.mount_point, other->mount_point); };
     const bool is_uncached = !at && errno == EAGAIN && std::none_of(refused.begin(), refused.end(), leadsThrough);
@@ -131,7 +138,10 @@ std::vector<FoundVolume> watchVolumes(const Root& root, const Group* foreign, in
     }
     if (!at && errno == ENAMETOOLONG && watch != Watch::kNothing) refuse(mount, "its path is too long");
     // It is gone, or another mount hides it.
-    if (!at || mountIdOf(at.get()) != mount.id) continue;
+    if (!at || mountIdOf(at.get()) != mount.id) {
+      if (isOutOfDescriptors(errno)) *is_whole = false;
+      continue;
+    }
     const bool holds_programs = mount.type != "cgroup" && mount.type != "cgroup2";
     const Watch wanted = !holds_programs && watch == Watch::kExec ? Watch::kNothing : watch;
     // KERNEL: another container's group may have a mark on the filesystem, and one of this container's on the mount could keep

@@ -34,6 +34,8 @@ class HostMounts {
   /// As this process sees them now.
   static HostMounts read();
 
+  /// Whether they could not be read: there is always some.
+  bool isEmpty() const { return devices_.empty(); }
   WatchBy wayOf(const Mount& mount) const;
   /// `kVolumeFile` for what the kubelet makes of a configMap, a secret, downwardAPI or a projection, else `kVolume`.
   MountKind kindOf(const Mount& mount) const;
@@ -70,8 +72,8 @@ struct FoundVolume {
 /// Makes `watch` of the volumes among `mounts` come to the root's group, and of those that are overlays of others to the group
 /// `foreign` (null when there is none). `directory` is the root directory (O_PATH) that
 /// the mount points start from. Raises no permission event, and waits for no filesystem. Gives those through which files can be
-/// changed.
+/// changed. `is_whole` becomes false when there was no descriptor to look at all of them.
 std::vector<FoundVolume> watchVolumes(const Root& root, const Group* foreign, int directory, const std::vector<Mount>& mounts,
-                                      Watch watch, const Refuse& refuse);
+                                      Watch watch, const Refuse& refuse, bool* is_whole);
 
 }  // namespace d4c

@@ -1,8 +1,10 @@
 /** A task that keeps whoever judges it waits no longer than the deadline, and keeps nobody else. */
 
 import assert from 'node:assert/strict';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, readlink, rmdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { ContainerHost } from '../support/containers.ts';
 import { detain } from '../support/detainer.ts';
@@ -55,6 +57,27 @@ async function keep(id: string, ms: number): Promise<{ outcome: string; tookMs: 
   return { outcome, tookMs: Number(us) / 1000 };
 }
 
+/** Where the kernel counts tasks. */
+const pidsFolder = ['/sys/fs/cgroup/pids', '/sys/fs/cgroup'].find((folder) =>
+  existsSync(join(folder, 'cgroup.procs')),
+);
+
+/** Puts the process in a cgroup of its own, and gives the means to say how many tasks may be in it. */
+async function taskLimit(t: TestContext, pid: number): Promise<(most: number | 'max') => Promise<void>> {
+  const folder = join(pidsFolder ?? '', `${containerPrefix}${process.pid}-tasks`);
+  await mkdir(folder);
+  t.after(() =>
+    eventually('the cgroup is empty', () =>
+      rmdir(folder).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  await writeFile(join(folder, 'cgroup.procs'), String(pid));
+  return (most) => writeFile(join(folder, 'pids.max'), String(most));
+}
+
 /** In what the kernel has each thread of the process wait. */
 async function wchansOf(pid: number): Promise<string[]> {
   const threads = await readdir(`/proc/${pid}/task`);
@@ -88,6 +111,26 @@ describe('an exec whose arguments never come', { skip }, () => {
     assert.deepEqual([late, denied], [1, 0]);
     await run('runc', ['kill', id, 'KILL']);
     await kept;
+  });
+
+  test('is refused, and others are answered, where the kernel grants no thread in the place of the one that it keeps', async (t) => {
+    const { gate, container, id } = await gated(t, ['alert', 'block']);
+    const [keeper = 0] = await keepersOf(gate.pid);
+    const limit = await taskLimit(t, keeper);
+    const { threads } = await holdings(keeper);
+    await limit(threads);
+    const { outcome } = await keep(id, 500);
+    assert.equal(outcome, 'EPERM');
+    await eventually('it is counted', () =>
+      gate.failures.find(({ failure, detail }) => failure === 'event_unread' && detail.startsWith('clone: ')),
+    );
+    await limit('max');
+    await eventually(
+      'there are as many readers again',
+      async () => (await holdings(keeper)).threads >= threads,
+    );
+    const { stdout } = await container.sh('echo x >> /etc/passwd || echo refused');
+    assert.equal(stdout, 'refused\n');
   });
 
   test('delays nobody else, however many there are', async (t) => {

@@ -180,6 +180,35 @@ test('a volume of files that was opened with the last descriptors is known as on
   assert.equal((await container.sh(write)).stdout, 'written\n');
 });
 
+test('a volume of a container whose first exec came with the last descriptors is gated afterwards', {
+  skip,
+}, async (t) => {
+  const id = `${containerPrefix}${process.pid}-last-mounts`;
+  const data = await mkdtemp(join(host.folder, 'data-'));
+  const container = await host.startRunc({ id, volumes: [bind(data, '/data')] });
+  t.after(container.remove);
+  await container.sh('mkfifo /tmp/go');
+  const running = container.sh('read x < /tmp/go; for i in 1 2 3 4 5 6 7 8; do /bin/true && echo ran; done');
+  const table = fileTable(['createFile'], ['/data/**'], ['alert', 'block']);
+  const gate = await testGate({ publish: 'found', tables: { [id]: table } });
+  t.after(gate.close);
+  await gate.keyOf(id);
+  await gate.stats();
+  const [keeper = 0] = await keepersOf(gate.pid);
+  try {
+    await leave(keeper, 1);
+    await writeFile(`/proc/${container.pid}/root/tmp/go`, 'go\n');
+    assert.match((await running).stdout, /ran/);
+    const unread = ({ failure, detail }: TestGate['failures'][number]) =>
+      failure === 'volume_unwatched' && detail.endsWith('its mounts cannot be read: Too many open files');
+    await eventually('it is counted', () => gate.failures.find(unread));
+  } finally {
+    await must('prlimit', ['--pid', String(keeper), '--nofile=1024:']);
+  }
+  const write = 'echo one > /data/file && echo written || echo refused';
+  assert.equal((await container.sh(write)).stdout, 'refused\n');
+});
+
 const policy = (name: string) => `
 file:
   selectors: [{ name: ${name}, operation: [modifyFile], targetFilePath: [/etc/passwd], containerImageName: [busy] }]
