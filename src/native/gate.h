@@ -40,7 +40,6 @@
 #include "heard.h"
 #include "judge.h"
 #include "mounts.h"
-#include "precedence.h"
 #include "reader_poll.h"
 #include "reports.h"
 #include "runtimes.h"
@@ -232,7 +231,6 @@ class Gate {
     /// Of its poll among those of the gate. It runs on the processors of that.
     const size_t at;
     Desk desk;
-    Precedence precedence;
     /// Set once a task has kept it beyond the deadline. Another thread takes its place, and it ends as soon as it is let go.
     std::atomic<bool> is_kept{false};
     std::shared_ptr<Root> kept_by;

@@ -67,7 +67,7 @@ void Gate::hearEvents(Reader* reader) {
     const int poll = polls_[reader->at].poll;
     if (!under_way_.empty()) pause(poll);
     const int count = epoll_wait(poll, ready, kReady, under_way_.empty() ? -1 : 0);
-    reader->precedence.onWork();
+    reader->desk.precedence.onWork();
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
       uint64_t times = 0;

@@ -55,7 +55,7 @@ void Gate::readEvents(Reader* reader) {
     const int poll = polls_[reader->at].poll;
     if (desk->put_off == 0 && duty_.standBy() && epoll_wait(poll, ready, kReady, 0) > 0) duty_.pause();
     const int count = await(poll, ready, desk->put_off > 0);
-    if (!duty_.isMine()) reader->precedence.onWork();
+    if (!duty_.isMine()) desk->precedence.onWork();
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;
       if (name == kStopName) return;
@@ -128,7 +128,11 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
 /// KERNEL: an event for which no descriptor can be made is refused to its opener. So is one for which there is none to find out
 /// whose it is.
 void Gate::countUnread(int error, Desk* desk) {
-  if (isOutOfDescriptors(error)) desk->calls.clear();
+  if (isOutOfDescriptors(error)) {
+    desk->calls.clear();
+    // Whom the kernel refuses may try again at once.
+    desk->precedence.giveWay();
+  }
   reports_.fail(Failure::kEventUnread, std::strerror(error));
 }
 

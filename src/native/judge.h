@@ -19,6 +19,7 @@
 #include "change.h"
 #include "container.h"
 #include "heard.h"
+#include "precedence.h"
 #include "processes.h"
 #include "reports.h"
 #include "settings.h"
@@ -46,6 +47,7 @@ struct Desk {
   /// How many events are read at once, if so many are there; and how many reads take one alone before that.
   size_t together = kFewTogether;
   int alone = 0;
+  Precedence precedence;
   /// How many events this thread has put off to judge them again in a moment.
   int put_off = 0;
 };

@@ -12,9 +12,11 @@ namespace d4c {
 /// Of one thread, which goes first (priority.h).
 class Precedence {
  public:
-  /// To be called each time when the thread has something to do. One that had its processor for more than half of some
-  /// milliseconds goes along with others for ten times as long.
+  /// To be called each time when the thread has something to do. One that had its processor for most of a while goes along with
+  /// others for a moment.
   void onWork();
+  /// It goes along for a while: whom it has to do with is not slowed down by waiting for it.
+  void giveWay();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -23,7 +25,8 @@ class Precedence {
 
   uint32_t works_ = 0;
   bool goes_along_ = false;
-  /// When it began to go along, or to be looked at, and how long it had had its processor until then.
+  Clock::time_point goes_along_until_{};
+  /// When it began to be looked at, and how long it had had its processor until then.
   Clock::time_point since_ = Clock::now();
   std::chrono::nanoseconds used_{0};
 };
