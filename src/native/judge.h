@@ -69,7 +69,7 @@ class Judge {
     /// A process was told to begin, as this event says, by a rule that logs; its end is to be told so, too.
     std::function<void(std::shared_ptr<const KernelEvent>)> began;
     /// The task executes a file through a mount that was not seen before: it goes on when its volumes are watched. False when
-    /// they could not be, for now.
+    /// they could not be read: its next exec asks again.
     std::function<bool(Root&, pid_t)> cover;
     /// As `cover`, for a task that may be of the runtime and sets a container up.
     std::function<void(Root&, pid_t)> cover_runtime;

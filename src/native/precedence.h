@@ -15,7 +15,7 @@ class Precedence {
   /// To be called each time when the thread has something to do. One that had its processor for most of a while goes along with
   /// others for a moment.
   void onWork();
-  /// It goes along for a while: whom it has to do with is not slowed down by waiting for it.
+  /// It goes along with others for a while: those it serves do not wait for it, so nothing slows them down.
   void giveWay();
 
  private:

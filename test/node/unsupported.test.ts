@@ -1,7 +1,7 @@
 /** Kernels that cannot gate: it is said what is not done, and no process ends again and again. */
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -57,27 +57,41 @@ const kernels = [
   },
 ];
 
-/** That an agent which joins a keeper that `wrapper` runs says so and does not end until it is told to. */
-async function stays(t: TestContext, socket: string, wrapper: string[], what: string, reason: RegExp) {
+/** A keeper that `wrapper` runs, once it listens. */
+async function listening(t: TestContext, wrapper: string[], socket: string): Promise<ChildProcess> {
   const [command = '', ...args] = [...wrapper, keeperProgram(), '--socket', socket];
   const keeper = spawn(command, args, { stdio: 'ignore' });
   t.after(() => keeper.kill('SIGKILL'));
   await eventually('the keeper listens', () => existsSync(socket));
-  const flags = ['--policies', folder, '--output', 'stdout', '--keeper', 'join'];
-  const agent = spawn(process.execPath, [main, 'node', ...flags, '--keeper-socket', socket], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  return keeper;
+}
+
+/** An agent that `wrapper` runs, and what it has logged. `end` tells it to end, and gives its exit code. */
+function telling(t: TestContext, wrapper: string[], flags: string[]) {
+  const [command = '', ...args] = [...wrapper, process.execPath, main, 'node', ...flags];
+  const agent = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   t.after(() => agent.kill('SIGKILL'));
   let log = '';
   agent.stderr.setEncoding('utf8').on('data', (text: string) => {
     log += text;
   });
   const ended = new Promise<number | null>((resolve) => agent.once('exit', resolve));
-  await eventually('it says so', () => log.includes(what), 20_000);
-  assert.match(log, reason);
+  const end = () => {
+    agent.kill('SIGTERM');
+    return ended;
+  };
+  return { agent, log: () => log, end };
+}
+
+/** That an agent which joins a keeper that `wrapper` runs says so and does not end until it is told to. */
+async function stays(t: TestContext, socket: string, wrapper: string[], what: string, reason: RegExp) {
+  const keeper = await listening(t, wrapper, socket);
+  const flags = ['--policies', folder, '--output', 'stdout', '--keeper', 'join', '--keeper-socket', socket];
+  const { agent, log, end } = telling(t, [], flags);
+  await eventually('it says so', () => log().includes(what), 20_000);
+  assert.match(log(), reason);
   assert.deepEqual([agent.exitCode, keeper.exitCode], [null, null]);
-  agent.kill('SIGTERM');
-  assert.equal(await ended, 0);
+  assert.equal(await end(), 0);
 }
 
 for (const { calls, name, call, error, what, probed, unready } of kernels) {
@@ -112,9 +126,7 @@ for (const { calls, name, call, error, what, probed, unready } of kernels) {
 
     test('is no gate for an agent that does not say that it may only hear', async (t) => {
       const socket = join(folder, `${calls}-older.sock`);
-      const keeper = spawn(withoutCalls, [calls, keeperProgram(), '--socket', socket], { stdio: 'ignore' });
-      t.after(() => keeper.kill('SIGKILL'));
-      await eventually('the keeper listens', () => existsSync(socket));
+      await listening(t, [withoutCalls, calls], socket);
       const none = () => undefined;
       const callbacks = {
         onContainer: none,
@@ -142,18 +154,10 @@ for (const { calls, name, call, error, what, probed, unready } of kernels) {
       };
       await writeFile(kubeconfig, JSON.stringify({ apiVersion: 'v1', kind: 'Config', ...config }));
       const flags = ['--kubeconfig', kubeconfig, '--keeper', 'off', '--health-file', health];
-      const agent = spawn(withoutCalls, [calls, process.execPath, main, 'node', ...flags], {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      t.after(() => agent.kill('SIGKILL'));
-      let log = '';
-      agent.stderr.setEncoding('utf8').on('data', (text: string) => {
-        log += text;
-      });
-      const ended = new Promise<number | null>((resolve) => agent.once('exit', resolve));
-      await eventually('it says so', () => log.includes(what), 20_000);
-      assert.match(log, /"code":"GATE_UNSUPPORTED"/);
-      assert.match(log, reason);
+      const { agent, log, end } = telling(t, [withoutCalls, calls], flags);
+      await eventually('it says so', () => log().includes(what), 20_000);
+      assert.match(log(), /"code":"GATE_UNSUPPORTED"/);
+      assert.match(log(), reason);
       const { isReady } = await eventually('its health says so, too', async () => {
         const said = JSON.parse(await readFile(health, 'utf8'));
         return said.reason.startsWith(unready) ? said : undefined;
@@ -165,8 +169,7 @@ for (const { calls, name, call, error, what, probed, unready } of kernels) {
       // What `kubectl describe pod` shows: docs/errors.md is found by the code.
       assert.match(probe.stderr, /\(GATE_UNSUPPORTED\)$/m);
       assert.equal(agent.exitCode, null);
-      agent.kill('SIGTERM');
-      assert.equal(await ended, 0);
+      assert.equal(await end(), 0);
     });
   });
 }
