@@ -316,6 +316,11 @@ test('an event that is told when its container is gone has what was published fo
   const containers = await Promise.all(ids.map((id) => host.startRunc({ id })));
   for (const container of containers) t.after(container.remove);
   const keys = await Promise.all(ids.map(gate.keyOf));
+  // A container is found, and `runc` has ended, before its first exec was published.
+  await eventually('they are published', async () => {
+    const { gate: status } = await readKeeperStatus(keeper.socket);
+    return keys.every((key) => status?.containers.some((each) => each.key === key && each.isPublished));
+  });
   await gate.kill();
   // In turns, so that what was told for one is not what the next one needs.
   for (const container of [...containers, ...containers]) {
