@@ -65,9 +65,10 @@ const host = await containerHost();
 const image = join(host.folder, 'image');
 const rows: Row[] = [];
 try {
-  const compile = (name: string, into: string) =>
-    must('gcc', ['-O2', '-static', '-o', join(into, name), join(import.meta.dirname, `${name}.c`)]);
+  const compile = (name: string, into: string, ...flags: string[]) =>
+    must('gcc', ['-O2', '-static', ...flags, '-o', join(into, name), join(import.meta.dirname, `${name}.c`)]);
   await compile('probe', join(image, 'bin'));
+  await compile('nothing', join(image, 'bin'), '-nostdlib');
   await writeFile(join(image, 'var/log/data'), 'data\n');
   if (wanted.includes('latency')) {
     await addDynamic(image);

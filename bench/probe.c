@@ -62,8 +62,7 @@ static int rush(const char *path, int flags, int openers, long at_ms, long ms) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 1) return 0; /* what `exec` executes: this program itself */
-  if (argc == 3) return 0;
+  if (argc == 3) return 0; /* as `exec` executes a program, which may be this one */
   if (argc == 7 && strcmp(argv[1], "rush") == 0) {
     return rush(argv[3], strcmp(argv[2], "write") == 0 ? O_WRONLY : O_RDONLY, atoi(argv[4]), atol(argv[5]), atol(argv[6]));
   }

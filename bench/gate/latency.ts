@@ -13,7 +13,7 @@ import { type GateName, type LatencyRow, percentile, rounded } from './rows.ts';
 const operations = {
   open: { title: 'open+close', call: 'open', count: 20_000, path: '/etc/passwd' },
   write: { title: 'open for writing+close', call: 'write', count: 20_000, path: '/var/log/data' },
-  exec: { title: 'fork+exec', call: 'exec', count: 3_000, path: '/bin/probe' },
+  exec: { title: 'fork+exec', call: 'exec', count: 5_000, path: '/bin/nothing' },
   dynamic: {
     title: 'fork+exec of a dynamic program',
     call: 'exec',
