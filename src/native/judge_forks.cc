@@ -2,6 +2,7 @@
 
 #include "judge.h"
 #include "memory.h"
+#include "proc_stat.h"
 
 namespace d4c {
 
@@ -10,6 +11,7 @@ void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t t
   if (binding->table == nullptr || !(binding->table->operations() & kFork)) return;
   // There is one thread for the forks of all containers, and none of them may keep it.
   const MemoryRule no_memory(false);
+  const OneLook look;
   Process forking;
   const bool has_parent = parents_.read(parent, &forking);
   // One that has ended is known by what it executed last.

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <iterator>
 #include <string_view>
+#include <vector>
 
 namespace d4c {
 
@@ -13,8 +14,10 @@ namespace {
 
 constexpr size_t kMaxKnown = 16384;
 constexpr size_t kMaxEntriesBytes = size_t{4} << 20;
-/// Steps to a parent, a session leader and so on.
-constexpr int kMaxDepth = 64;
+/// Processes that are looked at for one. Somebody may wait for it.
+constexpr size_t kMaxSteps = 1024;
+/// To a leader of a session or a group, from there to another one, and so on.
+constexpr int kMaxJumps = 16;
 constexpr pid_t kInit = 1;
 constexpr pid_t kThreads = 2;
 
@@ -52,7 +55,8 @@ Leaders Lineage::of(const Process& process, const Process* parent) {
   };
   read(process.group, &leaders.group);
   read(process.session, &leaders.session);
-  const auto entry = process.pid == 0 ? nullptr : entryOf(process, 0);
+  Walk walk;
+  const auto entry = process.pid == 0 ? nullptr : entryOf(process, 0, &walk);
   if (entry == nullptr) return leaders;
   leaders.entry_type = entry->type;
   leaders.entry_pid = entry->leader.pid;
@@ -64,32 +68,53 @@ Leaders Lineage::of(const Process& process, const Process* parent) {
   return leaders;
 }
 
-std::shared_ptr<const Lineage::Entry> Lineage::entryOf(const Process& process, int depth) {
-  if (process.pid <= kThreads || process.parent == kThreads || depth > kMaxDepth) return nullptr;
-  const bool leads_session = process.session == process.pid;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = known_.find(process.pid);
-    const bool is_same = found != known_.end() && found->second.start_ticks == process.start_ticks;
-    // Who has begun a session since may be an entry of its own now.
-    if (is_same && found->second.leads_session == leads_session) return found->second.entry;
-  }
+/// Whether it was found before. `entry` is null for one that has none.
+bool Lineage::isKnown(const Process& process, std::shared_ptr<const Entry>* entry) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = known_.find(process.pid);
+  if (found == known_.end() || found->second.start_ticks != process.start_ticks) return false;
+  // Who has begun a session since may be an entry of its own now.
+  if (found->second.leads_session != (process.session == process.pid)) return false;
+  *entry = found->second.entry;
+  return true;
+}
+
+/// Up to the nearest parent that is an entry or has a known one, and down again: each inherits what was found above it, or else
+/// by its session or its group. Not by recursion, since a container makes as many generations as it likes.
+std::shared_ptr<const Lineage::Entry> Lineage::entryOf(const Process& process, int jumps, Walk* walk) {
+  std::vector<Step> steps;
   std::shared_ptr<const Entry> entry;
-  Process parent;
-  const bool has_parent = process.parent > 0 && parents_->read(process.parent, &parent);
-  const char* type = leads_session ? typeOf(process, has_parent ? &parent : nullptr) : nullptr;
-  if (type != nullptr) entry = entryAt(process, type);
-  if (entry == nullptr && has_parent) entry = entryOf(parent, depth + 1);
-  if (entry == nullptr && !leads_session) entry = entryOfOther(process.session, depth + 1);
-  if (entry == nullptr && process.group != process.pid) entry = entryOfOther(process.group, depth + 1);
-  if (entry == nullptr && leads_session) entry = entryAt(process, "unknown");
-  keep(process, entry);
+  for (Process one = process; one.pid > kThreads && one.parent != kThreads && !isKnown(one, &entry);) {
+    if (++walk->steps > kMaxSteps) {
+      walk->is_guess = true;
+      break;
+    }
+    steps.push_back({one.pid, one.start_ticks, one.group, one.session});
+    Process parent;
+    const bool has_parent = one.parent > 0 && parents_->read(one.parent, &parent, &walk->is_guess);
+    const char* const type = steps.back().leadsSession() ? typeOf(one, has_parent ? &parent : nullptr) : nullptr;
+    if (type != nullptr) entry = entryAt(one, type);
+    if (type != nullptr || !has_parent) break;
+    one = std::move(parent);
+  }
+  for (; !steps.empty(); steps.pop_back()) {
+    const Step& step = steps.back();
+    if (entry == nullptr && !step.leadsSession()) entry = entryOfOther(step.session, jumps + 1, walk);
+    if (entry == nullptr && step.group != step.pid) entry = entryOfOther(step.group, jumps + 1, walk);
+    if (entry == nullptr && step.leadsSession() && !walk->is_guess) {
+      Process leader;
+      const bool is_first = steps.size() == 1;
+      if (is_first || parents_->read(step.pid, &leader, &walk->is_guess)) entry = entryAt(is_first ? process : leader, "unknown");
+    }
+    if (!walk->is_guess) keep(step, entry);
+  }
   return entry;
 }
 
-std::shared_ptr<const Lineage::Entry> Lineage::entryOfOther(pid_t pid, int depth) {
+std::shared_ptr<const Lineage::Entry> Lineage::entryOfOther(pid_t pid, int jumps, Walk* walk) {
   Process other;
-  return pid > 0 && parents_->read(pid, &other) ? entryOf(other, depth) : nullptr;
+  if (pid <= 0 || jumps > kMaxJumps || !parents_->read(pid, &other, &walk->is_guess)) return nullptr;
+  return entryOf(other, jumps, walk);
 }
 
 std::shared_ptr<const Lineage::Entry> Lineage::entryAt(const Process& leader, const char* type) {
@@ -102,7 +127,7 @@ std::shared_ptr<const Lineage::Entry> Lineage::entryAt(const Process& leader, co
   return std::make_shared<Entry>(Entry{leader, type});
 }
 
-void Lineage::keep(const Process& process, std::shared_ptr<const Entry> entry) {
+void Lineage::keep(const Step& step, std::shared_ptr<const Entry> entry) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (known_.size() >= kMaxKnown) {
     for (auto known = known_.begin(); known != known_.end();) {
@@ -111,7 +136,7 @@ void Lineage::keep(const Process& process, std::shared_ptr<const Entry> entry) {
     }
     if (known_.size() > kMaxKnown / 2) known_.clear();
   }
-  known_[process.pid] = {process.start_ticks, process.session == process.pid, std::move(entry)};
+  known_[step.pid] = {step.start_ticks, step.leadsSession(), std::move(entry)};
 }
 
 }  // namespace d4c

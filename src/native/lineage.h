@@ -1,7 +1,8 @@
 // To whom a process belongs: the leaders of its group and session, and the process with which somebody came in.
 //
 // The entry leader is found as the open session model of Elastic's Beats finds it (docs/events.md). What was found is kept
-// for as long as the process lives, and for those that have ended until the table is full: a child may ask for them.
+// for as long as the process lives, and for those that have ended until the table is full: a child may ask for them. What was
+// found while others could not be looked at for want of a descriptor holds for that time alone.
 #pragma once
 
 #include <sys/types.h>
@@ -45,11 +46,26 @@ class Lineage {
     bool leads_session;
     std::shared_ptr<const Entry> entry;
   };
+  /// From a process to others, until its entry is found.
+  struct Walk {
+    size_t steps = 0;
+    /// Something was not looked at that may be there.
+    bool is_guess = false;
+  };
+  /// What is needed of a process again, after those above it were looked at.
+  struct Step {
+    pid_t pid;
+    uint64_t start_ticks;
+    pid_t group;
+    pid_t session;
+    bool leadsSession() const { return session == pid; }
+  };
 
-  std::shared_ptr<const Entry> entryOf(const Process& process, int depth);
-  std::shared_ptr<const Entry> entryOfOther(pid_t pid, int depth);
+  std::shared_ptr<const Entry> entryOf(const Process& process, int jumps, Walk* walk);
+  std::shared_ptr<const Entry> entryOfOther(pid_t pid, int jumps, Walk* walk);
   std::shared_ptr<const Entry> entryAt(const Process& leader, const char* type);
-  void keep(const Process& process, std::shared_ptr<const Entry> entry);
+  bool isKnown(const Process& process, std::shared_ptr<const Entry>* entry);
+  void keep(const Step& step, std::shared_ptr<const Entry> entry);
 
   Parents* const parents_;
   std::mutex mutex_;

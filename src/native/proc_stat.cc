@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include "descriptor.h"
@@ -31,9 +31,14 @@ struct Kept {
 /// By the last bits of the number.
 thread_local std::array<Kept, 8> kept;
 
+struct Seen {
+  pid_t pid;
+  std::optional<Stat> stat;
+  int error;
+};
 struct Look {
   bool is_open = false;
-  std::vector<std::pair<pid_t, std::optional<Stat>>> seen;
+  std::vector<Seen> seen;
 };
 thread_local Look look;
 
@@ -43,6 +48,8 @@ bool readKept(pid_t pid, Stat* stat) {
   // The file of a process that has ended gives nothing, also when its number is used again.
   for (const bool is_fresh : {false, true}) {
     if (is_fresh || file.pid != pid) {
+      // Closed first: it may be the last descriptor that there is.
+      file.file.reset();
       file = {pid, openProc(pid, "stat", O_RDONLY)};
     }
     const ssize_t size = file.file ? pread(file.file.get(), text, sizeof text - 1, 0) : 0;
@@ -102,13 +109,15 @@ bool readStat(pid_t pid, Stat* stat) {
 }
 
 bool readStatOften(pid_t pid, Stat* stat) {
-  for (const auto& [seen_pid, seen] : look.seen) {
-    if (seen_pid != pid) continue;
-    if (seen) *stat = *seen;
-    return seen.has_value();
+  for (const Seen& seen : look.seen) {
+    if (seen.pid != pid) continue;
+    if (seen.stat) *stat = *seen.stat;
+    errno = seen.error;
+    return seen.stat.has_value();
   }
+  errno = 0;
   const bool is_there = readKept(pid, stat);
-  if (look.is_open) look.seen.emplace_back(pid, is_there ? std::optional<Stat>(*stat) : std::nullopt);
+  if (look.is_open) look.seen.push_back({pid, is_there ? std::optional<Stat>(*stat) : std::nullopt, errno});
   return is_there;
 }
 

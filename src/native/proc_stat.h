@@ -30,7 +30,7 @@ int processorOf(pid_t task);
 bool readStat(pid_t pid, Stat* stat);
 
 /// As `readStat`, of a process that is asked for with many others, such as a parent or the leader of a session: this thread
-/// keeps the file open for the next time, which takes a third of opening it.
+/// keeps the file open for the next time, which takes a third of opening it. False with `errno` set.
 bool readStatOften(pid_t pid, Stat* stat);
 
 /// As long as it lives, `readStatOften` of this thread asks once for each process: one event asks for the same one as parent,

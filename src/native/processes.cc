@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -40,8 +41,9 @@ Interactive interactiveOf(pid_t pid, const Stat& own) {
   if (own.session == pid) return ofTerminal(own.terminal);
   Stat leader;
   if (own.session == 0) return Interactive::kUnknown;
+  if (readStatOften(own.session, &leader)) return ofTerminal(leader.terminal);
   // A session whose leader has ended has lost its terminal.
-  return readStatOften(own.session, &leader) ? ofTerminal(leader.terminal) : Interactive::kNo;
+  return isOutOfDescriptors(errno) ? Interactive::kUnknown : Interactive::kNo;
 }
 
 std::optional<TaskIds> readIds(pid_t tid) {
@@ -130,9 +132,13 @@ Interactive readInteractive(pid_t tid) {
   return pid != 0 && readStat(pid, &stat) ? interactiveOf(pid, stat) : Interactive::kUnknown;
 }
 
-bool Parents::read(pid_t pid, Process* process) {
+bool Parents::read(pid_t pid, Process* process, bool* is_guess) {
   Stat stat;
   const bool is_there = readStatOften(pid, &stat);
+  const auto note = [is_guess](bool is_one) {
+    if (is_one && is_guess != nullptr) *is_guess = true;
+  };
+  note(!is_there && isOutOfDescriptors(errno));
   std::shared_ptr<const Process> known;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -143,10 +149,11 @@ bool Parents::read(pid_t pid, Process* process) {
   // With another name it has executed something else, or is called by a link's name. One that is ending has no executable
   // any more.
   const bool is_same = known != nullptr && (!is_there || known->name == stat.name);
+  errno = 0;
   if (!is_same && is_there && readProcess(pid, process) && !process->executable.empty()) {
     // Without its arguments it is not whole. Every exec makes what was kept be forgotten, so that those of the same file are
     // its own, also where it is called by another name, such as an applet's.
-    if (mayReadMemory()) {
+    if (mayReadMemory() && !isOutOfDescriptors(errno)) {
       keep(std::make_shared<const Process>(*process));
     } else if (known != nullptr && known->executable == process->executable) {
       process->args = known->args;
@@ -154,6 +161,7 @@ bool Parents::read(pid_t pid, Process* process) {
     }
     return true;
   }
+  note(!is_same && is_there && isOutOfDescriptors(errno));
   if (known == nullptr) return false;
   *process = *known;
   if (!is_there) return true;
@@ -161,6 +169,8 @@ bool Parents::read(pid_t pid, Process* process) {
   process->group = stat.group;
   process->session = stat.session;
   process->terminal = stat.terminal;
+  // It may have begun a session, and the leader of its session may have lost its terminal, without an exec.
+  process->interactive = interactiveOf(pid, stat);
   return true;
 }
 

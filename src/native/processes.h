@@ -65,8 +65,9 @@ Interactive readInteractive(pid_t tid);
 /// Parents, which are asked for with each of their children. A process is kept until it executes something else.
 class Parents {
  public:
-  /// As `readProcess`, from what is kept if the process is the same or has ended. Any thread.
-  bool read(pid_t pid, Process* process);
+  /// As `readProcess`, from what is kept if the process is the same or has ended. `is_guess` is set where nobody could look
+  /// for want of a descriptor: it may be there when false is given, and another one than what is. Any thread.
+  bool read(pid_t pid, Process* process, bool* is_guess = nullptr);
   /// What the process has become by an exec that was allowed.
   void keep(std::shared_ptr<const Process> process);
   /// The task executes another program.

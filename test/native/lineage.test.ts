@@ -1,12 +1,16 @@
 /** To whom the processes of real containers belong. */
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { ContainerHost } from '../support/containers.ts';
+import { leaveNoDescriptor } from '../support/detainer.ts';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
+import { keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
-import { eventually } from '../support/programs.ts';
-import { execTable, tableOf, testGate } from '../support/testGate.ts';
+import { eventually, isInstalled, run } from '../support/programs.ts';
+import { execTable, fileTable, tableOf, testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
@@ -43,6 +47,78 @@ test('entries are the first program and each exec into a container; what they st
   const child = await gated.event(({ process }) => process.args[0] === '/bin/true');
   assert.equal(child.entryLeader?.pid, entered.process.pid);
   assert.equal(child.parent?.executable, '/bin/busybox');
+});
+
+test('a process is as interactive as it is now, also when it has left its session, or that its terminal', {
+  skip: skip ?? (isInstalled('script') ? undefined : 'needs script'),
+}, async (t) => {
+  const id = `${containerPrefix}${process.pid}-sheds`;
+  const gated = await testGate({ tables: { [id]: execTable(['/bin/busybox'], ['log']) } });
+  t.after(gated.close);
+  const container = await host.startRunc({ id });
+  t.after(container.remove);
+  for (const what of ['session', 'terminal']) {
+    await run('script', ['-qec', `runc exec --tty ${id} /bin/opener sheds ${what} /bin/true`, '/dev/null']);
+    const told = async (when: string) => {
+      const { process: child, parent } = await gated.event(({ process: { args } }) => args[1] === when);
+      return [child.interactive, parent?.interactive];
+    };
+    assert.deepEqual(await told('before'), [true, true], what);
+    assert.deepEqual(await told('after'), [false, false], what);
+    const { sessionLeader } = await gated.event(({ process: { args } }) => args[1] === 'after');
+    assert.equal(sessionLeader?.interactive, what === 'terminal' ? false : undefined);
+    gated.events.length = 0;
+  }
+});
+
+test('whose a process is is known also after a hundred sessions, of which none was told', {
+  skip,
+}, async (t) => {
+  const id = `${containerPrefix}${process.pid}-far`;
+  const gated = await testGate({ tables: { [id]: execTable(['/usr/bin/linked'], ['log']) } });
+  t.after(gated.close);
+  const container = await host.startRunc({ id });
+  t.after(container.remove);
+  const line = 'if [ $1 = 0 ]; then /usr/bin/linked true; else setsid sh /tmp/far $(($1 - 1)); fi; :';
+  await writeFile(join(host.folder, id, 'rootfs/tmp/far'), line);
+  await container.sh('sh /tmp/far 100; :');
+  const {
+    process: last,
+    entryLeader,
+    entryType,
+  } = await gated.event(({ path }) => path === '/usr/bin/linked');
+  assert.equal(entryType, 'container');
+  assert.ok(entryLeader !== undefined && entryLeader.pid < last.sessionPid);
+});
+
+test('whose a process is that could not be found out for want of a descriptor is found out the next time', {
+  skip,
+}, async (t) => {
+  const id = `${containerPrefix}${process.pid}-unread`;
+  const gated = await testGate({ tables: { [id]: fileTable(['createFile'], ['/tmp/*-told'], ['log']) } });
+  t.after(gated.close);
+  const rests = (name: string) => `while ! [ -e /tmp/${name} ]; do sleep 0.02; done`;
+  const line = `${rests('first')}; : > /tmp/first-told; ${rests('second')}; : > /tmp/second-told; sleep 1000`;
+  const container = await host.startRunc({ id, args: ['/bin/sh', '-c', `setsid sh -c '${line}' & wait`] });
+  t.after(container.remove);
+  const [keeper = 0] = await keepersOf(gated.pid);
+  const suffix = `/${container.pid}/stat`;
+  const { hasDetained, letGo } = await leaveNoDescriptor(t, host.folder, keeper, {
+    thread: 'd4c-reader',
+    suffix,
+  });
+  const told = async (name: string) => {
+    await writeFile(join(host.folder, id, 'rootfs/tmp', name), '');
+    return gated.event(({ path }) => path === `/tmp/${name}-told`);
+  };
+  const first = await told('first');
+  assert.ok(hasDetained());
+  // Not `unknown` either, which says that nobody has started it.
+  assert.deepEqual([first.entryLeader, first.entryType], [undefined, undefined]);
+  await letGo();
+  const second = await told('second');
+  assert.equal(second.process.pid, first.process.pid);
+  assert.deepEqual([second.entryLeader?.pid, second.entryType], [container.pid, 'container']);
 });
 
 test('forks are reported of containers alone, also of a process that ends at once', { skip }, async (t) => {

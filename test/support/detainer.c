@@ -1,8 +1,9 @@
 /*
- * detainer PROCESS THREAD SUFFIX
+ * detainer PROCESS THREAD SUFFIX [fails]
  *
  * Watches the threads of the process that are called THREAD, and detains the first one that is about to open a file whose path ends
  * with SUFFIX. Says `watching` when it does, and `detained` then; lets go of all of them when its standard input ends.
+ * With `fails` nobody is detained: each such open finds no descriptor left (EMFILE).
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <linux/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -41,6 +43,18 @@ static int opens(pid_t tid, const char *suffix) {
   return size >= wanted && strcmp(text + size - wanted, suffix) == 0;
 }
 
+/* Leaves the process no descriptor until the thread's system call is over. */
+static void fail_open(pid_t process, pid_t tid) {
+  struct rlimit usual, none;
+  int status;
+  prlimit(process, RLIMIT_NOFILE, NULL, &usual);
+  none = (struct rlimit){0, usual.rlim_max};
+  prlimit(process, RLIMIT_NOFILE, &none, NULL);
+  ptrace(PTRACE_SYSCALL, tid, NULL, NULL);
+  waitpid(tid, &status, __WALL);
+  prlimit(process, RLIMIT_NOFILE, &usual, NULL);
+}
+
 static void say(const char *what) {
   puts(what);
   fflush(stdout);
@@ -48,8 +62,8 @@ static void say(const char *what) {
 
 int main(int argc, char **argv) {
   char folder[64];
-  int detained = 0, count = 0;
-  if (argc != 4) return 2;
+  int detained = 0, count = 0, fails = argc == 5 && strcmp(argv[4], "fails") == 0;
+  if (argc != 4 && !fails) return 2;
   snprintf(folder, sizeof folder, "/proc/%s/task", argv[1]);
   DIR *tasks = opendir(folder);
   for (struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
@@ -67,8 +81,11 @@ int main(int argc, char **argv) {
     if (tid == 0) {
       usleep(20);
     } else if (WIFSTOPPED(status) && !detained && WSTOPSIG(status) == (SIGTRAP | 0x80) && opens(tid, argv[3])) {
-      detained = 1;
       say("detained");
+      detained = !fails;
+      if (!fails) continue;
+      fail_open(atoi(argv[1]), tid);
+      ptrace(PTRACE_SYSCALL, tid, NULL, NULL);
     } else if (WIFSTOPPED(status)) {
       /* Once one is detained, the others need not stop any more. */
       ptrace(detained ? PTRACE_CONT : PTRACE_SYSCALL, tid, NULL, NULL);

@@ -12,13 +12,25 @@ export interface Detainer {
 }
 
 /** Has a reader of the keeper's stop when it is about to read whose an event is. Ends with the test. */
-export async function detain(t: TestContext, folder: string, keeper: number): Promise<Detainer> {
+export function detain(t: TestContext, folder: string, keeper: number): Promise<Detainer> {
+  return watch(t, folder, [String(keeper), 'd4c-reader', '/cgroup']);
+}
+
+/** Has such a thread of the keeper's find no descriptor left whenever it opens a file whose path ends so. Ends with the test. */
+export function leaveNoDescriptor(
+  t: TestContext,
+  folder: string,
+  keeper: number,
+  { thread, suffix }: { thread: string; suffix: string },
+): Promise<Detainer> {
+  return watch(t, folder, [String(keeper), thread, suffix, 'fails']);
+}
+
+async function watch(t: TestContext, folder: string, args: string[]): Promise<Detainer> {
   const program = join(folder, 'detainer');
   const source = join(import.meta.dirname, 'detainer.c');
   await must('gcc', ['-O1', '-Wall', '-o', program, source], { limitMs: 60_000 });
-  const detainer = spawn(program, [String(keeper), 'd4c-reader', '/cgroup'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+  const detainer = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(detainer, 'exit');
   let said = '';
   detainer.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -22,6 +22,8 @@
  * opener poll PATH MS FLAG...       opens again and again; prints opens, refusals and the longest wait in us
  * opener poll PATH FILE FLAG...     the same until FILE, an absolute path, exists
  * opener visit PATH MS|FILE FLAG... as `poll`, with a millisecond's rest after each open
+ * opener sheds session|terminal PATH   a child executes PATH with the argument `before`, leaves its session or has the terminal taken
+ *                                   from all of it, and executes PATH with `after`
  * opener deaf FOLDER                mounts a filesystem of its own there that never answers, and waits to be killed
  */
 #define _GNU_SOURCE
@@ -32,6 +34,7 @@
 #include <linux/openat2.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +45,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -274,6 +278,37 @@ static int mount_deaf(const char *folder) {
   return 0;
 }
 
+static void run_to_end(const char *path, const char *argument) {
+  pid_t child = fork();
+  if (child == 0) {
+    execl(path, path, argument, NULL);
+    _exit(127);
+  }
+  waitpid(child, NULL, 0);
+}
+
+/* None but the leader of a session takes the terminal from all of it, and a leader cannot leave it. */
+static int shed(int whole_terminal, const char *path) {
+  int before[2], after[2];
+  char none;
+  signal(SIGHUP, SIG_IGN);
+  if (pipe(before) != 0 || pipe(after) != 0) return 1;
+  pid_t child = fork();
+  if (child == 0) {
+    close(after[1]);
+    run_to_end(path, "before");
+    close(before[1]);
+    if (read(after[0], &none, 1) != 0 || (!whole_terminal && setsid() < 0)) _exit(1);
+    run_to_end(path, "after");
+    _exit(0);
+  }
+  close(before[1]);
+  if (read(before[0], &none, 1) != 0 || (whole_terminal && ioctl(0, TIOCNOTTY) != 0)) return 1;
+  close(after[1]);
+  waitpid(child, NULL, 0);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   const char *how = argc > 1 ? argv[1] : "";
   umask(0);
@@ -283,6 +318,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "poll") == 0 && argc > 3) return poll_open(argv[2], argv[3], flags_of(argv + 4), 0);
   if (strcmp(how, "visit") == 0 && argc > 3) return poll_open(argv[2], argv[3], flags_of(argv + 4), 1000);
   if (strcmp(how, "memory") == 0 && argc > 2) return run_from_memory(argv + 2);
+  if (strcmp(how, "sheds") == 0 && argc > 3) return shed(strcmp(argv[2], "terminal") == 0, argv[3]);
   if (strcmp(how, "deaf") == 0 && argc == 3) return mount_deaf(argv[2]);
   if (argc < 4) return 2;
   if (strcmp(how, "links") == 0 && argc == 5) return make_links(argv[2], argv[3], atoi(argv[4]));
