@@ -6,11 +6,10 @@ namespace d4c {
 
 namespace {
 
+/// False also for one that does not fit.
 template <typename Number>
 bool readNumber(std::string_view text, Number* into) {
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  *into = static_cast<Number>(value);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *into);
   return error == std::errc() && end == text.data() + text.size();
 }
 

@@ -82,6 +82,23 @@ test('a keeper that is told to end waits two seconds for an agent that takes not
   assert.ok(took > 1900 && took < 3000, `it ended after ${took} ms`);
 });
 
+test('a keeper does not take a number that does not fit for another one', { skip }, async (t) => {
+  const { agent, keeper } = await setUp(t);
+  for (const setting of ['holdMs=4294967297', 'holdMs=-1', 'maxGroups=18446744073709551617', 'holdMs=1.5']) {
+    const other = connect(keeper.socket).on('error', () => undefined);
+    t.after(() => other.destroy());
+    let said = '';
+    other.on('data', (data) => {
+      said += data;
+    });
+    const closed = once(other, 'close');
+    other.write(frameOf('H', Buffer.from(`${setting}\0speech=${speech}\0`)));
+    await Promise.race([closed, passing(2000)]);
+    assert.deepEqual([said, other.closed], ['', true], setting);
+  }
+  assert.ok(!agent.destroyed, 'the agent that was there has stayed');
+});
+
 test('an agent that comes to a keeper that is being killed starts the next one', { skip }, async (t) => {
   const { pid, keeper } = await setUp(t);
   t.after(() => keeper.end());
