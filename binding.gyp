@@ -19,6 +19,7 @@
         "src/native/changes_take.cc",
         "src/native/changes_tell.cc",
         "src/native/changes_volumes.cc",
+        "src/native/clock_steps.cc",
         "src/native/comparing.cc",
         "src/native/container.cc",
         "src/native/containments.cc",

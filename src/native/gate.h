@@ -31,6 +31,7 @@
 
 #include "budget.h"
 #include "changes.h"
+#include "clock_steps.h"
 #include "comparing.h"
 #include "container.h"
 #include "creations.h"
@@ -188,6 +189,7 @@ class Gate {
   /// here, or could not be looked at. Of the watcher thread.
   bool looks_again_ = false;
   MountTable mounts_;
+  ClockSteps clock_;
   Descriptor stop_;
   Descriptor timer_;
   Descriptor put_off_timer_;

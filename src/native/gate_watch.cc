@@ -28,10 +28,14 @@ void Gate::watchMounts() {
   auto pause = kFirstLook;
   auto look_at = Clock::now() + pause;
   for (;;) {
-    pollfd polled[] = {{stop_.get(), POLLIN, 0}, {runtimes_.descriptor(), POLLIN, 0}, {mounts_.descriptor(), POLLPRI, 0}};
+    pollfd polled[] = {{stop_.get(), POLLIN, 0}, {runtimes_.descriptor(), POLLIN, 0}, {mounts_.descriptor(), POLLPRI, 0},
+                       {clock_.descriptor(), POLLIN, 0}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(look_at - Clock::now()).count();
     poll(polled, std::size(polled), looks_again_ ? static_cast<int>(std::max<int64_t>(left, 0)) : -1);
     if (polled[0].revents != 0) return;
+    if (polled[3].revents != 0 && clock_.take()) {
+      for (const auto& root : allRoots()) root->upper.onClockSet();
+    }
     // KERNEL: what a runtime has mounted before its exec changes the table before this, so it is asked for only now.
     const uint64_t held = runtimes_.take();
     bool has_changed = polled[2].revents != 0;

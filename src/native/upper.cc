@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "clock_steps.h"
 #include "proc_file.h"
 
 namespace d4c {
@@ -21,6 +22,8 @@ constexpr size_t kMaxCompared = 4096;
 /// What the names of one file may take: a container makes as many and as long ones as it likes. With any of those that are left out it
 /// counts as changed.
 constexpr size_t kMaxNamesBytes = size_t{1} << 20;
+/// From a setting of the clock until it is seen.
+constexpr int64_t kClockSeenNs = int64_t{5} * 1000000000;
 constexpr size_t kMaxWriters = 4096;
 constexpr size_t kMaxWritersBytes = size_t{1} << 20;
 /// What is taken for one, roughly, with what the containers and the allocator need; of a writer, beside its path.
@@ -60,7 +63,15 @@ Upper::Upper(const std::string& upper_path, const std::string& host_root, const 
       writers_purse_(account),
       copied_up_purse_(std::move(account)) {
   const Descriptor at(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (at) birth_ns_ = opened(at.get()).birth_ns;
+  if (at) since_ns_ = opened(at.get()).birth_ns;
+  // The clock was set back since the directory was made.
+  if (since_ns_ > clockNs()) onClockSet();
+}
+
+void Upper::onClockSet() {
+  if (since_ns_ == 0) return;
+  // Only the watcher of the mount table makes and changes this.
+  since_ns_ = std::min(since_ns_.load(), clockNs() - kClockSeenNs);
 }
 
 Descriptor Upper::openIn(const std::string& directory, const std::string& path) {

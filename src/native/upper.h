@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -58,7 +59,12 @@ class Upper : public Files {
   bool learn(size_t max_files);
 
   /// Whether a file that was made then can lie in the upper directory. What is older is the image's.
-  bool mayHold(int64_t birth_ns) const { return birth_ns_ == 0 || birth_ns == 0 || birth_ns >= birth_ns_; }
+  bool mayHold(int64_t birth_ns) const {
+    const int64_t since_ns = since_ns_.load(std::memory_order_relaxed);
+    return since_ns == 0 || birth_ns == 0 || birth_ns >= since_ns;
+  }
+  /// Somebody has set the clock. What is made from now on may seem to be older than the directory.
+  void onClockSet();
   /// What may bar the file from being executed under the path in the container on this root filesystem.
   std::vector<Containment> contained(const Opened& file, const std::string& path, dev_t root) const;
 
@@ -73,7 +79,8 @@ class Upper : public Files {
     bool is_same;
   };
 
-  int64_t birth_ns_ = 0;
+  /// When the directory was made, or what the clock was set back to since; 0 when it is not told.
+  std::atomic<int64_t> since_ns_{0};
   mutable std::mutex mutex_;
   std::unordered_map<uint64_t, Compared> compared_;
   Purse compared_purse_;

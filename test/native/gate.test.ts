@@ -5,6 +5,7 @@ import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
+import { diskMissing, diskOf } from '../support/disk.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, isInstalled, must, run } from '../support/programs.ts';
@@ -312,24 +313,19 @@ describe('what is found', { skip }, () => {
   });
 
   test('rules about creating hold also on a filesystem that was unmounted and mounted again', {
-    skip: ['mkfs.ext4', 'losetup'].every(isInstalled) ? false : 'needs mkfs.ext4, losetup',
+    skip: diskMissing,
   }, async (t) => {
     const id = newId();
-    const [disk, folder] = [join(host.folder, `${id}.disk`), join(host.folder, id)];
-    await must('truncate', ['--size', '64M', disk]);
-    await must('mkfs.ext4', ['-q', disk]);
-    const device = (await must('losetup', ['--find', '--show', disk])).stdout.trim();
-    t.after(() => must('losetup', ['--detach', device]));
-    await mkdir(folder);
+    const disk = await diskOf(t, host, id);
     const table = fileTable(['createFile'], ['/tmp/**'], ['alert', 'block']);
     await gate(t, { publish: 'found', tables: { [id]: table } });
     const said: string[] = [];
     for (let mounted = 0; mounted < 2; mounted++) {
-      await must('mount', [device, folder]);
+      await disk.mount();
       const container = await host.startRunc({ id });
       said.push((await container.sh('echo x > /tmp/file && echo created || echo refused')).stdout);
       await container.remove();
-      await eventually('it is unmounted', async () => (await run('umount', [folder])).exitCode === 0);
+      await disk.unmount();
     }
     assert.deepEqual(said, ['refused\n', 'refused\n']);
   });

@@ -1,0 +1,28 @@
+#include "clock_steps.h"
+
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <limits>
+
+namespace d4c {
+
+ClockSteps::ClockSteps() : timer_(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {
+  const itimerspec never{{0, 0}, {std::numeric_limits<time_t>::max(), 0}};
+  timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, nullptr);
+}
+
+bool ClockSteps::take() {
+  uint64_t ignored = 0;
+  return read(timer_.get(), &ignored, sizeof ignored) < 0 && errno == ECANCELED;
+}
+
+int64_t clockNs() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
+}
+
+}  // namespace d4c

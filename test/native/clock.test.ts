@@ -1,0 +1,72 @@
+/** That a program which is not of the image is known for one whatever the machine's clock says. */
+
+import assert from 'node:assert/strict';
+import { copyFile, mkdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import type { ContainerHost } from '../support/containers.ts';
+import { diskMissing, diskOf } from '../support/disk.ts';
+import { gateHost, gateRequirements } from '../support/gateHost.ts';
+import { containerPrefix } from '../support/leftovers.ts';
+import { eventually, isInstalled, must, run } from '../support/programs.ts';
+import { fileTable, testGate } from '../support/testGate.ts';
+
+const skip = gateRequirements();
+const debugfsMissing = isInstalled('debugfs') ? false : 'needs debugfs';
+const blockNew = fileTable(['createExecutable', 'modifyExecutable'], ['/**'], ['alert', 'block']);
+let host: ContainerHost;
+
+before(async () => {
+  if (skip === undefined) host = await gateHost();
+});
+after(() => host?.close());
+
+/** A gate for the container of an ID that is given, in which new programs are refused. */
+async function gate(t: TestContext, name: string): Promise<string> {
+  const id = `${containerPrefix}${process.pid}-clock-${name}`;
+  const gated = await testGate({ publish: 'found', tables: { [id]: blockNew } });
+  t.after(gated.close);
+  return id;
+}
+
+test('a container whose changes are to be younger than now, since the clock was set back', {
+  skip: skip ?? (diskMissing || debugfsMissing),
+}, async (t) => {
+  const id = await gate(t, 'back');
+  const disk = await diskOf(t, host, id);
+  await disk.mount();
+  await mkdir(join(disk.folder, 'upper'));
+  await disk.unmount();
+  await must('debugfs', ['-w', '-R', 'set_inode_field /upper crtime 20400101000000', disk.device]);
+  await disk.mount();
+  const container = await host.startRunc({ id });
+  try {
+    assert.equal((await container.sh('mkdir /opt')).exitCode, 0);
+    // By the host, since the container may not.
+    await copyFile('/bin/busybox', join(disk.folder, 'upper/opt/busybox-new'));
+    assert.equal((await container.exec('/opt/busybox-new', 'echo', 'ran')).stdout, '');
+    assert.equal((await container.exec('/bin/busybox', 'echo', 'ran')).stdout, 'ran\n');
+  } finally {
+    await container.remove();
+    await disk.unmount();
+  }
+});
+
+test('a program that seems to be older than a container in which the clock was set', { skip }, async (t) => {
+  const clock = join(host.folder, 'clock');
+  await must('gcc', ['-O1', '-Wall', '-o', clock, join(import.meta.dirname, '../support/clock.c')]);
+  const older = join(host.folder, 'older');
+  await copyFile('/bin/busybox', older);
+  const id = await gate(t, 'older');
+  const container = await host.startRunc({ id });
+  t.after(container.remove);
+  assert.equal((await container.sh('mkdir /opt')).exitCode, 0);
+  // By the host: whatever the container makes is younger.
+  await rename(older, join(host.folder, id, 'upper/opt/busybox-older'));
+  const execute = async () => (await container.exec('/opt/busybox-older', 'echo', 'ran')).stdout;
+  assert.equal(await execute(), 'ran\n', 'it is taken for one of the image');
+  const { exitCode, stderr } = await run(clock, []);
+  if (exitCode !== 0) return t.skip(`needs to set the clock: ${stderr}`);
+  await eventually('it is refused', async () => (await execute()) === '');
+  assert.equal((await container.exec('/bin/busybox', 'echo', 'ran')).stdout, 'ran\n');
+});
