@@ -14,15 +14,14 @@
 #include <cstring>
 #include <iterator>
 
-#include "processes.h"
 
 namespace d4c {
 
 namespace {
 
 constexpr int kBufferBytes = 16 << 20;
-/// A process whose first thread has ended is looked at so often.
-constexpr int kEndingLookMs = 100;
+/// A process whose first thread has ended is looked at so often, and processes are looked for that could not be.
+constexpr int kLookMs = 100;
 
 /// As a shell counts it.
 int exitCodeOf(uint32_t status) {
@@ -84,22 +83,29 @@ void Forks::run() {
   pollfd polled[] = {{stop_.get(), POLLIN, 0}, {socket_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
   alignas(nlmsghdr) char text[4096];
   for (;;) {
-    poll(polled, 3, ending_.empty() ? -1 : kEndingLookMs);
+    const bool is_to_look_again = look_again_at_ != Clock::time_point::max();
+    poll(polled, 3, ending_.empty() && !is_to_look_again ? -1 : kLookMs);
     if (polled[0].revents != 0) return;
     // Before the forks that have come meanwhile: their parents are among those who are found.
-    if (polled[2].revents != 0) lookForMembers();
+    if (polled[2].revents != 0 || Clock::now() >= look_again_at_) lookForMembers();
+    bool has_lost = false;
     for (;;) {
       sockaddr_nl from{};
       socklen_t size = sizeof from;
       const ssize_t got = recvfrom(socket_.get(), text, sizeof text, 0, reinterpret_cast<sockaddr*>(&from), &size);
       if (got < 0 && errno == ENOBUFS) {
         reports_->fail(Failure::kForksLost, "more than the buffer holds");
-        sweep();
+        has_lost = true;
         continue;
       }
       if (got < 0) break;
       // Others may send here, too; the kernel is 0.
       if (from.nl_pid == 0) take(text, static_cast<size_t>(got));
+    }
+    // KERNEL: what was before the loss comes after the word of it, and until that is read everything more is lost.
+    if (has_lost) {
+      sweep();
+      findAgain();
     }
     // Behind what their last threads said.
     if (!ending_.empty()) {
@@ -131,21 +137,23 @@ void Forks::take(const char* message, size_t size) {
     const auto member = members_.find(ended.process_pid);
     if (member == members_.end()) return;
     const int exit_code = exitCodeOf(ended.exit_code);
-    const bool goes_on = member->second.begin != nullptr && threadsOf(ended.process_pid) > 1;
-    if (goes_on) ending_[ended.process_pid] = exit_code;
-    else drop(member, exit_code);
+    const Rest rest = member->second.may_have_threads ? restOf(ended.process_pid) : Rest::kNothing;
+    if (rest == Rest::kThreads) ending_[ended.process_pid] = exit_code;
+    if (rest == Rest::kNothing || isOther(member->second, ended.process_pid)) drop(member, exit_code);
   } else if (event.what == proc_event::PROC_EVENT_FORK) {
     const auto& fork = event.event_data.fork;
     // A thread is no process.
-    if (fork.child_pid != fork.child_tgid) return;
+    if (fork.child_pid != fork.child_tgid) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (const auto its = members_.find(fork.child_tgid); its != members_.end()) its->second.may_have_threads = true;
+      return;
+    }
     uint64_t key = 0;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       // The end of who had the number before was lost; or this one has executed something before its fork was read.
-      if (const auto before = members_.find(fork.child_tgid); before != members_.end() && before->second.begin != nullptr) {
-        const uint64_t started = startOf(fork.child_tgid);
-        if (started != 0 && started != before->second.begin->process.start_ticks) drop(before, -1);
-      }
+      const auto before = members_.find(fork.child_tgid);
+      if (before != members_.end() && isOther(before->second, fork.child_tgid)) drop(before, -1);
       const auto parent = members_.find(fork.parent_tgid);
       if (parent == members_.end()) return;
       key = parent->second.key;

@@ -2,12 +2,14 @@
 //
 // Owns one netlink socket and the thread that reads it. The kernel tells of every fork of the machine; a fork counts when
 // the parent is known to be of a container: it executed something there, it was forked by one that is known, or it was in the
-// container's cgroup when the container was adopted. An end is told as the begin was; of one that was lost it is told later.
+// container's cgroup when the container was adopted, or when forks had been lost. An end is told as the begin was; of one that
+// was lost it is told later.
 // Nobody waits for it. KERNEL: only in the first network namespace; before 6.6 with CAP_NET_ADMIN alone.
 #pragma once
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -43,6 +45,8 @@ class Forks {
   void forget(uint64_t key);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   bool open();
   void run();
   void take(const char* message, size_t size);
@@ -50,6 +54,8 @@ class Forks {
 
   struct Member {
     uint64_t key = 0;
+    /// Then the end of its first thread need not be its own.
+    bool may_have_threads = false;
     /// How its begin was told, when its end is to be told, too.
     std::shared_ptr<const KernelEvent> begin{};
   };
@@ -58,8 +64,18 @@ class Forks {
   Member& memberAt(pid_t pid);
   Members::iterator drop(Members::iterator member, int exit_code);
   void tellEnded();
-  static unsigned threadsOf(pid_t pid);
+  bool isOther(const Member& member, pid_t pid) const;
+  /// What is left of a process when its first thread has ended.
+  enum class Rest : uint8_t {
+    kNothing,
+    kThreads,
+    /// Another thread has taken the first one's place, by an exec; or the number is another process's.
+    kProcess,
+  };
+  static Rest restOf(pid_t pid);
   void lookForMembers();
+  bool lookIn(const std::vector<std::pair<uint64_t, Cgroup>>& sought);
+  void findAgain();
 
   Reports* const reports_;
   const Tell tell_;
@@ -73,8 +89,12 @@ class Forks {
   Members members_;
   /// Of all `begin`.
   size_t begin_bytes_ = 0;
+  /// Whose processes are followed.
+  std::unordered_map<uint64_t, Cgroup> followed_;
   /// Whose processes are to be looked for.
   std::vector<std::pair<uint64_t, Cgroup>> sought_;
+  /// Of the reading thread: when that is tried again.
+  Clock::time_point look_again_at_ = Clock::time_point::max();
   /// Whose first thread has ended while others go on, with its exit code. Of the reading thread.
   std::unordered_map<pid_t, int> ending_;
 };

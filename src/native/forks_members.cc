@@ -1,7 +1,6 @@
 // The part of the forks that knows whose processes there are.
 
 #include <dirent.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +10,7 @@
 
 #include "forks.h"
 #include "proc_file.h"
+#include "processes.h"
 
 namespace d4c {
 
@@ -19,15 +19,28 @@ namespace {
 constexpr size_t kMaxMembers = 262144;
 /// Of the events by which living processes were told to begin.
 constexpr size_t kMaxBeginBytes = size_t{32} << 20;
+constexpr std::chrono::seconds kLookPause(1);
 
 }  // namespace
 
-/// Threads of the process that have not ended, and its first one; 0 when it is gone.
-unsigned Forks::threadsOf(pid_t pid) {
+/// KERNEL: that a first thread has ended is told when it is a zombie. It counts among the threads as long as others go on.
+Forks::Rest Forks::restOf(pid_t pid) {
   char text[4096];
-  if (readProcFile(pid, "status", text, sizeof text) == 0) return 0;
-  const char* const at = std::strstr(text, "\nThreads:");
-  return at == nullptr ? 0 : static_cast<unsigned>(std::strtoul(at + 9, nullptr, 10));
+  errno = 0;
+  // What cannot be read is looked at again.
+  if (readProcFile(pid, "status", text, sizeof text) == 0) return isOutOfDescriptors(errno) ? Rest::kThreads : Rest::kNothing;
+  const char* const state = std::strstr(text, "\nState:\t");
+  const char* const threads = std::strstr(text, "\nThreads:");
+  if (state == nullptr || threads == nullptr) return Rest::kNothing;
+  if (state[8] != 'Z' && state[8] != 'X') return Rest::kProcess;
+  return std::strtoul(threads + 9, nullptr, 10) > 1 ? Rest::kThreads : Rest::kNothing;
+}
+
+/// Whether the number is that of another process by now, as far as that is known.
+bool Forks::isOther(const Member& member, pid_t pid) const {
+  if (member.begin == nullptr) return false;
+  const uint64_t started = startOf(pid);
+  return started != 0 && started != member.begin->process.start_ticks;
 }
 
 /// The member of this number, which may be new. Beyond what is kept everything is forgotten, and that is a failure.
@@ -57,12 +70,18 @@ Forks::Members::iterator Forks::drop(Members::iterator member, int exit_code) {
 
 void Forks::note(pid_t pid, uint64_t key) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (socket_) memberAt(pid).key = key;
+  if (!socket_) return;
+  // Who executes something and was not seen to begin may have begun threads, too.
+  const bool is_new = members_.count(pid) == 0;
+  Member& member = memberAt(pid);
+  member.key = key;
+  member.may_have_threads |= is_new;
 }
 
 void Forks::noteAll(uint64_t key, const Cgroup& cgroup) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!socket_) return;
+  followed_[key] = cgroup;
   sought_.emplace_back(key, cgroup);
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
@@ -71,24 +90,49 @@ void Forks::noteAll(uint64_t key, const Cgroup& cgroup) {
 void Forks::lookForMembers() {
   uint64_t ignored = 0;
   [[maybe_unused]] const ssize_t woken = read(wake_.get(), &ignored, sizeof ignored);
+  look_again_at_ = Clock::time_point::max();
   std::vector<std::pair<uint64_t, Cgroup>> sought;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     sought.swap(sought_);
   }
-  DIR* const all = sought.empty() ? nullptr : opendir("/proc");
-  if (all == nullptr) return;
-  for (const dirent* each = readdir(all); each != nullptr; each = readdir(all)) {
+  if (sought.empty() || lookIn(sought)) return;
+  reports_->fail(Failure::kForksLost, std::string("processes that run cannot be looked for: ") + std::strerror(errno));
+  look_again_at_ = Clock::now() + kLookPause;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  sought_.insert(sought_.end(), sought.begin(), sought.end());
+}
+
+/// False with `errno` where not every process could be looked at, and another time may be better.
+bool Forks::lookIn(const std::vector<std::pair<uint64_t, Cgroup>>& sought) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> all(opendir("/proc"), closedir);
+  if (all == nullptr) return false;
+  for (const dirent* each = readdir(all.get()); each != nullptr; each = readdir(all.get())) {
     const auto pid = static_cast<pid_t>(std::strtol(each->d_name, nullptr, 10));
     if (pid <= 0) continue;
-    const std::string cgroups = readCgroups(pid).value_or("");
+    const std::optional<std::string> cgroups = readCgroups(pid);
+    if (!cgroups && isOutOfDescriptors(errno)) return false;
+    if (!cgroups) reports_->fail(Failure::kForksLost, std::string("whose a process is cannot be read: ") + std::strerror(errno));
     for (const auto& [key, cgroup] : sought) {
-      if (!cgroup.contains(cgroups)) continue;
+      if (!cgroups || !cgroup.contains(*cgroups)) continue;
       const std::lock_guard<std::mutex> lock(mutex_);
-      memberAt(pid).key = key;
+      // It was removed meanwhile.
+      if (followed_.count(key) == 0) continue;
+      Member& member = memberAt(pid);
+      member.key = key;
+      member.may_have_threads = true;
     }
   }
-  closedir(all);
+  return true;
+}
+
+/// Those whose begin was lost.
+void Forks::findAgain() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    sought_.assign(followed_.begin(), followed_.end());
+  }
+  lookForMembers();
 }
 
 void Forks::began(std::shared_ptr<const KernelEvent> begin) {
@@ -111,6 +155,7 @@ void Forks::began(std::shared_ptr<const KernelEvent> begin) {
 
 void Forks::forget(uint64_t key) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  followed_.erase(key);
   for (auto member = members_.begin(); member != members_.end();) {
     member = member->second.key == key ? drop(member, -1) : std::next(member);
   }
@@ -119,22 +164,33 @@ void Forks::forget(uint64_t key) {
 /// Those whose last thread has ended by now.
 void Forks::tellEnded() {
   for (auto one = ending_.begin(); one != ending_.end();) {
-    if (threadsOf(one->first) > 1) {
+    const Rest rest = restOf(one->first);
+    if (rest == Rest::kThreads) {
       ++one;
       continue;
     }
     const auto member = members_.find(one->first);
-    if (member != members_.end()) drop(member, one->second);
+    const bool has_ended = member != members_.end() && (rest == Rest::kNothing || isOther(member->second, one->first));
+    if (has_ended) drop(member, one->second);
     one = ending_.erase(one);
   }
 }
 
 /// Those whose end was lost. A number that is used again would be taken for them.
 void Forks::sweep() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (auto member = members_.begin(); member != members_.end();) {
-    const bool has_ended = kill(member->first, 0) != 0 && errno == ESRCH;
-    member = has_ended ? drop(member, -1) : std::next(member);
+  std::vector<pid_t> all;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& [pid, member] : members_) all.push_back(pid);
+  }
+  // Not under the lock: an exec may wait for it.
+  for (const pid_t pid : all) {
+    const Rest rest = restOf(pid);
+    if (rest == Rest::kThreads) ending_.emplace(pid, -1);
+    if (rest == Rest::kThreads) continue;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto member = members_.find(pid);
+    if (member != members_.end() && (rest == Rest::kNothing || isOther(member->second, pid))) drop(member, -1);
   }
 }
 

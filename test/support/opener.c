@@ -24,6 +24,9 @@
  * opener visit PATH MS|FILE FLAG... as `poll`, with a millisecond's rest after each open
  * opener sheds session|terminal PATH   a child executes PATH with the argument `before`, leaves its session or has the terminal taken
  *                                   from all of it, and executes PATH with `after`
+ * opener threaded PATH ARG...       a second thread executes PATH
+ * opener outlived GO COUNT          the first thread ends; when GO exists, a second one forks COUNT times
+ * opener storm COUNT                begins and ends so many threads, of which the kernel tells as of processes
  * opener deaf FOLDER                mounts a filesystem of its own there that never answers, and waits to be killed
  */
 #define _GNU_SOURCE
@@ -309,6 +312,45 @@ static int shed(int whole_terminal, const char *path) {
   return 0;
 }
 
+static void *exec_now(void *argv) {
+  execv(((char **)argv)[0], argv);
+  _exit(127);
+}
+
+static int exec_threaded(char **argv) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, exec_now, argv) != 0) return 1;
+  pthread_join(thread, NULL);
+  return 1;
+}
+
+static void *fork_later(void *argv) {
+  while (access(((char **)argv)[0], F_OK) != 0) usleep(10000);
+  for (int left = atoi(((char **)argv)[1]); left > 0; left--) {
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    waitpid(child, NULL, 0);
+  }
+  _exit(7);
+}
+
+static int outlive(char **argv) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, fork_later, argv) != 0) return 1;
+  pthread_exit(NULL);
+}
+
+static void *do_nothing(void *nothing) { return nothing; }
+
+static int storm(int count) {
+  pthread_t thread;
+  for (; count > 0; count--) {
+    if (pthread_create(&thread, NULL, do_nothing, NULL) != 0) return 1;
+    pthread_join(thread, NULL);
+  }
+  return 0;
+}
+
 int main(int argc, char **argv) {
   const char *how = argc > 1 ? argv[1] : "";
   umask(0);
@@ -319,6 +361,9 @@ int main(int argc, char **argv) {
   if (strcmp(how, "visit") == 0 && argc > 3) return poll_open(argv[2], argv[3], flags_of(argv + 4), 1000);
   if (strcmp(how, "memory") == 0 && argc > 2) return run_from_memory(argv + 2);
   if (strcmp(how, "sheds") == 0 && argc > 3) return shed(strcmp(argv[2], "terminal") == 0, argv[3]);
+  if (strcmp(how, "threaded") == 0 && argc > 2) return exec_threaded(argv + 2);
+  if (strcmp(how, "outlived") == 0 && argc == 4) return outlive(argv + 2);
+  if (strcmp(how, "storm") == 0 && argc == 3) return storm(atoi(argv[2]));
   if (strcmp(how, "deaf") == 0 && argc == 3) return mount_deaf(argv[2]);
   if (argc < 4) return 2;
   if (strcmp(how, "links") == 0 && argc == 5) return make_links(argv[2], argv[3], atoi(argv[4]));

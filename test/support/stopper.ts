@@ -6,9 +6,16 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { must } from './programs.ts';
 
+export interface Stopped {
+  /** Resolves when the thread goes on again. */
+  readonly goesOn: Promise<void>;
+  /** Lets it go on now. */
+  readonly letGo: () => Promise<void>;
+}
+
 export interface Stopper {
-  /** Stops the thread of this name in a process for `ms`. Resolves when it stands still, with when it goes on again. */
-  stop(pid: number, thread: string, ms: number): Promise<{ readonly goesOn: Promise<void> }>;
+  /** Stops the thread of this name in a process for `ms`. Resolves when it stands still. */
+  stop(pid: number, thread: string, ms: number): Promise<Stopped>;
 }
 
 /** Why no thread of another process can be stopped here, or `undefined`. */
@@ -26,11 +33,15 @@ export async function buildStopper(folder: string): Promise<Stopper> {
     async stop(pid, thread, ms) {
       const tid = await threadOf(pid, thread);
       const stopper = spawn(program, [tid, String(ms)], { stdio: ['ignore', 'pipe', 'inherit'] });
-      const ended = once(stopper, 'exit').then(([code]) => {
-        if (code !== 0) throw new Error(`the stopper ended with ${code}`);
+      const ended = once(stopper, 'exit').then(([code, signal]) => {
+        if (code !== 0 && signal !== 'SIGTERM') throw new Error(`the stopper ended with ${code}`);
       });
       await Promise.race([once(stopper.stdout, 'data'), ended]);
-      return { goesOn: ended };
+      const letGo = (): Promise<void> => {
+        stopper.kill();
+        return ended;
+      };
+      return { goesOn: ended, letGo };
     },
   };
 }

@@ -1,0 +1,143 @@
+/** Forks and ends of processes of real containers, also where the keeper could not look or was too late. */
+
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import type { Container, ContainerHost } from '../support/containers.ts';
+import { leaveNoDescriptor } from '../support/detainer.ts';
+import { gateHost, gateRequirements } from '../support/gateHost.ts';
+import { keepersOf } from '../support/keeper.ts';
+import { eventually, must } from '../support/programs.ts';
+import { buildStopper, stopperRequirements } from '../support/stopper.ts';
+import { type TestGate, tableOf, testGate } from '../support/testGate.ts';
+
+const skip = gateRequirements() ?? (await stopperRequirements());
+let host: ContainerHost;
+
+before(async () => {
+  if (skip === undefined) host = await gateHost();
+});
+after(() => host?.close());
+
+const selectors = [
+  { name: 'all', operation: ['fork', 'exec'], processExecutable: ['/bin/busybox', '/bin/opener'] },
+];
+const table = tableOf({ process: { selectors, responses: [{ match: ['all'], actions: ['log'] }] } });
+
+async function gateOf(t: TestContext, id: string, processEnds: boolean, publish: 'found' | 'firstExec') {
+  const gated = await testGate({ publish, tables: { [id]: table }, options: { processEnds } });
+  t.after(gated.close);
+  const [keeper = 0] = await keepersOf(gated.pid);
+  return { gated, keeper };
+}
+
+async function start(t: TestContext, id: string, line: string): Promise<Container> {
+  const container = await host.startRunc({ id, args: ['/bin/sh', '-c', line] });
+  t.after(container.remove);
+  return container;
+}
+
+const put = (id: string, name: string) => writeFile(join(host.folder, id, 'rootfs/tmp', name), '');
+const forksBy = (gated: TestGate, pid: number) =>
+  gated.events.filter(({ kind, process }) => kind === 'fork' && process.parentPid === pid);
+const childrenOf = async (pid: number) =>
+  (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').filter(Boolean).map(Number);
+/** A shell's function that waits for a file and starts nothing. */
+const waiting = 'w() { while ! [ -e /tmp/$1 ]; do :; done; }';
+
+describe('processes that ran before', { skip }, () => {
+  for (const [what, suffix] of [
+    ['processes', '/proc'],
+    ['the cgroup of one', '/cgroup'],
+  ] as const) {
+    test(`are found later where ${what} could not be read for want of a descriptor, and that is counted`, async (t) => {
+      const id = host.nextId();
+      const container = await start(
+        t,
+        id,
+        'while :; do (:); i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; done',
+      );
+      const { gated, keeper } = await gateOf(t, id, false, 'found');
+      const key = await gated.keyOf(id);
+      await gated.stats();
+      const { letGo } = await leaveNoDescriptor(t, host.folder, keeper, { thread: 'd4c-forks', suffix });
+      await gated.ask({ type: 'adopt', key, pid: container.pid });
+      const lost = await eventually('it is counted', () =>
+        gated.failures.find(({ failure }) => failure === 'forks_lost'),
+      );
+      assert.match(lost.detail, /^processes that run cannot be looked for: Too many open files$/);
+      assert.deepEqual(forksBy(gated, container.pid), []);
+      await letGo();
+      await eventually('its forks are told', () => forksBy(gated, container.pid)[0]);
+    });
+  }
+});
+
+test('a process whose first thread has ended goes on, and its forks are told', { skip }, async (t) => {
+  const id = host.nextId();
+  const { gated } = await gateOf(t, id, false, 'firstExec');
+  const container = await start(t, id, 'sleep 1000');
+  const running = container.exec('/bin/opener', 'outlived', '/tmp/go', '3');
+  const { process } = await gated.event(({ path, kind }) => path === '/bin/opener' && kind === 'exec');
+  await eventually('its first thread has ended', async () =>
+    (await readFile(`/proc/${process.pid}/stat`, 'utf8')).includes(') Z '),
+  );
+  await put(id, 'go');
+  assert.equal((await running).exitCode, 7);
+  await eventually('three forks are told', () => forksBy(gated, process.pid).length === 3);
+});
+
+test('a program that another than the first thread has executed ends when it ends', { skip }, async (t) => {
+  const id = host.nextId();
+  const { gated } = await gateOf(t, id, true, 'firstExec');
+  const container = await start(t, id, 'sleep 1000');
+  const line = 'sleep 0.3; exit 7';
+  assert.equal((await container.exec('/bin/opener', 'threaded', '/bin/sh', '-c', line)).exitCode, 7);
+  const { process } = await gated.event(({ process: { args } }) => args[2] === line);
+  const ends = () =>
+    gated.events.filter((event) => event.kind === 'end' && event.process.pid === process.pid);
+  await eventually('its end is told', () => ends().length > 0);
+  assert.deepEqual(
+    ends().map(({ exitCode }) => exitCode),
+    [7],
+  );
+});
+
+test('more forks than are read in time are counted, and what was lost of them is made up for', {
+  skip,
+}, async (t) => {
+  const id = host.nextId();
+  const stopper = await buildStopper(host.folder);
+  const { gated, keeper } = await gateOf(t, id, true, 'firstExec');
+  const line = `${waiting}; w fork; (w end) & w lost; (w again; (:); :) & wait; sleep 1000`;
+  const { pid } = await start(t, id, line);
+  const stopped = await stopper.stop(keeper, 'd4c-forks', 30_000);
+  t.after(stopped.letGo);
+  await put(id, 'fork');
+  const [told = 0] = await eventually(
+    'one forks',
+    async () => (await childrenOf(pid)).length === 1 && childrenOf(pid),
+  );
+  await must(join(host.folder, 'image/bin/opener'), ['storm', '40000']);
+  // Its fork waits to be read, and its end is lost, as is the fork of the next one.
+  await put(id, 'end');
+  await put(id, 'lost');
+  const lost = await eventually('the next one forks', async () =>
+    (await childrenOf(pid)).find((child) => child !== told),
+  );
+  await eventually('the first one has ended', async () => !(await childrenOf(pid)).includes(told));
+  await stopped.letGo();
+  const failure = await eventually('it is counted', () =>
+    gated.failures.find((each) => each.failure === 'forks_lost'),
+  );
+  assert.equal(failure.detail, 'more than the buffer holds');
+  const end = await gated.event((event) => event.kind === 'end' && event.process.pid === told);
+  assert.equal(end.exitCode, undefined);
+  assert.deepEqual(
+    forksBy(gated, pid).map(({ process }) => process.pid),
+    [told],
+  );
+  await put(id, 'again');
+  await eventually('its fork is told', () => forksBy(gated, lost)[0]);
+});
