@@ -180,7 +180,7 @@ export interface Gate {
   ): void;
   /**
    * Tells that the process is of the container, for a container that ran before the gate opened. Gives its
-   * cgroup, or `undefined` when the process is gone or has no cgroup of its own.
+   * cgroup, or `undefined` when the process is gone, has no cgroup of its own, or is not of a container on this root filesystem.
    */
   adopt(key: ContainerKey, pid: number): Promise<string | undefined>;
   /** Why nothing can be refused here, so that everything is only told; `undefined` where it can. */

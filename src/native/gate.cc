@@ -84,7 +84,7 @@ Gate::Gate(GateOptions options)
              {[this](Root& root) { return makeContainer(root); },
               [this](const Root& root, const Container& container) { announce(root, container, false); },
               [this] { armTimer(); },
-              [this](Container& container) { forbidMemfd(container); },
+              [this](Root& root, Container& container) { forbidMemfd(root, container); },
               [this](pid_t pid, uint64_t key) { forks_.note(pid, key); },
               [this](std::shared_ptr<const KernelEvent> begin) { forks_.began(std::move(begin)); },
               [this](Root& root, pid_t tid) { return coverVolumes(root, tid); },

@@ -165,7 +165,7 @@ class Gate {
 
   std::vector<Known> allKnown() const;
   void followMembers(Container& container);
-  void forbidMemfd(Container& container);
+  void forbidMemfd(const Root& root, Container& container);
 
   const GateOptions options_;
   LiveSettings settings_;

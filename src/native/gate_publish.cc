@@ -1,9 +1,24 @@
 // The part of the gate that takes in what decides for a container, and what follows from that.
 
+#include <cerrno>
+
 #include "gate.h"
 #include "proc_file.h"
 
 namespace d4c {
+
+namespace {
+
+/// False with `errno`.
+bool isMember(const Root& root, const Container& container, pid_t pid) {
+  const auto cgroup = container.cgroup();
+  const auto cgroups = readCgroups(pid);
+  if (!cgroups) return false;
+  errno = ESRCH;
+  return cgroup == nullptr || cgroup->path.empty() ? livesOn(pid, root.place.device) : cgroup->contains(*cgroups);
+}
+
+}  // namespace
 
 void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation,
                    std::shared_ptr<const std::string> context, std::shared_ptr<const RuleNames> names) {
@@ -24,7 +39,7 @@ void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t ge
   const auto before = known.container->binding();
   if (table != nullptr && before->table == nullptr && (before->is_published || known.root->may_run)) known.container->execs.attend();
   // What waits has it done when it is judged.
-  if (known.root->may_run && judge_.wantsNoMemfd(*known.container, table.get())) forbidMemfd(*known.container);
+  if (known.root->may_run && judge_.wantsNoMemfd(*known.container, table.get())) forbidMemfd(*known.root, *known.container);
   auto waited = known.container->publish(
       std::make_shared<Binding>(Binding{true, std::move(table), generation, std::move(context), std::move(names)}));
   followMembers(*known.container);
@@ -43,13 +58,17 @@ void Gate::followMembers(Container& container) {
   if (!container.has_followed.exchange(true)) forks_.noteAll(container.key, *cgroup);
 }
 
-/// Once for each container.
-void Gate::forbidMemfd(Container& container) {
+/// Once for each container, and again where something was missing for it.
+void Gate::forbidMemfd(const Root& root, Container& container) {
   const pid_t pid = container.pid.load(std::memory_order_relaxed);
+  if (pid == 0) return;
+  MemfdNoexec before = container.memfd_noexec;
+  if (before != MemfdNoexec::kNotAsked && before != MemfdNoexec::kDelayed) return;
   // Whoever comes meanwhile goes on.
-  if (pid == 0 || container.memfd_noexec.exchange(MemfdNoexec::kFailed) != MemfdNoexec::kNotAsked) return;
+  if (!container.memfd_noexec.compare_exchange_strong(before, MemfdNoexec::kFailed)) return;
   std::string fault;
-  container.memfd_noexec = d4c::forbidMemfd(pid, options_.host_root, &fault);
+  const auto is_right = [&] { return isMember(root, container, pid); };
+  container.memfd_noexec = d4c::forbidMemfd(pid, is_right, options_.host_root, &fault);
   if (!fault.empty()) reports_.fail(Failure::kMemfdNotForbidden, fault);
 }
 
@@ -62,10 +81,11 @@ std::string Gate::adopt(uint64_t key, pid_t pid) {
     known = found->second;
   }
   const Cgroup cgroup = judge_.cgroupOf(readCgroups(pid).value_or(""));
-  if (cgroup.path.empty()) return {};
+  // Its number may have become another process's since it was found, before or after that was read.
+  if (cgroup.path.empty() || !livesOn(pid, known.root->place.device)) return {};
   known.container->seat(cgroup);
   known.container->pid.store(pid, std::memory_order_relaxed);
-  if (judge_.wantsNoMemfd(*known.container, known.container->binding()->table.get())) forbidMemfd(*known.container);
+  if (judge_.wantsNoMemfd(*known.container, known.container->binding()->table.get())) forbidMemfd(*known.root, *known.container);
   followMembers(*known.container);
   spaces_.cover(*known.root, pid, Spaces::Owner::kMember);
   return cgroup.path;

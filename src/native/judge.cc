@@ -171,8 +171,9 @@ void Judge::judgeFor(Root& root, Container& container, Envelope envelope, Desk* 
   if (envelope.isExec() && wantsNoMemfd(container, binding->table.get())) {
     // It takes longer than a verdict, and is not bound by the deadline.
     if (!envelope.letGo()) return;
-    container.pid.store(processOf(envelope.tid()), std::memory_order_relaxed);
-    hooks_.forbid_memfd(container);
+    const pid_t pid = processOf(envelope.tid());
+    container.pid.store(pid != 0 ? pid : envelope.tid(), std::memory_order_relaxed);
+    hooks_.forbid_memfd(root, container);
     envelope.take(&desk->turn, root);
   }
   // What it does next is to be seen on all of its volumes.

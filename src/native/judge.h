@@ -63,7 +63,7 @@ class Judge {
     /// An event waits, for at most as long as the settings say.
     std::function<void()> on_wait;
     /// Programs without a file are to be forbidden in the container now, while its process waits.
-    std::function<void(Container&)> forbid_memfd;
+    std::function<void(Root&, Container&)> forbid_memfd;
     /// A process of the container with this key executes a file, and rules speak of what it may do.
     std::function<void(pid_t, uint64_t)> member;
     /// A process was told to begin, as this event says, by a rule that logs; its end is to be told so, too.

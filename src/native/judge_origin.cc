@@ -108,8 +108,9 @@ Judge::Barred Judge::barred(Case* one, const Opened& file) {
 }
 
 bool Judge::wantsNoMemfd(const Container& container, const Table* table) const {
-  return settings_.forbids_memfd && container.memfd_noexec.load() == MemfdNoexec::kNotAsked && table != nullptr &&
-         enforces(*table) && (table->blockedOperations() & kOnExecutables);
+  const MemfdNoexec state = container.memfd_noexec.load();
+  const bool is_open = state == MemfdNoexec::kNotAsked || state == MemfdNoexec::kDelayed;
+  return settings_.forbids_memfd && is_open && table != nullptr && enforces(*table) && (table->blockedOperations() & kOnExecutables);
 }
 
 /// Whether the file is a loader that the kernel opens for a program of which no event told: one without a file (memfd). Such

@@ -39,17 +39,23 @@ Descriptor openSetting(const std::string& host_root) {
   return Descriptor(open((host_root + kSetting).c_str(), O_WRONLY | O_CLOEXEC));
 }
 
+/// Whether there was something missing that may be there the next time: also another process, when this one had ended.
+bool isForWant(int error) {
+  return isOutOfDescriptors(error) || error == EAGAIN || error == ENOMEM || error == EINTR || error == ESRCH;
+}
+
 /// 0 or an `errno`.
 int run(int space, int setting) {
+  // Copies above those numbers first, so that neither takes the other's place.
+  const Descriptor one(fcntl(space, F_DUPFD_CLOEXEC, kSettingAt + 1));
+  const Descriptor other(fcntl(setting, F_DUPFD_CLOEXEC, kSettingAt + 1));
+  if (!one || !other) return errno;
   posix_spawn_file_actions_t files;
   posix_spawnattr_t how;
   sigset_t none;
   sigemptyset(&none);
   posix_spawn_file_actions_init(&files);
   posix_spawnattr_init(&how);
-  // Copies above those numbers first, so that neither takes the other's place.
-  const Descriptor one(fcntl(space, F_DUPFD_CLOEXEC, kSettingAt + 1));
-  const Descriptor other(fcntl(setting, F_DUPFD_CLOEXEC, kSettingAt + 1));
   posix_spawn_file_actions_adddup2(&files, one.get(), kSpaceAt);
   posix_spawn_file_actions_adddup2(&files, other.get(), kSettingAt);
   posix_spawnattr_setsigmask(&how, &none);
@@ -84,21 +90,24 @@ const char* nameOf(MemfdNoexec state) {
     case MemfdNoexec::kShared:
       return "shared";
     case MemfdNoexec::kFailed:
+    case MemfdNoexec::kDelayed:
       return "failed";
   }
   return "";
 }
 
-MemfdNoexec forbidMemfd(pid_t pid, const std::string& host_root, std::string* fault) {
+MemfdNoexec forbidMemfd(pid_t pid, const std::function<bool()>& is_right, const std::string& host_root, std::string* fault) {
   const auto fail = [&](const char* what, int error) {
     *fault = std::string(what) + ": " + std::strerror(error);
-    return MemfdNoexec::kFailed;
+    return isForWant(error) ? MemfdNoexec::kDelayed : MemfdNoexec::kFailed;
   };
   const Descriptor space = openSpace(std::to_string(pid).c_str());
+  // Its number may have become that of another container's process.
+  if (!space || !is_right()) return fail("its pid namespace", errno == ENOENT ? ESRCH : errno);
   const Descriptor own = openSpace("self");
   struct stat its {};
   struct stat ours {};
-  if (!space || !own || fstat(space.get(), &its) != 0 || fstat(own.get(), &ours) != 0) return fail("its pid namespace", errno);
+  if (!own || fstat(space.get(), &its) != 0 || fstat(own.get(), &ours) != 0) return fail("its pid namespace", errno);
   if (its.st_ino == ours.st_ino) return MemfdNoexec::kShared;
   const Descriptor setting = openSetting(host_root);
   if (!setting) return fail(kSetting, errno);

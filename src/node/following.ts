@@ -43,6 +43,8 @@ export interface FollowedContainer {
 }
 
 const leftAlone = { policies: [], mode: 'observe', generation: 0 } as const;
+/** Processes that may be the container's, of which each is asked for. */
+const maxCandidates = 16;
 const retryFirstMs = 10;
 const retryLongestMs = 10_000;
 
@@ -91,9 +93,13 @@ export function followContainer(found: FoundContainer, surroundings: Surrounding
   /** A container that ran before the gate opened has had its first exec: its processes are looked for. */
   const findProcess = async (): Promise<void> => {
     if (pid !== undefined || !found.mayRun || !found.first) return;
-    const running = (await roots.processesOn(found.device))[0];
-    if (running === undefined || isGone) return;
-    if ((await gate.adopt(found.key, running)) !== undefined) pid = running;
+    // One of the host may have made the root filesystem its root.
+    for (const running of (await roots.processesOn(found.device)).slice(0, maxCandidates)) {
+      if (isGone) return;
+      if ((await gate.adopt(found.key, running)) === undefined) continue;
+      pid = running;
+      return;
+    }
   };
 
   const ask = async (): Promise<void> => {

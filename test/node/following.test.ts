@@ -10,6 +10,8 @@ import { parseImage } from '../../src/policy/image.ts';
 import { eventually } from '../support/programs.ts';
 import { execPolicy, identityWith } from './identities.ts';
 
+/** It has made the container's root filesystem its root. */
+const processOfHost = 76;
 const taskMount = '/run/containerd/io.containerd.runtime.v2.task/default/c1/rootfs';
 
 /** A container whose runtime answers with `answers`, the last one for ever. */
@@ -28,7 +30,7 @@ function follow(found: Partial<FoundContainer>, ...answers: (ContainerIdentity |
       },
       async adopt(_key, pid) {
         adopted.push(pid);
-        return '/c1';
+        return pid === processOfHost ? undefined : '/c1';
       },
     },
     containers: {
@@ -40,7 +42,7 @@ function follow(found: Partial<FoundContainer>, ...answers: (ContainerIdentity |
       },
       close: () => undefined,
     },
-    roots: { processesOn: async () => [77, 78] },
+    roots: { processesOn: async () => [processOfHost, 77, 78] },
     place: {
       complete: (identity) => identity,
       basisOf: () => (isLeftAlone ? null : { policies, mode: 'enforce', generation: number }),
@@ -93,7 +95,8 @@ test('looks for a process of a container that ran before, and tells the gate', a
   const { container, published, adopted, asked } = follow({ mayRun: true }, identityWith({}));
   t.after(container.forget);
   await eventually('it is published', () => published.length > 0);
-  assert.deepEqual(adopted, [77]);
+  // The gate does not take one of the host for the container's.
+  assert.deepEqual(adopted, [processOfHost, 77]);
   assert.equal(asked[0]?.pid, 77);
 });
 
