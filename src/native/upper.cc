@@ -22,8 +22,9 @@ constexpr size_t kMaxCompared = 4096;
 /// What the names of one file may take: a container makes as many and as long ones as it likes. With any of those that are left out it
 /// counts as changed.
 constexpr size_t kMaxNamesBytes = size_t{1} << 20;
-/// From a setting of the clock until it is seen.
-constexpr int64_t kClockSeenNs = int64_t{5} * 1000000000;
+/// The longest from a setting of the clock until it is seen. More costs a look at what is younger, on a machine that is slow
+/// less would miss something.
+constexpr int64_t kClockSeenNs = int64_t{60} * 1000000000;
 constexpr size_t kMaxWriters = 4096;
 constexpr size_t kMaxWritersBytes = size_t{1} << 20;
 /// What is taken for one, roughly, with what the containers and the allocator need; of a writer, beside its path.
