@@ -1,12 +1,17 @@
-// The thread that compares programs with those of the image while their exec waits.
+// The threads that compare programs with those of the image while their exec waits.
 //
-// Owns the events that wait for it. Each is handed back with the answer in its notes, once; what is left at the end is
+// Own the events that wait for them. Each is handed back with the answer in its notes, once; what is left at the end is
 // allowed by its envelope. A reader never compares, since others wait for it.
+//
+// Of one root filesystem, one program is compared at a time, and after each all others come first: whoever executes many large
+// programs waits for himself.
 #pragma once
 
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -29,19 +34,26 @@ class Comparing {
 
  private:
   struct Job {
-    std::shared_ptr<Root> root;
     Envelope envelope;
     std::string path;
   };
+  using Jobs = std::map<std::shared_ptr<Root>, std::deque<Job>>;
   void run();
+  bool hasThread();
 
   Reports* const reports_;
   const std::function<void(Root&, Envelope)> judge_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Job> jobs_;
+  Jobs jobs_;
+  /// Of all of them.
+  size_t count_ = 0;
+  /// Those whose next job no thread has yet, in their order.
+  std::deque<Jobs::iterator> waiting_;
+  std::list<Thread> threads_;
+  /// Threads that have nothing to do.
+  size_t idle_ = 0;
   bool is_closing_ = false;
-  Thread thread_;
 };
 
 }  // namespace d4c

@@ -112,6 +112,8 @@ bool isUnchanged(Upper& upper, const std::string& path, bool* is_certain) {
   const Descriptor at = Upper::openIn(upper.directory, path);
   struct stat found {};
   if (!at || fstat(at.get(), &found) != 0 || !S_ISREG(found.st_mode)) return false;
+  // Several may have waited for the same answer.
+  if (const auto known = upper.comparedBefore(found)) return *known;
   const auto compareWith = [&](const Descriptor& image) {
     struct stat image_found {};
     if (!image || fstat(image.get(), &image_found) != 0 || !S_ISREG(image_found.st_mode)) return Sameness::kOther;

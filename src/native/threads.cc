@@ -24,8 +24,13 @@ Thread startThread(const char* name, std::function<void()> run) {
   sigfillset(&all);
   // A thread takes the mask of the one that starts it.
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  // And its class, which is for those alone that answer.
+  pthread_attr_t how;
+  pthread_attr_init(&how);
+  pthread_attr_setinheritsched(&how, PTHREAD_EXPLICIT_SCHED);
   pthread_t handle{};
-  const int error = pthread_create(&handle, nullptr, begin, owned.get());
+  const int error = pthread_create(&handle, &how, begin, owned.get());
+  pthread_attr_destroy(&how);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error != 0) {
     errno = error;

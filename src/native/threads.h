@@ -36,8 +36,8 @@ class Thread {
   bool is_joinable_ = false;
 };
 
-/// A thread of this name (at most 15 bytes) that gets no signal: those are for the thread that asked for them. None with `errno`
-/// set when the kernel grants none.
+/// A thread of this name (at most 15 bytes), of the ordinary class, that gets no signal: those are for the thread that asked for
+/// them. None with `errno` set when the kernel grants none.
 Thread startThread(const char* name, std::function<void()> run);
 
 }  // namespace d4c
