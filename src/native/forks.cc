@@ -127,19 +127,19 @@ void Forks::take(const char* message, size_t size) {
     reports_->fail(Failure::kForksUnseen, std::strerror(static_cast<int>(event.event_data.ack.err)));
   } else if (event.what == proc_event::PROC_EVENT_EXIT) {
     const auto& ended = event.event_data.exit;
+    const End end{exitCodeOf(ended.exit_code), usOf(event.timestamp_ns)};
     if (ended.process_pid != ended.process_tgid) {
       // A process whose first thread has gone ends as a later one does.
       const auto ending = ending_.find(ended.process_tgid);
-      if (ending != ending_.end()) ending->second = exitCodeOf(ended.exit_code);
+      if (ending != ending_.end()) ending->second = end;
       return;
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto member = members_.find(ended.process_pid);
     if (member == members_.end()) return;
-    const int exit_code = exitCodeOf(ended.exit_code);
     const Rest rest = member->second.may_have_threads ? restOf(ended.process_pid) : Rest::kNothing;
-    if (rest == Rest::kThreads) ending_[ended.process_pid] = exit_code;
-    if (rest == Rest::kNothing || isOther(member->second, ended.process_pid)) drop(member, exit_code);
+    if (rest == Rest::kThreads) ending_[ended.process_pid] = end;
+    if (rest == Rest::kNothing || isOther(member->second, ended.process_pid)) drop(member, end);
   } else if (event.what == proc_event::PROC_EVENT_FORK) {
     const auto& fork = event.event_data.fork;
     // A thread is no process.
@@ -153,13 +153,13 @@ void Forks::take(const char* message, size_t size) {
       const std::lock_guard<std::mutex> lock(mutex_);
       // The end of who had the number before was lost; or this one has executed something before its fork was read.
       const auto before = members_.find(fork.child_tgid);
-      if (before != members_.end() && isOther(before->second, fork.child_tgid)) drop(before, -1);
+      if (before != members_.end() && isOther(before->second, fork.child_tgid)) drop(before, {});
       const auto parent = members_.find(fork.parent_tgid);
       if (parent == members_.end()) return;
       key = parent->second.key;
       memberAt(fork.child_tgid).key = key;
     }
-    tell_(key, fork.parent_tgid, fork.child_tgid, nowUs());
+    tell_(key, fork.parent_tgid, fork.child_tgid, usOf(event.timestamp_ns));
   }
 }
 

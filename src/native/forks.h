@@ -60,9 +60,14 @@ class Forks {
     std::shared_ptr<const KernelEvent> begin{};
   };
   using Members = std::unordered_map<pid_t, Member>;
+  struct End {
+    /// -1 when it is not known, since the word of it was lost.
+    int exit_code = -1;
+    int64_t time_us = nowUs();
+  };
   // Under the lock.
   Member& memberAt(pid_t pid);
-  Members::iterator drop(Members::iterator member, int exit_code);
+  Members::iterator drop(Members::iterator member, const End& end);
   void tellEnded();
   bool isOther(const Member& member, pid_t pid) const;
   /// What is left of a process when its first thread has ended.
@@ -95,8 +100,8 @@ class Forks {
   std::vector<std::pair<uint64_t, Cgroup>> sought_;
   /// Of the reading thread: when that is tried again.
   Clock::time_point look_again_at_ = Clock::time_point::max();
-  /// Whose first thread has ended while others go on, with its exit code. Of the reading thread.
-  std::unordered_map<pid_t, int> ending_;
+  /// Whose first thread has ended while others go on, and how the last one has that was told. Of the reading thread.
+  std::unordered_map<pid_t, End> ending_;
 };
 
 }  // namespace d4c

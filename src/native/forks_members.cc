@@ -47,21 +47,21 @@ bool Forks::isOther(const Member& member, pid_t pid) const {
 Forks::Member& Forks::memberAt(pid_t pid) {
   if (members_.size() >= kMaxMembers && members_.count(pid) == 0) {
     reports_->fail(Failure::kForksLost, "more processes than are followed");
-    while (!members_.empty()) drop(members_.begin(), -1);
+    while (!members_.empty()) drop(members_.begin(), {});
   }
   return members_[pid];
 }
 
 /// Its end is told, if its begin was.
-Forks::Members::iterator Forks::drop(Members::iterator member, int exit_code) {
+Forks::Members::iterator Forks::drop(Members::iterator member, const End& end) {
   if (member->second.begin != nullptr) {
     begin_bytes_ -= bytesOf(*member->second.begin);
     KernelEvent event = *member->second.begin;
     event.kind = EventKind::kEnd;
     event.operations = 0;
     event.path = event.process.executable;
-    event.time_us = nowUs();
-    event.exit_code = exit_code;
+    event.time_us = end.time_us;
+    event.exit_code = end.exit_code;
     event.outcome = Outcome::kDetected;
     reports_->add(std::move(event));
   }
@@ -157,7 +157,7 @@ void Forks::forget(uint64_t key) {
   const std::lock_guard<std::mutex> lock(mutex_);
   followed_.erase(key);
   for (auto member = members_.begin(); member != members_.end();) {
-    member = member->second.key == key ? drop(member, -1) : std::next(member);
+    member = member->second.key == key ? drop(member, {}) : std::next(member);
   }
 }
 
@@ -186,11 +186,11 @@ void Forks::sweep() {
   // Not under the lock: an exec may wait for it.
   for (const pid_t pid : all) {
     const Rest rest = restOf(pid);
-    if (rest == Rest::kThreads) ending_.emplace(pid, -1);
+    if (rest == Rest::kThreads) ending_.emplace(pid, End{});
     if (rest == Rest::kThreads) continue;
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto member = members_.find(pid);
-    if (member != members_.end() && (rest == Rest::kNothing || isOther(member->second, pid))) drop(member, -1);
+    if (member != members_.end() && (rest == Rest::kNothing || isOther(member->second, pid))) drop(member, {});
   }
 }
 

@@ -17,6 +17,7 @@ void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t t
   // One that has ended is known by what it executed last.
   if (!has_parent) {
     if (const auto program = container.execs.lastProgram(parent)) forking = *program;
+    forking.pid = parent;
   }
   const Table& table = *binding->table;
   Scratch& scratch = desk->scratch;
@@ -30,14 +31,17 @@ void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t t
   event.time_us = time_us;
   event.path = forking.executable;
   event.fired = scratch.fired;
-  event.has_parent = has_parent;
+  event.has_parent = true;
   event.parent = std::move(forking);
   // Until it executes something, a child is what its parent is. It may have done so by now.
   event.process = event.parent;
+  event.process.start_ticks = has_parent ? startOf(child) : 0;
+  // As whom may have changed since the parent was looked at first.
+  if (has_parent) readOwner(parent, &event.process);
+  if (!has_parent) readAround(child, &event.process);
   event.process.pid = child;
   event.process.parent = parent;
-  event.process.start_ticks = startOf(child);
-  event.leaders = lineage_.of(event.process, event.has_parent ? &event.parent : nullptr);
+  event.leaders = lineage_.of(event.process, &event.parent);
   if (settings_.tells_ends) noteBegin(event);
   reports_->add(std::move(event));
 }

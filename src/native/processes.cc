@@ -70,25 +70,11 @@ std::string executableOf(pid_t tid) {
   return file && readPathAsSeenBy(tid, file.get(), &name) ? name : path;
 }
 
-/// All but executable and arguments.
-bool readBasics(pid_t tid, Process* process) {
-  const auto ids = readIds(tid);
-  Stat stat;
-  if (!ids || !readStat(ids->pid, &stat)) return false;
-  process->pid = ids->pid;
-  process->parent = ids->parent;
-  process->uid = ids->uid;
-  process->gid = ids->gid;
-  process->euid = ids->euid;
-  process->egid = ids->egid;
-  process->name = stat.name;
-  process->group = stat.group;
-  process->session = stat.session;
-  process->start_ticks = stat.start_ticks;
-  process->terminal = stat.terminal;
-  process->interactive = interactiveOf(process->pid, stat);
-  process->working_directory = readProcLink(tid, "cwd");
-  return true;
+void takeOwner(const TaskIds& ids, Process* process) {
+  process->uid = ids.uid;
+  process->gid = ids.gid;
+  process->euid = ids.euid;
+  process->egid = ids.egid;
 }
 
 }  // namespace
@@ -111,15 +97,36 @@ uint64_t startOf(pid_t pid) {
   return readStat(pid, &stat) ? stat.start_ticks : 0;
 }
 
+bool readAround(pid_t tid, Process* process) {
+  const auto ids = readIds(tid);
+  Stat stat;
+  if (!ids || !readStat(ids->pid, &stat)) return false;
+  process->pid = ids->pid;
+  process->parent = ids->parent;
+  takeOwner(*ids, process);
+  process->name = stat.name;
+  process->group = stat.group;
+  process->session = stat.session;
+  process->start_ticks = stat.start_ticks;
+  process->terminal = stat.terminal;
+  process->interactive = interactiveOf(process->pid, stat);
+  process->working_directory = readProcLink(tid, "cwd");
+  return true;
+}
+
+void readOwner(pid_t pid, Process* process) {
+  if (const auto ids = readIds(pid)) takeOwner(*ids, process);
+}
+
 bool readProcess(pid_t tid, Process* process) {
-  if (!readBasics(tid, process)) return false;
+  if (!readAround(tid, process)) return false;
   process->executable = executableOf(tid);
   process->args = runningArguments(process->pid, &process->args_truncated);
   return true;
 }
 
 bool readExecutingProcess(pid_t tid, const std::string& path, const BlockedCall& call, Process* process) {
-  if (!readBasics(tid, process)) return false;
+  if (!readAround(tid, process)) return false;
   process->executable = path;
   process->name = nameOfProgram(path);
   process->args = newArguments(tid, call, &process->args_truncated);

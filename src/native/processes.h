@@ -55,6 +55,12 @@ uint64_t startOf(pid_t pid);
 /// False when the process is gone. The arguments are those of the program that runs.
 bool readProcess(pid_t tid, Process* process);
 
+/// All but executable and arguments, which are left as they are. False when the process is gone.
+bool readAround(pid_t tid, Process* process);
+
+/// As whom the process acts now. What is there stays when it is gone.
+void readOwner(pid_t pid, Process* process);
+
 /// As `readProcess`, of a task that is blocked in the call by which it executes the file at `path`: name, executable and
 /// arguments are those of the new program.
 bool readExecutingProcess(pid_t tid, const std::string& path, const BlockedCall& call, Process* process);

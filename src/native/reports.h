@@ -52,6 +52,8 @@ struct ContainerGone {
 
 /// Microseconds since 1970.
 int64_t nowUs();
+/// When it was, as `nowUs`, of a moment that the kernel's clock CLOCK_MONOTONIC gives in nanoseconds.
+int64_t usOf(uint64_t monotonic_ns);
 
 /// How the kernel told of it.
 enum class EventKind : uint8_t { kExec, kLoad, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification, kFork, kEnd };

@@ -1,9 +1,11 @@
 /** Forks and ends of processes of real containers, also where the keeper could not look or was too late. */
 
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import { setTimeout as passing } from 'node:timers/promises';
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { leaveNoDescriptor } from '../support/detainer.ts';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
@@ -21,9 +23,12 @@ before(async () => {
 after(() => host?.close());
 
 const selectors = [
-  { name: 'all', operation: ['fork', 'exec'], processExecutable: ['/bin/busybox', '/bin/opener'] },
+  { name: 'known', operation: ['fork', 'exec'], processExecutable: ['/bin/busybox', '/bin/opener'] },
+  { name: 'forks', operation: ['fork'] },
 ];
-const table = tableOf({ process: { selectors, responses: [{ match: ['all'], actions: ['log'] }] } });
+const table = tableOf({
+  process: { selectors, responses: [{ match: ['known', 'forks'], actions: ['log'] }] },
+});
 
 async function gateOf(t: TestContext, id: string, processEnds: boolean, publish: 'found' | 'firstExec') {
   const gated = await testGate({ publish, tables: { [id]: table }, options: { processEnds } });
@@ -38,7 +43,8 @@ async function start(t: TestContext, id: string, line: string): Promise<Containe
   return container;
 }
 
-const put = (id: string, name: string) => writeFile(join(host.folder, id, 'rootfs/tmp', name), '');
+const fileOf = (id: string, name: string): string => join(host.folder, id, 'rootfs/tmp', name);
+const put = (id: string, name: string) => writeFile(fileOf(id, name), '');
 const forksBy = (gated: TestGate, pid: number) =>
   gated.events.filter(({ kind, process }) => kind === 'fork' && process.parentPid === pid);
 const childrenOf = async (pid: number) =>
@@ -72,6 +78,54 @@ describe('processes that ran before', { skip }, () => {
       await eventually('its forks are told', () => forksBy(gated, container.pid)[0]);
     });
   }
+});
+
+test('a fork is told as it was: by whom, and when', { skip }, async (t) => {
+  const id = host.nextId();
+  const { gated } = await gateOf(t, id, false, 'firstExec');
+  const container = await start(t, id, 'sleep 1000');
+  assert.equal((await container.exec('/bin/opener', 'demoted')).exitCode, 0);
+  const { process } = await gated.event(({ process: { args } }) => args[1] === 'demoted');
+  const forks = await eventually('two are told', () => {
+    const all = forksBy(gated, process.pid);
+    return all.length === 2 ? all : undefined;
+  });
+  assert.deepEqual(
+    forks.map((fork) => [fork.process.euid, fork.process.egid]),
+    [
+      [0, 0],
+      [1000, 1000],
+    ],
+  );
+});
+
+test('a fork that is read late, when the parent has ended, says when it was and whose the child is', {
+  skip,
+}, async (t) => {
+  const id = host.nextId();
+  const stopper = await buildStopper(host.folder);
+  const { gated, keeper } = await gateOf(t, id, true, 'firstExec');
+  const line = `${waiting}; w go; ( (w never) & ); : > /tmp/gone; sleep 1000`;
+  const { pid } = await start(t, id, line);
+  const stopped = await stopper.stop(keeper, 'd4c-forks', 30_000);
+  t.after(stopped.letGo);
+  await put(id, 'go');
+  // The first process of the container takes the child over.
+  await eventually('the parent has ended', () => existsSync(fileOf(id, 'gone')));
+  await passing(1000);
+  const inits = await childrenOf(pid);
+  const endedUs = Date.now() * 1000 - 900_000;
+  await stopped.letGo();
+  const { process, parent, timeUs, entryLeader, entryType } = await gated.event(
+    (event) => event.kind === 'fork' && event.process.parentPid !== pid && inits.includes(event.process.pid),
+  );
+  assert.ok(timeUs < endedUs, `${timeUs} is not before ${endedUs}`);
+  assert.equal(parent?.pid, process.parentPid);
+  assert.deepEqual([process.sessionPid, entryLeader?.pid, entryType], [pid, pid, 'container']);
+  const { timeUs: endedAtUs } = await gated.event(
+    (event) => event.kind === 'end' && event.process.pid === parent?.pid,
+  );
+  assert.ok(endedAtUs < endedUs, `${endedAtUs} is not before ${endedUs}`);
 });
 
 test('a process whose first thread has ended goes on, and its forks are told', { skip }, async (t) => {

@@ -26,6 +26,7 @@
  *                                   from all of it, and executes PATH with `after`
  * opener threaded PATH ARG...       a second thread executes PATH
  * opener outlived GO COUNT          the first thread ends; when GO exists, a second one forks COUNT times
+ * opener demoted                    forks, becomes user and group 1000, and forks again
  * opener storm COUNT                begins and ends so many threads, of which the kernel tells as of processes
  * opener deaf FOLDER                mounts a filesystem of its own there that never answers, and waits to be killed
  */
@@ -324,13 +325,15 @@ static int exec_threaded(char **argv) {
   return 1;
 }
 
+static void fork_once(void) {
+  pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, NULL, 0);
+}
+
 static void *fork_later(void *argv) {
   while (access(((char **)argv)[0], F_OK) != 0) usleep(10000);
-  for (int left = atoi(((char **)argv)[1]); left > 0; left--) {
-    pid_t child = fork();
-    if (child == 0) _exit(0);
-    waitpid(child, NULL, 0);
-  }
+  for (int left = atoi(((char **)argv)[1]); left > 0; left--) fork_once();
   _exit(7);
 }
 
@@ -338,6 +341,16 @@ static int outlive(char **argv) {
   pthread_t thread;
   if (pthread_create(&thread, NULL, fork_later, argv) != 0) return 1;
   pthread_exit(NULL);
+}
+
+static int demote(void) {
+  fork_once();
+  /* So that whoever looks at who has forked sees that. */
+  usleep(300000);
+  if (setgid(1000) != 0 || setuid(1000) != 0) return 1;
+  fork_once();
+  usleep(300000);
+  return 0;
 }
 
 static void *do_nothing(void *nothing) { return nothing; }
@@ -363,6 +376,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "sheds") == 0 && argc > 3) return shed(strcmp(argv[2], "terminal") == 0, argv[3]);
   if (strcmp(how, "threaded") == 0 && argc > 2) return exec_threaded(argv + 2);
   if (strcmp(how, "outlived") == 0 && argc == 4) return outlive(argv + 2);
+  if (strcmp(how, "demoted") == 0) return demote();
   if (strcmp(how, "storm") == 0 && argc == 3) return storm(atoi(argv[2]));
   if (strcmp(how, "deaf") == 0 && argc == 3) return mount_deaf(argv[2]);
   if (argc < 4) return 2;
