@@ -1,6 +1,7 @@
 #include "processes.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -70,6 +71,20 @@ std::string executableOf(pid_t tid) {
   return file && readPathAsSeenBy(tid, file.get(), &name) ? name : path;
 }
 
+/// Where the task works, under the name that the folder had also when that was deleted.
+std::string folderOf(pid_t tid) {
+  std::string path = readProcLink(tid, "cwd");
+  const size_t size = withoutDeleted(path).size();
+  if (size == path.size()) return path;
+  char link[32];
+  std::snprintf(link, sizeof link, "/proc/%d/cwd", tid);
+  struct statx folder {};
+  // SAFETY: it can be on a filesystem whose server never answers.
+  const bool is_read = statx(AT_FDCWD, link, AT_STATX_DONT_SYNC, STATX_NLINK, &folder) == 0;
+  if (is_read && folder.stx_nlink == 0) path.resize(size);
+  return path;
+}
+
 void takeOwner(const TaskIds& ids, Process* process) {
   process->uid = ids.uid;
   process->gid = ids.gid;
@@ -110,7 +125,7 @@ bool readAround(pid_t tid, Process* process) {
   process->start_ticks = stat.start_ticks;
   process->terminal = stat.terminal;
   process->interactive = interactiveOf(process->pid, stat);
-  process->working_directory = readProcLink(tid, "cwd");
+  process->working_directory = folderOf(tid);
   return true;
 }
 

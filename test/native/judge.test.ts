@@ -298,6 +298,17 @@ describe('rules that only report', { skip }, () => {
     }
   });
 
+  test('a folder that was deleted is called by the name it had, and one that is called so by its whole name', async () => {
+    for (const [name, deed, told] of [
+      ['/root/away', 'rm -r', '/tmp/in-deleted'],
+      ['/root/here (deleted)', 'ls', '/tmp/in-named'],
+    ] as const) {
+      await made.container.sh(`mkdir "${name}"; cd "${name}"; ${deed} "${name}"; : > ${told}`);
+      const { process } = await made.gate.event(({ path }) => path === told);
+      assert.equal(process.workingDirectory, name);
+    }
+  });
+
   test('a session with a terminal is interactive', async (t) => {
     if (!isInstalled('script')) return t.skip('needs script');
     const command = `runc exec --tty ${idOf('log')} /bin/opener interactive`;
