@@ -173,6 +173,11 @@ void Execs::readProgram(pid_t tid) {
   remember(tid, std::make_shared<const Process>(std::move(program)));
 }
 
+bool Execs::hasExecuted(pid_t tid) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return tasks_.count(tid) != 0;
+}
+
 void Execs::settle(pid_t tid) {
   const std::lock_guard<std::mutex> lock(mutex_);
   readProgram(tid);

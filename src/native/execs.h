@@ -62,6 +62,8 @@ class Execs {
   /// As `runs`, of a file whose path is read when somebody asks or `settle` is called, so that the task need not wait for it.
   void runs(pid_t tid, Descriptor program);
   void settle(pid_t tid);
+  /// Whether the task, or one that had its number, was seen to execute something.
+  bool hasExecuted(pid_t tid) const;
   /// What was remembered of the task last; null when nothing was.
   std::shared_ptr<const Process> lastProgram(pid_t tid);
 

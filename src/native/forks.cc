@@ -149,6 +149,7 @@ void Forks::take(const char* message, size_t size) {
       return;
     }
     uint64_t key = 0;
+    Program inherited;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       // The end of who had the number before was lost; or this one has executed something before its fork was read.
@@ -157,9 +158,12 @@ void Forks::take(const char* message, size_t size) {
       const auto parent = members_.find(fork.parent_tgid);
       if (parent == members_.end()) return;
       key = parent->second.key;
+      inherited = parent->second.inherited;
       memberAt(fork.child_tgid).key = key;
     }
-    tell_(key, fork.parent_tgid, fork.child_tgid, usOf(event.timestamp_ns));
+    Program program = tell_(key, fork.parent_tgid, fork.child_tgid, usOf(event.timestamp_ns), inherited);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (const auto child = members_.find(fork.child_tgid); child != members_.end()) child->second.inherited = std::move(program);
   }
 }
 

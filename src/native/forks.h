@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -27,8 +28,11 @@ namespace d4c {
 
 class Forks {
  public:
-  /// Called by the reading thread, after each fork by a process of the container with this key.
-  using Tell = std::function<void(uint64_t key, pid_t parent, pid_t child, int64_t time_us)>;
+  /// What a process runs.
+  using Program = std::shared_ptr<const std::string>;
+  /// Called by the reading thread, after each fork by a process of the container with this key. `inherited` is what the parent ran
+  /// when it was forked. Gives what the child runs until it executes something. Either is null when it is not known.
+  using Tell = std::function<Program(uint64_t key, pid_t parent, pid_t child, int64_t time_us, const Program& inherited)>;
   Forks(Reports* reports, Tell tell) : reports_(reports), tell_(std::move(tell)) {}
   ~Forks() { close(); }
 
@@ -56,6 +60,8 @@ class Forks {
     uint64_t key = 0;
     /// Then the end of its first thread need not be its own.
     bool may_have_threads = false;
+    /// What it ran when it was forked.
+    Program inherited{};
     /// How its begin was told, when its end is to be told, too.
     std::shared_ptr<const KernelEvent> begin{};
   };

@@ -164,15 +164,15 @@ std::optional<Gate::OpenLane> Gate::openLane() {
   return OpenLane{*best, lanes_[*best]->group};
 }
 
-void Gate::tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us) {
+Forks::Program Gate::tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us, const Forks::Program& inherited) {
   std::shared_ptr<Container> container;
   {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
     const auto found = known_.find(key);
-    if (found == known_.end()) return;
+    if (found == known_.end()) return nullptr;
     container = found->second.container;
   }
-  judge_.judgeFork(*container, parent, child, time_us, &forks_desk_);
+  return judge_.judgeFork(*container, parent, child, time_us, inherited, &forks_desk_);
 }
 
 void Gate::watch(Root& root) {

@@ -100,8 +100,9 @@ class Judge {
   /// Reports a change that has happened, if a rule speaks of it. Whether it was a process of a container on the root
   /// filesystem. `may_guess`: also of a task of which nothing is known any more.
   bool judgeChange(Root& root, const Change& change, bool may_guess, Desk* desk);
-  /// Reports a fork that has happened, if a rule speaks of it.
-  void judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us, Desk* desk);
+  /// Reports a fork that has happened, if a rule speaks of it. `inherited` and what is given as in `Forks::Tell`.
+  std::shared_ptr<const std::string> judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us,
+                                               std::shared_ptr<const std::string> inherited, Desk* desk);
   /// Whether some container's rules speak of the change.
   bool concerns(Root& root, const Change& change, Desk* desk);
   /// Reports what has happened without a question, if a rule speaks of it. False: it is under way, and is to be told again soon.

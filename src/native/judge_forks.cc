@@ -6,34 +6,41 @@
 
 namespace d4c {
 
-void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us, Desk* desk) {
+std::shared_ptr<const std::string> Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us,
+                                                    std::shared_ptr<const std::string> inherited, Desk* desk) {
   const std::shared_ptr<const Binding> binding = container.binding();
-  if (binding->table == nullptr || !(binding->table->operations() & kFork)) return;
+  if (binding->table == nullptr || !(binding->table->operations() & kFork)) return nullptr;
   // There is one thread for the forks of all containers, and none of them may keep it.
   const MemoryRule no_memory(false);
   const OneLook look;
   Process forking;
   const bool has_parent = parents_.read(parent, &forking);
-  // One that has ended is known by what it executed last.
+  // One that has ended is known by what it executed last. Until it executes something, a child runs what its parent does.
   if (!has_parent) {
-    if (const auto program = container.execs.lastProgram(parent)) forking = *program;
+    if (const auto program = container.execs.lastProgram(parent)) {
+      forking = *program;
+    } else if (inherited != nullptr && !container.execs.hasExecuted(parent)) {
+      forking.executable = *inherited;
+    }
     forking.pid = parent;
   }
+  if (inherited == nullptr || *inherited != forking.executable) inherited = std::make_shared<std::string>(forking.executable);
+  if (inherited->empty()) inherited.reset();
   const Table& table = *binding->table;
   Scratch& scratch = desk->scratch;
   table.lookIfKnown(Section::kProcess, forking.executable, &scratch);
-  if (!table.mayFire(Section::kProcess, kFork, scratch)) return;
+  if (!table.mayFire(Section::kProcess, kFork, scratch)) return inherited;
   Question question{Section::kProcess, kFork};
   question.interactive = forking.interactive;
   table.decide(question, &scratch);
-  if (scratch.fired.empty()) return;
+  if (scratch.fired.empty()) return inherited;
   KernelEvent event = eventOf(container, *binding, EventKind::kFork, child);
   event.time_us = time_us;
   event.path = forking.executable;
   event.fired = scratch.fired;
   event.has_parent = true;
   event.parent = std::move(forking);
-  // Until it executes something, a child is what its parent is. It may have done so by now.
+  // It may have executed something by now.
   event.process = event.parent;
   event.process.start_ticks = has_parent ? startOf(child) : 0;
   // As whom may have changed since the parent was looked at first.
@@ -44,6 +51,7 @@ void Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t t
   event.leaders = lineage_.of(event.process, &event.parent);
   if (settings_.tells_ends) noteBegin(event);
   reports_->add(std::move(event));
+  return inherited;
 }
 
 void Judge::noteBegin(const KernelEvent& event) {

@@ -93,7 +93,7 @@ void Judge::judgeExec(Case* one) {
 /// Answers, unless that was done, and then remembers what the task runs.
 void Judge::allowExec(Case* one, bool is_loader) {
   const int file = one->envelope.file();
-  if (file < 0 || is_loader || !(one->table.operations() & kChangeOperations)) {
+  if (file < 0 || is_loader || !(one->table.operations() & (kChangeOperations | kFork))) {
     answer(&one->envelope, Verdict::kAllow);
     return;
   }

@@ -128,6 +128,33 @@ test('a fork that is read late, when the parent has ended, says when it was and 
   assert.ok(endedAtUs < endedUs, `${endedAtUs} is not before ${endedUs}`);
 });
 
+test('a fork by a process that has ended is one by the program that it ran, and by no other', {
+  skip,
+}, async (t) => {
+  const id = host.nextId();
+  const of = (name: string, path: string) => ({ name, operation: ['fork'], processExecutable: [path] });
+  const gated = await testGate({
+    tables: {
+      [id]: tableOf({
+        process: {
+          selectors: [of('other', '/usr/bin/linked'), of('shell', '/bin/busybox')],
+          responses: [{ match: ['other', 'shell'], actions: ['log'] }],
+        },
+      }),
+    },
+  });
+  t.after(gated.close);
+  const container = await start(t, id, 'sleep 1000');
+  // Most have ended before anybody can look: some were forked alone, some have executed a program.
+  const line = `for i in $(seq 50); do ( (:; :) & ); sh -c '(:; :) &'; done; exit 0`;
+  await container.sh(line);
+  await eventually('they are told', () => gated.events.length > 150);
+  const { policies } = (await gated.event(({ path }) => path === '/bin/busybox')) ?? {};
+  for (const event of gated.events) {
+    assert.deepEqual([event.path, event.policies], ['/bin/busybox', policies]);
+  }
+});
+
 test('a process whose first thread has ended goes on, and its forks are told', { skip }, async (t) => {
   const id = host.nextId();
   const { gated } = await gateOf(t, id, false, 'firstExec');
