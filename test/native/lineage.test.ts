@@ -71,6 +71,23 @@ test('a process is as interactive as it is now, also when it has left its sessio
   }
 });
 
+test('a parent is told as what it runs now, also when its second thread has executed that', {
+  skip,
+}, async (t) => {
+  const id = `${containerPrefix}${process.pid}-runs`;
+  const gated = await testGate({ tables: { [id]: execTable(['/usr/bin/linked'], ['log']) } });
+  t.after(gated.close);
+  const container = await host.startRunc({ id });
+  t.after(container.remove);
+  const then = ['/bin/opener', 'runs', '/usr/bin/linked', 'second'];
+  await container.exec('/bin/opener', 'runs', '/usr/bin/linked', 'first', ...then);
+  const told = (name: string) => gated.event(({ process: { args } }) => args[1] === name);
+  const { parent: before } = await told('first');
+  const { parent: now } = await told('second');
+  assert.deepEqual([now?.pid, now?.startTicks], [before?.pid, before?.startTicks]);
+  assert.deepEqual(now?.args, then);
+});
+
 test('whose a process is is known also after a hundred sessions, of which none was told', {
   skip,
 }, async (t) => {

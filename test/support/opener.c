@@ -24,6 +24,7 @@
  * opener visit PATH MS|FILE FLAG... as `poll`, with a millisecond's rest after each open
  * opener sheds session|terminal PATH   a child executes PATH with the argument `before`, leaves its session or has the terminal taken
  *                                   from all of it, and executes PATH with `after`
+ * opener runs PATH ARG [PATH ARG...]  executes the first one in a child, and goes on as `threaded`
  * opener threaded PATH ARG...       a second thread executes PATH
  * opener outlived GO COUNT          the first thread ends; when GO exists, a second one forks COUNT times
  * opener demoted                    forks, becomes user and group 1000, and forks again
@@ -374,6 +375,10 @@ int main(int argc, char **argv) {
   if (strcmp(how, "visit") == 0 && argc > 3) return poll_open(argv[2], argv[3], flags_of(argv + 4), 1000);
   if (strcmp(how, "memory") == 0 && argc > 2) return run_from_memory(argv + 2);
   if (strcmp(how, "sheds") == 0 && argc > 3) return shed(strcmp(argv[2], "terminal") == 0, argv[3]);
+  if (strcmp(how, "runs") == 0 && argc > 3) {
+    run_to_end(argv[2], argv[3]);
+    return argc > 4 ? exec_threaded(argv + 4) : 0;
+  }
   if (strcmp(how, "threaded") == 0 && argc > 2) return exec_threaded(argv + 2);
   if (strcmp(how, "outlived") == 0 && argc == 4) return outlive(argv + 2);
   if (strcmp(how, "demoted") == 0) return demote();
