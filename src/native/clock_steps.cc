@@ -9,6 +9,18 @@
 
 namespace d4c {
 
+namespace {
+
+constexpr int64_t kSecondNs = 1000000000;
+
+int64_t nsOf(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return now.tv_sec * kSecondNs + now.tv_nsec;
+}
+
+}  // namespace
+
 ClockSteps::ClockSteps() : timer_(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {
   const itimerspec never{{0, 0}, {std::numeric_limits<time_t>::max(), 0}};
   timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, nullptr);
@@ -20,10 +32,11 @@ bool ClockSteps::take() {
   return read(timer_.get(), &ignored, sizeof ignored) > 0 || errno == ECANCELED;
 }
 
-int64_t clockNs() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
+int64_t clockNs() { return nsOf(CLOCK_REALTIME); }
+
+int64_t clockNsAt(uint64_t ticks) {
+  const int64_t now_ns = clockNs();
+  return now_ns - nsOf(CLOCK_BOOTTIME) + static_cast<int64_t>(ticks) * (kSecondNs / sysconf(_SC_CLK_TCK));
 }
 
 }  // namespace d4c

@@ -25,5 +25,7 @@ class ClockSteps {
 
 /// What the clock says, in nanoseconds since 1970.
 int64_t clockNs();
+/// What it would have said so many ticks after the machine was started (`Process::start_ticks`), had it gone then as it goes now.
+int64_t clockNsAt(uint64_t ticks);
 
 }  // namespace d4c

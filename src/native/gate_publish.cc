@@ -2,8 +2,10 @@
 
 #include <cerrno>
 
+#include "clock_steps.h"
 #include "gate.h"
 #include "proc_file.h"
+#include "processes.h"
 
 namespace d4c {
 
@@ -83,6 +85,8 @@ std::string Gate::adopt(uint64_t key, pid_t pid) {
   const Cgroup cgroup = judge_.cgroupOf(readCgroups(pid).value_or(""));
   // Its number may have become another process's since it was found, before or after that was read.
   if (cgroup.path.empty() || !livesOn(pid, known.root->place.device)) return {};
+  // A directory that seems to be younger than a process on it was made before the clock was set back, of which nobody told.
+  if (const uint64_t started = startOf(pid)) known.root->upper.mayHoldSince(clockNsAt(started));
   known.container->seat(cgroup);
   known.container->pid.store(pid, std::memory_order_relaxed);
   if (judge_.wantsNoMemfd(*known.container, known.container->binding()->table.get())) forbidMemfd(*known.root, *known.container);

@@ -6,7 +6,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "clock_steps.h"
@@ -69,10 +68,11 @@ Upper::Upper(const std::string& upper_path, const std::string& host_root, const 
   if (since_ns_ > clockNs()) onClockSet();
 }
 
-void Upper::onClockSet() {
-  if (since_ns_ == 0) return;
-  // Only the watcher of the mount table makes and changes this.
-  since_ns_ = std::min(since_ns_.load(), clockNs() - kClockSeenNs);
+void Upper::onClockSet() { mayHoldSince(clockNs() - kClockSeenNs); }
+
+void Upper::mayHoldSince(int64_t clock_ns) {
+  int64_t since_ns = since_ns_;
+  while (since_ns != 0 && clock_ns < since_ns && !since_ns_.compare_exchange_weak(since_ns, clock_ns)) continue;
 }
 
 Descriptor Upper::openIn(const std::string& directory, const std::string& path) {

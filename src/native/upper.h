@@ -65,6 +65,8 @@ class Upper : public Files {
   }
   /// Somebody has set the clock. What is made from now on may seem to be older than the directory.
   void onClockSet();
+  /// What was made since then may lie in the directory, however young that seems to be.
+  void mayHoldSince(int64_t clock_ns);
   /// What may bar the file from being executed under the path in the container on this root filesystem.
   std::vector<Containment> contained(const Opened& file, const std::string& path, dev_t root) const;
 
