@@ -33,17 +33,20 @@ int exitCodeOf(uint32_t status) {
 
 void Forks::listen() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (was_tried_) return;
-  was_tried_ = true;
-  if (!open()) {
-    reports_->fail(Failure::kForksUnseen, std::strerror(errno));
-    socket_.reset();
-    return;
-  }
+  if (is_settled_) return;
+  is_settled_ = true;
+  if (!open()) return cannotListen("", errno);
+  // Those of containers for which it could not listen.
+  seek({followed_.begin(), followed_.end()});
   thread_ = startThread("d4c-forks", [this] { run(); });
-  if (thread_.joinable()) return;
-  reports_->fail(Failure::kForksUnseen, std::string("clone: ") + std::strerror(errno));
+  if (!thread_.joinable()) cannotListen("clone: ", errno);
+}
+
+void Forks::cannotListen(const std::string& why, int error) {
+  reports_->fail(Failure::kForksUnseen, why + std::strerror(error));
   socket_.reset();
+  // What is missing may be there when the next table comes.
+  is_settled_ = !isOutOfDescriptors(error) && error != EAGAIN && error != ENOMEM && error != ENOBUFS;
 }
 
 bool Forks::open() {

@@ -36,7 +36,7 @@ class Forks {
   Forks(Reports* reports, Tell tell) : reports_(reports), tell_(std::move(tell)) {}
   ~Forks() { close(); }
 
-  /// Begins to listen, unless it was tried before. What keeps it from that is a failure.
+  /// Begins to listen, unless it does, or cannot. What keeps it from that is a failure.
   void listen();
   void close();
 
@@ -84,9 +84,11 @@ class Forks {
     kProcess,
   };
   static Rest restOf(pid_t pid);
+  void seek(std::vector<std::pair<uint64_t, Cgroup>> sought);
   void lookForMembers();
   bool lookIn(const std::vector<std::pair<uint64_t, Cgroup>>& sought);
   void findAgain();
+  void cannotListen(const std::string& why, int error);
 
   Reports* const reports_;
   const Tell tell_;
@@ -96,7 +98,8 @@ class Forks {
   Thread thread_;
 
   std::mutex mutex_;
-  bool was_tried_ = false;
+  /// It listens, or cannot.
+  bool is_settled_ = false;
   Members members_;
   /// Of all `begin`.
   size_t begin_bytes_ = 0;

@@ -80,9 +80,13 @@ void Forks::note(pid_t pid, uint64_t key) {
 
 void Forks::noteAll(uint64_t key, const Cgroup& cgroup) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!socket_) return;
   followed_[key] = cgroup;
-  sought_.emplace_back(key, cgroup);
+  if (socket_) seek({{key, cgroup}});
+}
+
+/// Under the lock.
+void Forks::seek(std::vector<std::pair<uint64_t, Cgroup>> sought) {
+  sought_.insert(sought_.end(), sought.begin(), sought.end());
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
 }

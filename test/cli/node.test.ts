@@ -35,6 +35,10 @@ const misuse: readonly { args: () => string[]; says: RegExp }[] = [
     args: () => ['--policies', folder, '--output', 'stdout', '--silence-ms', '499'],
     says: /500 to 60000 \(USAGE\)/,
   },
+  {
+    args: () => ['--policies', folder, '--output', 'stdout', '--deadline-ms', '4294967296'],
+    says: /0 to 60000 \(USAGE\)/,
+  },
   { args: () => ['--policies', folder, '--output', 'stdout', '--on-unknown', 'x'], says: /allow, deny/ },
   {
     args: () => ['--policies', folder, '--output', 'stdout', '--namespace', 'Shop/eu'],

@@ -9,8 +9,8 @@ import { setTimeout as passing } from 'node:timers/promises';
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { leaveNoDescriptor } from '../support/detainer.ts';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
-import { keepersOf } from '../support/keeper.ts';
-import { eventually, must } from '../support/programs.ts';
+import { keepersOf, takeDescriptors } from '../support/keeper.ts';
+import { eventually, isInstalled, must } from '../support/programs.ts';
 import { buildStopper, stopperRequirements } from '../support/stopper.ts';
 import { type TestGate, tableOf, testGate } from '../support/testGate.ts';
 
@@ -49,6 +49,8 @@ const forksBy = (gated: TestGate, pid: number) =>
   gated.events.filter(({ kind, process }) => kind === 'fork' && process.parentPid === pid);
 const childrenOf = async (pid: number) =>
   (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').filter(Boolean).map(Number);
+/** Of a program that forks now and then, and executes nothing. */
+const forking = 'while :; do (:); i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; done';
 /** A shell's function that waits for a file and starts nothing. */
 const waiting = 'w() { while ! [ -e /tmp/$1 ]; do :; done; }';
 
@@ -59,11 +61,7 @@ describe('processes that ran before', { skip }, () => {
   ] as const) {
     test(`are found later where ${what} could not be read for want of a descriptor, and that is counted`, async (t) => {
       const id = host.nextId();
-      const container = await start(
-        t,
-        id,
-        'while :; do (:); i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; done',
-      );
+      const container = await start(t, id, forking);
       const { gated, keeper } = await gateOf(t, id, false, 'found');
       const key = await gated.keyOf(id);
       await gated.stats();
@@ -78,6 +76,25 @@ describe('processes that ran before', { skip }, () => {
       await eventually('its forks are told', () => forksBy(gated, container.pid)[0]);
     });
   }
+});
+
+test('where there was no descriptor to listen by, forks are told from the next table on', {
+  skip: skip ?? (isInstalled('prlimit') ? undefined : 'needs prlimit'),
+}, async (t) => {
+  const id = host.nextId();
+  const container = await start(t, id, forking);
+  const gated = await testGate({ publish: 'never' });
+  t.after(gated.close);
+  const [keeper = 0] = await keepersOf(gated.pid);
+  const key = await gated.keyOf(id);
+  await gated.ask({ type: 'adopt', key, pid: container.pid });
+  const giveBack = await takeDescriptors(keeper);
+  await gated.ask({ type: 'publish', key, table, generation: 1 });
+  await eventually('it is counted', () => gated.failures.find(({ failure }) => failure === 'forks_unseen'));
+  await giveBack();
+  assert.deepEqual(forksBy(gated, container.pid), []);
+  await gated.ask({ type: 'publish', key, table, generation: 2 });
+  await eventually('its forks are told', () => forksBy(gated, container.pid)[0]);
 });
 
 test('a fork is told as it was: by whom, and when', { skip }, async (t) => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,8 +14,8 @@ import { speech } from '../../src/native/greeting.ts';
 import { keeperProgram } from '../../src/native/keeperProgram.ts';
 import { readKeeperStatus } from '../../src/native/keeperStatus.ts';
 import { gateRequirements } from '../support/gateHost.ts';
-import { keeperIn } from '../support/keeper.ts';
-import { eventually, isInstalled, must } from '../support/programs.ts';
+import { keeperIn, takeDescriptors } from '../support/keeper.ts';
+import { eventually, isInstalled } from '../support/programs.ts';
 import { testGate } from '../support/testGate.ts';
 
 const skip = gateRequirements() ?? (isInstalled('prlimit') ? undefined : 'needs prlimit');
@@ -52,16 +52,12 @@ test('a keeper without descriptors lets who connects wait, does not compute mean
   skip,
 }, async (t) => {
   const { pid, status } = await setUp(t);
-  const limit = (most: string) => must('prlimit', ['--pid', String(pid), `--nofile=${most}`]);
-  const files = /^Max open files +(\d+) +(\d+)/m.exec(await readFile(`/proc/${pid}/limits`, 'utf8'));
-  const taken = new Set((await readdir(`/proc/${pid}/fd`)).map(Number));
-  const free = Array.from(taken, (one) => one + 1).filter((next) => !taken.has(next));
-  await limit(`${Math.min(...free)}:${files?.[2]}`);
+  const giveBack = await takeDescriptors(pid);
   const answer = status();
   const before = await computedMs(pid);
   await passing(600);
   const computed = (await computedMs(pid)) - before;
-  await limit(`${files?.[1]}:${files?.[2]}`);
+  await giveBack();
   assert.ok(computed <= 100, `it computed for ${computed} of 600 ms`);
   assert.ok(((await answer).gate?.failures.connection_delayed ?? 0) >= 3);
 });

@@ -43,12 +43,13 @@ static int opens(pid_t tid, const char *suffix) {
   return size >= wanted && strcmp(text + size - wanted, suffix) == 0;
 }
 
-/* Leaves the process no descriptor until the thread's system call is over. */
+/* Leaves the process no descriptor until the thread's system call is over; those that it has stay of use, also to poll(2). */
 static void fail_open(pid_t process, pid_t tid) {
   struct rlimit usual, none;
-  int status;
+  int status, lowest = 0;
+  for (char path[64] = "/proc"; access(path, F_OK) == 0; lowest++) snprintf(path, sizeof path, "/proc/%d/fd/%d", process, lowest);
   prlimit(process, RLIMIT_NOFILE, NULL, &usual);
-  none = (struct rlimit){0, usual.rlim_max};
+  none = (struct rlimit){lowest - 1, usual.rlim_max};
   prlimit(process, RLIMIT_NOFILE, &none, NULL);
   ptrace(PTRACE_SYSCALL, tid, NULL, NULL);
   waitpid(tid, &status, __WALL);

@@ -2,7 +2,7 @@
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { eventually } from './programs.ts';
+import { eventually, must } from './programs.ts';
 
 export interface TestKeeper {
   readonly socket: string;
@@ -44,6 +44,16 @@ export function keeperIn(folder: string): TestKeeper {
       await eventually('the keeper has ended', async () => !(await isAlive()));
     },
   };
+}
+
+/** Leaves the process no further descriptor (by `prlimit`), until what is given is called. */
+export async function takeDescriptors(pid: number): Promise<() => Promise<unknown>> {
+  const limit = (most: string) => must('prlimit', ['--pid', String(pid), `--nofile=${most}`]);
+  const files = /^Max open files +(\d+) +(\d+)/m.exec(await readFile(`/proc/${pid}/limits`, 'utf8'));
+  const taken = new Set((await readdir(`/proc/${pid}/fd`)).map(Number));
+  const free = Array.from(taken, (one) => one + 1).filter((next) => !taken.has(next));
+  await limit(`${Math.min(...free)}:${files?.[2]}`);
+  return () => limit(`${files?.[1]}:${files?.[2]}`);
 }
 
 export interface Holdings {
