@@ -18,11 +18,13 @@ constexpr size_t kMaxThreads = 8;
 
 bool Comparing::add(Root& root, Envelope* envelope, const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (is_closing_ || count_ >= kMaxJobs) return false;
   auto own = jobs_.find(root.shared_from_this());
   const bool is_first = own == jobs_.end();
+  const size_t waiting = is_first ? 0 : own->second.size();
+  // One may always wait, however many others do.
+  if (is_closing_ || (waiting > 0 && (count_ >= kMaxJobs || waiting >= kMaxJobsOfRoot))) return false;
   // Without a thread nothing can be compared.
-  if (is_first ? !hasThread() : own->second.size() >= kMaxJobsOfRoot) return false;
+  if (is_first && !hasThread()) return false;
   // The deadline was first.
   if (!envelope->letGo()) return true;
   if (is_first) {
