@@ -68,10 +68,10 @@ try {
   const compile = (name: string, into: string, ...flags: string[]) =>
     must('gcc', ['-O2', '-static', ...flags, '-o', join(into, name), join(import.meta.dirname, `${name}.c`)]);
   await compile('probe', join(image, 'bin'));
-  await compile('nothing', join(image, 'bin'), '-nostdlib');
   await writeFile(join(image, 'var/log/data'), 'data\n');
   if (wanted.includes('latency')) {
     await addDynamic(image);
+    await compile('nothing', join(image, 'bin'), '-nostdlib');
     await compile('listener', folder);
     const timed = latencies(host, folder, withFapolicyd);
     for (let round = 1; round <= rounds; round++) {

@@ -14,7 +14,6 @@
 #include <cstring>
 #include <iterator>
 
-
 namespace d4c {
 
 namespace {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import type { ContainerHost } from '../support/containers.ts';
 import { leaveNoDescriptor } from '../support/detainer.ts';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
@@ -20,15 +20,22 @@ before(async () => {
 });
 after(() => host?.close());
 
+/** A container with such a table, under a gate of its own. `args`: its program. */
+async function gatedContainer(t: TestContext, name: string, table: string, args?: readonly string[]) {
+  const id = `${containerPrefix}${process.pid}-${name}`;
+  const gated = await testGate({ tables: { [id]: table } });
+  t.after(gated.close);
+  const container = await host.startRunc({ id, ...(args && { args }) });
+  t.after(container.remove);
+  return { id, gated, container };
+}
+
 test('entries are the first program and each exec into a container; what they start belongs to them', {
   skip,
 }, async (t) => {
-  const id = `${containerPrefix}${process.pid}-lineage`;
-  const gated = await testGate({ tables: { [id]: execTable(['/**'], ['alert']) } });
-  t.after(gated.close);
   // The shell stays: it is the session leader, and what it starts in the background is of a group of its own.
-  const container = await host.startRunc({ id, args: ['/bin/sh', '-c', 'set -m; /bin/sleep 1000 & wait'] });
-  t.after(container.remove);
+  const args = ['/bin/sh', '-c', 'set -m; /bin/sleep 1000 & wait'];
+  const { gated, container } = await gatedContainer(t, 'lineage', execTable(['/**'], ['alert']), args);
 
   const shell = await gated.event(({ process }) => process.args[0] === '/bin/sh');
   assert.deepEqual([shell.entryLeader?.pid, shell.entryType], [shell.process.pid, 'container']);
@@ -52,11 +59,7 @@ test('entries are the first program and each exec into a container; what they st
 test('a process is as interactive as it is now, also when it has left its session, or that its terminal', {
   skip: skip ?? (isInstalled('script') ? undefined : 'needs script'),
 }, async (t) => {
-  const id = `${containerPrefix}${process.pid}-sheds`;
-  const gated = await testGate({ tables: { [id]: execTable(['/bin/busybox'], ['log']) } });
-  t.after(gated.close);
-  const container = await host.startRunc({ id });
-  t.after(container.remove);
+  const { id, gated } = await gatedContainer(t, 'sheds', execTable(['/bin/busybox'], ['log']));
   for (const what of ['session', 'terminal']) {
     await run('script', ['-qec', `runc exec --tty ${id} /bin/opener sheds ${what} /bin/true`, '/dev/null']);
     const told = async (when: string) => {
@@ -74,11 +77,7 @@ test('a process is as interactive as it is now, also when it has left its sessio
 test('a parent is told as what it runs now, also when its second thread has executed that', {
   skip,
 }, async (t) => {
-  const id = `${containerPrefix}${process.pid}-runs`;
-  const gated = await testGate({ tables: { [id]: execTable(['/usr/bin/linked'], ['log']) } });
-  t.after(gated.close);
-  const container = await host.startRunc({ id });
-  t.after(container.remove);
+  const { gated, container } = await gatedContainer(t, 'runs', execTable(['/usr/bin/linked'], ['log']));
   const then = ['/bin/opener', 'runs', '/usr/bin/linked', 'second'];
   await container.exec('/bin/opener', 'runs', '/usr/bin/linked', 'first', ...then);
   const told = (name: string) => gated.event(({ process: { args } }) => args[1] === name);
@@ -91,11 +90,7 @@ test('a parent is told as what it runs now, also when its second thread has exec
 test('whose a process is is known also after a hundred sessions, of which none was told', {
   skip,
 }, async (t) => {
-  const id = `${containerPrefix}${process.pid}-far`;
-  const gated = await testGate({ tables: { [id]: execTable(['/usr/bin/linked'], ['log']) } });
-  t.after(gated.close);
-  const container = await host.startRunc({ id });
-  t.after(container.remove);
+  const { id, gated, container } = await gatedContainer(t, 'far', execTable(['/usr/bin/linked'], ['log']));
   const line = 'if [ $1 = 0 ]; then /usr/bin/linked true; else setsid sh /tmp/far $(($1 - 1)); fi; :';
   await writeFile(join(host.folder, id, 'rootfs/tmp/far'), line);
   await container.sh('sh /tmp/far 100; :');
@@ -111,13 +106,11 @@ test('whose a process is is known also after a hundred sessions, of which none w
 test('whose a process is that could not be found out for want of a descriptor is found out the next time', {
   skip,
 }, async (t) => {
-  const id = `${containerPrefix}${process.pid}-unread`;
-  const gated = await testGate({ tables: { [id]: fileTable(['createFile'], ['/tmp/*-told'], ['log']) } });
-  t.after(gated.close);
+  const table = fileTable(['createFile'], ['/tmp/*-told'], ['log']);
   const rests = (name: string) => `while ! [ -e /tmp/${name} ]; do sleep 0.02; done`;
   const line = `${rests('first')}; : > /tmp/first-told; ${rests('second')}; : > /tmp/second-told; sleep 1000`;
-  const container = await host.startRunc({ id, args: ['/bin/sh', '-c', `setsid sh -c '${line}' & wait`] });
-  t.after(container.remove);
+  const args = ['/bin/sh', '-c', `setsid sh -c '${line}' & wait`];
+  const { id, gated, container } = await gatedContainer(t, 'unread', table, args);
   const [keeper = 0] = await keepersOf(gated.pid);
   const suffix = `/${container.pid}/stat`;
   const { hasDetained, letGo } = await leaveNoDescriptor(t, host.folder, keeper, {
@@ -139,13 +132,9 @@ test('whose a process is that could not be found out for want of a descriptor is
 });
 
 test('forks are reported of containers alone, also of a process that ends at once', { skip }, async (t) => {
-  const id = `${containerPrefix}${process.pid}-forks`;
   const selectors = [{ name: 'forks', operation: ['fork', 'exec'], processExecutable: ['/bin/busybox'] }];
   const table = tableOf({ process: { selectors, responses: [{ match: ['forks'], actions: ['log'] }] } });
-  const gated = await testGate({ tables: { [id]: table } });
-  t.after(gated.close);
-  const container = await host.startRunc({ id });
-  t.after(container.remove);
+  const { gated, container } = await gatedContainer(t, 'forks', table);
   // Of processes of the host, which begin and end meanwhile, nothing is told.
   await container.sh('for i in 1 2 3; do (cd /); done; exit 0');
   const forks = await eventually('three forks are told', () => {
