@@ -71,11 +71,13 @@ int run(int space, int setting) {
   if (error != 0) return error;
   const Descriptor process(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
   pollfd ended{process.get(), POLLIN, 0};
-  const bool is_late = process && poll(&ended, 1, kLongestMs) == 0;
-  if (is_late) kill(child, SIGKILL);
+  const int count = process ? poll(&ended, 1, kLongestMs) : -1;
+  const int missed = count > 0 ? 0 : count == 0 ? ETIMEDOUT : errno;
+  // Nobody waits for one of which it is not known when it ends.
+  if (missed != 0) kill(child, SIGKILL);
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-  if (is_late) return ETIMEDOUT;
+  if (missed != 0) return missed;
   return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
 }
 

@@ -74,6 +74,23 @@ test('where there was no descriptor for it, they are forbidden at a later exec',
   assert.equal(await runWithoutFile(container), 'EACCES');
 });
 
+test('what writes is not waited for where it cannot be seen to end', { skip }, async (t) => {
+  const id = host.nextId();
+  const gated = await gateOf(t, id, logs, 'firstExec');
+  const container = await start(t, id);
+  const [keeper = 0] = await keepersOf(gated.pid);
+  const { letGo } = await leaveNoDescriptor(t, host.folder, keeper, {
+    thread: 'd4c-reader',
+    suffix: 'child',
+  });
+  await gated.ask({ type: 'publish', key: await gated.keyOf(id), table: blocks, generation: 2 });
+  assert.equal(await runWithoutFile(container), 'ran');
+  await eventually('it is counted', () => failureOf(gated));
+  assert.equal(failureOf(gated), 'writing in its pid namespace: Too many open files');
+  await letGo();
+  assert.equal(await runWithoutFile(container), 'EACCES');
+});
+
 test('where the process that is known has ended, they are forbidden at the next exec', {
   skip,
 }, async (t) => {

@@ -16,7 +16,10 @@ export function detain(t: TestContext, folder: string, keeper: number): Promise<
   return watch(t, folder, [String(keeper), 'd4c-reader', '/cgroup']);
 }
 
-/** Has such a thread of the keeper's find no descriptor left whenever it opens a file whose path ends so. Ends with the test. */
+/**
+ * Has such a thread of the keeper's find no descriptor left whenever it opens a file whose path ends so; `child`: whenever it wants
+ * one of what it has started, which is detained. Ends with the test.
+ */
 export function leaveNoDescriptor(
   t: TestContext,
   folder: string,
