@@ -48,15 +48,23 @@ Execs::Expected Execs::expectedOf(pid_t tid) const {
   const auto found = tasks_.find(tid);
   if (found == tasks_.end()) return {};
   const Task& task = found->second;
-  return {task.awaits_open, task.unread_program || (task.program != nullptr && isLoader(task.program->name))};
+  const bool is_loader = task.program != nullptr && isLoader(task.program->name);
+  return {task.awaits_open, task.unread_program || task.may_run_loader || is_loader};
 }
 
 Execs::Execs(std::shared_ptr<Account> account)
     : tasks_purse_(account), programs_purse_(std::move(account)), room_(kMaxTasks), room_bytes_(kMaxBytes) {}
 
-Execs::Begun Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place) {
+Execs::Task& Execs::taskAt(pid_t tid) {
+  const auto [found, is_new] = tasks_.try_emplace(tid);
+  if (is_new) tasks_purse_.takeAnyway(kTaskBytes);
+  return found->second;
+}
+
+Execs::Begun Execs::begin(pid_t tid, pid_t process, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place) {
   Task task;
   ProgramHead head = headOf(file);
+  task.process = process;
   task.executed = opened;
   task.awaits_open = opens_follow;
   task.since = std::chrono::steady_clock::now();
@@ -67,13 +75,12 @@ Execs::Begun Execs::begin(pid_t tid, int file, const Opened& opened, bool opens_
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (tasks_.size() >= room_) makeRoom();
-    const auto [found, is_new] = tasks_.try_emplace(tid);
-    if (is_new) tasks_purse_.takeAnyway(kTaskBytes);
-    Task& known = found->second;
+    Task& known = taskAt(tid);
     begun.is_unannounced = head.may_load && !known.wants_interpreter;
     expected = std::move(known.loader);
     task.program = std::move(known.program);
     task.unread_program = std::move(known.unread_program);
+    task.may_run_loader = known.may_run_loader;
     known = std::move(task);
   }
   if (expected.empty()) return begun;
@@ -112,6 +119,16 @@ void Execs::forget(Task* task) {
 }
 
 void Execs::remember(pid_t tid, std::shared_ptr<const Process> program) {
+  const Task& task = taskAt(tid);
+  if (task.process != 0 && task.process != tid) {
+    Task& first = taskAt(task.process);
+    first.may_run_loader |= isLoader(program->name);
+    keep(task.process, program);
+  }
+  keep(tid, std::move(program));
+}
+
+void Execs::keep(pid_t tid, std::shared_ptr<const Process> program) {
   if (const auto known = tasks_.find(tid); known != tasks_.end()) forget(&known->second);
   const size_t bytes = bytesOf(*program);
   if (programs_purse_.bytes() + bytes > room_bytes_) makeRoom();
@@ -159,7 +176,9 @@ void Execs::runs(pid_t tid, std::shared_ptr<const Process> program) {
 void Execs::runs(pid_t tid, Descriptor program) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = tasks_.find(tid);
-  if (found != tasks_.end()) found->second.unread_program = std::move(program);
+  if (found == tasks_.end()) return;
+  found->second.unread_program = std::move(program);
+  if (found->second.process != tid) readProgram(tid);
 }
 
 void Execs::readProgram(pid_t tid) {
@@ -181,6 +200,13 @@ bool Execs::hasExecuted(pid_t tid) const {
 void Execs::settle(pid_t tid) {
   const std::lock_guard<std::mutex> lock(mutex_);
   readProgram(tid);
+}
+
+bool Execs::mayRunLoader(pid_t tid) {
+  const auto program = lastProgram(tid);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = tasks_.find(tid);
+  return found != tasks_.end() && (found->second.may_run_loader || (program != nullptr && isLoader(program->name)));
 }
 
 std::shared_ptr<const Process> Execs::lastProgram(pid_t tid) {

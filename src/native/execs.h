@@ -4,6 +4,8 @@
 // its loader (ld.so) is, twice as well. The loader is decided like any program, but it is no exec of its own to report.
 // The plain open of what was just opened for execution only reads, which need not be found out again. Executing a script
 // is two real execs, of the script and of its interpreter.
+//
+// KERNEL: whichever thread executes a program has the number of its process afterwards, and the other threads are gone.
 #pragma once
 
 #include <sys/types.h>
@@ -37,9 +39,9 @@ class Execs {
     /// itself, or for a program that raises no event, its task knows (`kernel_stack.h`).
     bool is_unannounced = false;
   };
-  /// Takes in that the task opens this file for execution, before it is answered. `file` is the event's descriptor;
+  /// Takes in that the task, of this process, opens this file for execution, before it is answered. `file` is the event's descriptor;
   /// `opens_follow` says whether plain opens are watched, too.
-  Begun begin(pid_t tid, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place);
+  Begun begin(pid_t tid, pid_t process, int file, const Opened& opened, bool opens_follow, const OverlayPlace& place);
 
   /// From now on every exec is told; one that is under way may have begun before.
   void attend();
@@ -59,16 +61,21 @@ class Execs {
   /// Remembers what the task runs from now on: it may have ended when somebody asks who it was. To be called before the
   /// answer, since the task may do something right after.
   void runs(pid_t tid, std::shared_ptr<const Process> program);
-  /// As `runs`, of a file whose path is read when somebody asks or `settle` is called, so that the task need not wait for it.
+  /// As `runs`, of a file whose path is read when somebody asks or `settle` is called, so that the task need not wait for it,
+  /// unless it is about to have another number.
   void runs(pid_t tid, Descriptor program);
   void settle(pid_t tid);
   /// Whether the task, or one that had its number, was seen to execute something.
   bool hasExecuted(pid_t tid) const;
+  /// Whether the task may run a loader that was executed as a program.
+  bool mayRunLoader(pid_t tid);
   /// What was remembered of the task last; null when nothing was.
   std::shared_ptr<const Process> lastProgram(pid_t tid);
 
  private:
   struct Task {
+    /// 0 when it is not known.
+    pid_t process = 0;
     std::string loader;
     /// The kernel may open a further file to run what the task opened last.
     bool wants_interpreter = false;
@@ -77,10 +84,14 @@ class Execs {
     std::chrono::steady_clock::time_point since;
     std::shared_ptr<const Process> program;
     Descriptor unread_program;
+    /// Another thread of the process has executed a loader. Which of several execs has come off nobody tells, so that this stays.
+    bool may_run_loader = false;
   };
   // Under the lock.
+  Task& taskAt(pid_t tid);
   void readProgram(pid_t tid);
   void remember(pid_t tid, std::shared_ptr<const Process> program);
+  void keep(pid_t tid, std::shared_ptr<const Process> program);
   void forget(Task* task);
   void makeRoom();
 

@@ -57,10 +57,10 @@ std::shared_ptr<Container> Judge::beginExec(Root& root, Heard* heard) {
   const pid_t tid = heard->tid;
   auto container = executorOf(root, tid);
   if (container == nullptr) return nullptr;
-  parents_.forget(tid);
+  const pid_t process = parents_.forget(tid);
   const Opened found = opened(heard->file.get());
   if (const auto last = container->execs.lastProgram(tid)) heard->last_arguments = last->arguments_at;
-  heard->is_loader = container->execs.begin(tid, heard->file.get(), found, false, root.place).is_loader;
+  heard->is_loader = container->execs.begin(tid, process, heard->file.get(), found, false, root.place).is_loader;
   if (pid_t none = 0; container->pid.load() == none) container->pid.compare_exchange_strong(none, processOf(tid));
   if (found.mount != 0 && !container->hasMount(found.mount)) {
     noteEntry(tid);

@@ -145,8 +145,7 @@ std::string Judge::nameWithoutFile(pid_t tid, const BlockedCall& call) {
 /// what it runs like any file.
 bool Judge::judgeLoad(Case* one, const Opened& file) {
   if (!(one->table.blockedOperations() & kOpenOperations)) return false;
-  const auto program = one->container.execs.lastProgram(one->envelope.tid());
-  return program != nullptr && isLoader(program->name) && refuseLoad(one, file);
+  return one->container.execs.mayRunLoader(one->envelope.tid()) && refuseLoad(one, file);
 }
 
 /// Whether the open was answered as an interpreter's of what would be barred if it was executed.

@@ -52,13 +52,13 @@ void Judge::judgeExec(Case* one) {
   const Table& table = one->table;
   const pid_t tid = one->envelope.tid();
   one->envelope.fallBackTo(onDeadlineOfExec(table));
-  parents_.forget(tid);
+  const pid_t process = parents_.forget(tid);
   const bool opens_follow = (table.operations() & kOpenOperations) != 0;
   const int file = one->envelope.file();
   std::optional<bool>& is_loader = one->envelope.notes.is_loader;
   const Opened& found = one->envelope.opened();
   if (!is_loader) {
-    const Execs::Begun begun = one->container.execs.begin(tid, file, found, opens_follow, one->root.place);
+    const Execs::Begun begun = one->container.execs.begin(tid, process, file, found, opens_follow, one->root.place);
     is_loader = begun.is_loader;
     one->envelope.notes.is_unannounced = begun.is_unannounced;
   }

@@ -209,12 +209,13 @@ void Parents::keep(std::shared_ptr<const Process> process) {
   kept_[pid] = std::move(process);
 }
 
-void Parents::forget(pid_t tid) {
+pid_t Parents::forget(pid_t tid) {
   // Mostly it is the first thread of its process, which is known far more cheaply than of which process it is.
   const bool is_first = syscall(SYS_tgkill, tid, tid, 0) == 0 || errno == EPERM;
   const pid_t pid = is_first ? tid : processOf(tid);
   const std::lock_guard<std::mutex> lock(mutex_);
   kept_.erase(pid);
+  return pid;
 }
 
 }  // namespace d4c

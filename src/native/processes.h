@@ -76,8 +76,8 @@ class Parents {
   bool read(pid_t pid, Process* process, bool* is_guess = nullptr);
   /// What the process has become by an exec that was allowed.
   void keep(std::shared_ptr<const Process> process);
-  /// The task executes another program.
-  void forget(pid_t tid);
+  /// The task executes another program. Gives its process; 0 when it is gone.
+  pid_t forget(pid_t tid);
 
  private:
   std::mutex mutex_;
