@@ -32,11 +32,12 @@ bool ClockSteps::take() {
   return read(timer_.get(), &ignored, sizeof ignored) > 0 || errno == ECANCELED;
 }
 
+int64_t tickNs() { return kSecondNs / sysconf(_SC_CLK_TCK); }
+
 int64_t clockNs() { return nsOf(CLOCK_REALTIME); }
 
-int64_t clockNsAt(uint64_t ticks) {
-  const int64_t now_ns = clockNs();
-  return now_ns - nsOf(CLOCK_BOOTTIME) + static_cast<int64_t>(ticks) * (kSecondNs / sysconf(_SC_CLK_TCK));
-}
+int64_t ageNsOf(uint64_t ticks) { return nsOf(CLOCK_BOOTTIME) - static_cast<int64_t>(ticks) * tickNs(); }
+
+int64_t clockNsAt(uint64_t ticks) { return clockNs() - ageNsOf(ticks); }
 
 }  // namespace d4c

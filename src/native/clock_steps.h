@@ -23,9 +23,12 @@ class ClockSteps {
   const Descriptor timer_;
 };
 
+int64_t tickNs();
+/// How many nanoseconds ago it was so many ticks after the machine was started (`Process::start_ticks`): a tick more at the most.
+int64_t ageNsOf(uint64_t ticks);
 /// What the clock says, in nanoseconds since 1970.
 int64_t clockNs();
-/// What it would have said so many ticks after the machine was started (`Process::start_ticks`), had it gone then as it goes now.
+/// What it would have said then, had it gone then as it goes now.
 int64_t clockNsAt(uint64_t ticks);
 
 }  // namespace d4c

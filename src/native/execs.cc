@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <iterator>
 
+#include "clock_steps.h"
 #include "proc_file.h"
 #include "program_head.h"
 
@@ -80,7 +81,7 @@ Execs::Begun Execs::begin(pid_t tid, pid_t process, int file, const Opened& open
     expected = std::move(known.loader);
     task.program = std::move(known.program);
     task.unread_program = std::move(known.unread_program);
-    task.may_run_loader = known.may_run_loader;
+    task.may_run_loader = known.may_run_loader && !isOther(known, startOf(tid));
     known = std::move(task);
   }
   if (expected.empty()) return begun;
@@ -122,6 +123,7 @@ void Execs::remember(pid_t tid, std::shared_ptr<const Process> program) {
   const Task& task = taskAt(tid);
   if (task.process != 0 && task.process != tid) {
     Task& first = taskAt(task.process);
+    first.since = task.since;
     first.may_run_loader |= isLoader(program->name);
     keep(task.process, program);
   }
@@ -202,18 +204,35 @@ void Execs::settle(pid_t tid) {
   readProgram(tid);
 }
 
+void Execs::forked(pid_t pid, std::chrono::steady_clock::time_point at) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = tasks_.find(pid);
+  if (found == tasks_.end() || found->second.since > at) return;
+  forget(&found->second);
+  tasks_.erase(found);
+  tasks_purse_.give(kTaskBytes);
+}
+
+/// Whether a task that was started then has not executed what is remembered. What was done within a tick before is taken for its own.
+bool Execs::isOther(const Task& task, uint64_t start_ticks) {
+  const std::chrono::nanoseconds since_exec = std::chrono::steady_clock::now() - task.since;
+  return start_ticks != 0 && ageNsOf(start_ticks) < since_exec.count();
+}
+
 bool Execs::mayRunLoader(pid_t tid) {
   const auto program = lastProgram(tid);
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = tasks_.find(tid);
-  return found != tasks_.end() && (found->second.may_run_loader || (program != nullptr && isLoader(program->name)));
+  if (found == tasks_.end()) return false;
+  const bool has_executed_one = found->second.may_run_loader || (program != nullptr && isLoader(program->name));
+  return has_executed_one && !isOther(found->second, startOf(tid));
 }
 
-std::shared_ptr<const Process> Execs::lastProgram(pid_t tid) {
+std::shared_ptr<const Process> Execs::lastProgram(pid_t tid, uint64_t start_ticks) {
   const std::lock_guard<std::mutex> lock(mutex_);
   readProgram(tid);
   const auto found = tasks_.find(tid);
-  return found == tasks_.end() ? nullptr : found->second.program;
+  return found == tasks_.end() || isOther(found->second, start_ticks) ? nullptr : found->second.program;
 }
 
 bool Execs::isOpenOfExec(pid_t tid, const Opened& opened) {

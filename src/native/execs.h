@@ -67,10 +67,13 @@ class Execs {
   void settle(pid_t tid);
   /// Whether the task, or one that had its number, was seen to execute something.
   bool hasExecuted(pid_t tid) const;
+  /// The number is that of a process that was forked then: what was remembered of an earlier one is not its.
+  void forked(pid_t pid, std::chrono::steady_clock::time_point at);
   /// Whether the task may run a loader that was executed as a program.
   bool mayRunLoader(pid_t tid);
-  /// What was remembered of the task last; null when nothing was.
-  std::shared_ptr<const Process> lastProgram(pid_t tid);
+  /// What was remembered of the task last; null when nothing was. `start_ticks`: when the task was started that has the number now,
+  /// where that is known, so that what an earlier one ran is not told.
+  std::shared_ptr<const Process> lastProgram(pid_t tid, uint64_t start_ticks = 0);
 
  private:
   struct Task {
@@ -87,6 +90,7 @@ class Execs {
     /// Another thread of the process has executed a loader. Which of several execs has come off nobody tells, so that this stays.
     bool may_run_loader = false;
   };
+  static bool isOther(const Task& task, uint64_t start_ticks);
   // Under the lock.
   Task& taskAt(pid_t tid);
   void readProgram(pid_t tid);

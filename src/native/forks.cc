@@ -125,11 +125,13 @@ void Forks::take(const char* message, size_t size) {
   std::memcpy(&header, message, sizeof header);
   if (header.nlmsg_type != NLMSG_DONE) return;
   std::memcpy(&event, message + kBefore, std::min(sizeof event, size - kBefore));
+  // KERNEL: by the clock that std::chrono calls steady.
+  const Clock::time_point at{std::chrono::nanoseconds(event.timestamp_ns)};
   if (event.what == proc_event::PROC_EVENT_NONE && event.event_data.ack.err != 0) {
     reports_->fail(Failure::kForksUnseen, std::strerror(static_cast<int>(event.event_data.ack.err)));
   } else if (event.what == proc_event::PROC_EVENT_EXIT) {
     const auto& ended = event.event_data.exit;
-    const End end{exitCodeOf(ended.exit_code), usOf(event.timestamp_ns)};
+    const End end{exitCodeOf(ended.exit_code), usOf(at)};
     if (ended.process_pid != ended.process_tgid) {
       // A process whose first thread has gone ends as a later one does.
       const auto ending = ending_.find(ended.process_tgid);
@@ -163,7 +165,7 @@ void Forks::take(const char* message, size_t size) {
       inherited = parent->second.inherited;
       memberAt(fork.child_tgid).key = key;
     }
-    Program program = tell_(key, fork.parent_tgid, fork.child_tgid, usOf(event.timestamp_ns), inherited);
+    Program program = tell_(key, fork.parent_tgid, fork.child_tgid, at, inherited);
     const std::lock_guard<std::mutex> lock(mutex_);
     if (const auto child = members_.find(fork.child_tgid); child != members_.end()) child->second.inherited = std::move(program);
   }

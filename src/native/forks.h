@@ -28,11 +28,12 @@ namespace d4c {
 
 class Forks {
  public:
+  using Clock = std::chrono::steady_clock;
   /// What a process runs.
   using Program = std::shared_ptr<const std::string>;
   /// Called by the reading thread, after each fork by a process of the container with this key. `inherited` is what the parent ran
   /// when it was forked. Gives what the child runs until it executes something. Either is null when it is not known.
-  using Tell = std::function<Program(uint64_t key, pid_t parent, pid_t child, int64_t time_us, const Program& inherited)>;
+  using Tell = std::function<Program(uint64_t key, pid_t parent, pid_t child, Clock::time_point at, const Program& inherited)>;
   Forks(Reports* reports, Tell tell) : reports_(reports), tell_(std::move(tell)) {}
   ~Forks() { close(); }
 
@@ -49,8 +50,6 @@ class Forks {
   void forget(uint64_t key);
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   bool open();
   void run();
   void take(const char* message, size_t size);

@@ -98,8 +98,8 @@ Gate::Gate(GateOptions options)
               [this](dev_t device) { return changes_.filesOf(device); }}),
       comparing_(&reports_, [this](Root& root, Envelope envelope) { putOff(root, nullptr, std::move(envelope)); }),
       forks_(&reports_,
-             [this](uint64_t key, pid_t parent, pid_t child, int64_t time_us, const Forks::Program& inherited) {
-               return tellFork(key, parent, child, time_us, inherited);
+             [this](uint64_t key, pid_t parent, pid_t child, Forks::Clock::time_point at, const Forks::Program& inherited) {
+               return tellFork(key, parent, child, at, inherited);
              }),
       changes_(&reports_, &budget_, {[this](Root& root, const Change& change) { return judge_.concerns(root, change, &changes_desk_); },
                            [this](Root& root, const Change& change, bool may_guess) {

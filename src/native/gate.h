@@ -138,7 +138,7 @@ class Gate {
   void expire(Desk* desk);
   void armTimer();
   void watch(Root& root);
-  Forks::Program tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us, const Forks::Program& inherited);
+  Forks::Program tellFork(uint64_t key, pid_t parent, pid_t child, Forks::Clock::time_point at, const Forks::Program& inherited);
   bool coverVolumes(Root& root, pid_t tid);
   void coverSetUp(Root& root, pid_t tid);
   void takeMissed(Root& root, pid_t pid);

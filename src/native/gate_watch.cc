@@ -164,7 +164,7 @@ std::optional<Gate::OpenLane> Gate::openLane() {
   return OpenLane{*best, lanes_[*best]->group};
 }
 
-Forks::Program Gate::tellFork(uint64_t key, pid_t parent, pid_t child, int64_t time_us, const Forks::Program& inherited) {
+Forks::Program Gate::tellFork(uint64_t key, pid_t parent, pid_t child, Forks::Clock::time_point at, const Forks::Program& inherited) {
   std::shared_ptr<Container> container;
   {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
@@ -172,7 +172,7 @@ Forks::Program Gate::tellFork(uint64_t key, pid_t parent, pid_t child, int64_t t
     if (found == known_.end()) return nullptr;
     container = found->second.container;
   }
-  return judge_.judgeFork(*container, parent, child, time_us, inherited, &forks_desk_);
+  return judge_.judgeFork(*container, parent, child, at, inherited, &forks_desk_);
 }
 
 void Gate::watch(Root& root) {

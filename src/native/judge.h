@@ -101,7 +101,7 @@ class Judge {
   /// filesystem. `may_guess`: also of a task of which nothing is known any more.
   bool judgeChange(Root& root, const Change& change, bool may_guess, Desk* desk);
   /// Reports a fork that has happened, if a rule speaks of it. `inherited` and what is given as in `Forks::Tell`.
-  std::shared_ptr<const std::string> judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us,
+  std::shared_ptr<const std::string> judgeFork(Container& container, pid_t parent, pid_t child, Clock::time_point at,
                                                std::shared_ptr<const std::string> inherited, Desk* desk);
   /// Whether some container's rules speak of the change.
   bool concerns(Root& root, const Change& change, Desk* desk);

@@ -78,7 +78,7 @@ std::shared_ptr<Container> Judge::doerOf(Root& root, const Change& change, bool 
   const bool has_ended = owner == nullptr && (!is_read || readCgroups(change.tid).value_or("").empty());
   if (!process->executable.empty() && owner != nullptr) return owner;
   for (const auto& container : *all) {
-    const auto program = container->execs.lastProgram(change.tid);
+    const auto program = container->execs.lastProgram(change.tid, process->start_ticks);
     if (program == nullptr || (owner != nullptr && owner != container) || (owner == nullptr && !has_ended)) continue;
     owner = container;
     if (process->start_ticks == 0) *process = *program;

@@ -6,8 +6,10 @@
 
 namespace d4c {
 
-std::shared_ptr<const std::string> Judge::judgeFork(Container& container, pid_t parent, pid_t child, int64_t time_us,
+std::shared_ptr<const std::string> Judge::judgeFork(Container& container, pid_t parent, pid_t child, Clock::time_point at,
                                                     std::shared_ptr<const std::string> inherited, Desk* desk) {
+  parents_.forked(child, at);
+  container.execs.forked(child, at);
   const std::shared_ptr<const Binding> binding = container.binding();
   if (binding->table == nullptr || !(binding->table->operations() & kFork)) return nullptr;
   // There is one thread for the forks of all containers, and none of them may keep it.
@@ -35,7 +37,7 @@ std::shared_ptr<const std::string> Judge::judgeFork(Container& container, pid_t 
   table.decide(question, &scratch);
   if (scratch.fired.empty()) return inherited;
   KernelEvent event = eventOf(container, *binding, EventKind::kFork, child);
-  event.time_us = time_us;
+  event.time_us = usOf(at);
   event.path = forking.executable;
   event.fired = scratch.fired;
   event.has_parent = true;

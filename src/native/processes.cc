@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "arguments.h"
+#include "clock_steps.h"
 #include "in_container.h"
 #include "memory.h"
 #include "proc_file.h"
@@ -162,7 +163,8 @@ bool Parents::read(pid_t pid, Process* process, bool* is_guess) {
   const auto note = [is_guess](bool is_one) {
     if (is_one && is_guess != nullptr) *is_guess = true;
   };
-  note(!is_there && isOutOfDescriptors(errno));
+  const bool is_unread = !is_there && isOutOfDescriptors(errno);
+  note(is_unread);
   std::shared_ptr<const Process> known;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -170,6 +172,8 @@ bool Parents::read(pid_t pid, Process* process, bool* is_guess) {
   }
   // Numbers are used again: only with the same start it is the same process.
   if (known != nullptr && is_there && known->start_ticks != stat.start_ticks) known.reset();
+  // What it runs can be read without a descriptor, too.
+  if (known != nullptr && is_unread && readProcLink(pid, "exe") != known->executable) known.reset();
   // With another name it has executed something else, or is called by a link's name. One that is ending has no executable
   // any more.
   const bool is_same = known != nullptr && (!is_there || known->name == stat.name);
@@ -207,6 +211,14 @@ void Parents::keep(std::shared_ptr<const Process> process) {
   }
   const pid_t pid = process->pid;
   kept_[pid] = std::move(process);
+}
+
+void Parents::forked(pid_t pid, std::chrono::steady_clock::time_point at) {
+  const auto age = std::chrono::steady_clock::now() - at;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = kept_.find(pid);
+  // When it was started is known to a tick, and the word of it is a moment younger.
+  if (found != kept_.end() && ageNsOf(found->second->start_ticks) > std::chrono::nanoseconds(age).count() + 2 * tickNs()) kept_.erase(found);
 }
 
 pid_t Parents::forget(pid_t tid) {

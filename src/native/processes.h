@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -76,6 +77,8 @@ class Parents {
   bool read(pid_t pid, Process* process, bool* is_guess = nullptr);
   /// What the process has become by an exec that was allowed.
   void keep(std::shared_ptr<const Process> process);
+  /// The number is that of a process that was forked then: what was kept of an earlier one is not its.
+  void forked(pid_t pid, std::chrono::steady_clock::time_point at);
   /// The task executes another program. Gives its process; 0 when it is gone.
   pid_t forget(pid_t tid);
 

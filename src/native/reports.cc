@@ -12,11 +12,8 @@ int64_t nowUs() {
   return int64_t{now.tv_sec} * 1000000 + now.tv_nsec / 1000;
 }
 
-int64_t usOf(uint64_t monotonic_ns) {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  const int64_t now_ns = int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
-  return nowUs() - (now_ns - static_cast<int64_t>(monotonic_ns)) / 1000;
+int64_t usOf(std::chrono::steady_clock::time_point at) {
+  return nowUs() - std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - at).count();
 }
 
 const char* nameOf(Reason reason) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -52,8 +53,8 @@ struct ContainerGone {
 
 /// Microseconds since 1970.
 int64_t nowUs();
-/// When it was, as `nowUs`, of a moment that the kernel's clock CLOCK_MONOTONIC gives in nanoseconds.
-int64_t usOf(uint64_t monotonic_ns);
+/// When it was, as `nowUs`.
+int64_t usOf(std::chrono::steady_clock::time_point at);
 
 /// How the kernel told of it.
 enum class EventKind : uint8_t { kExec, kLoad, kOpen, kCreation, kLink, kRename, kAttributes, kDeletion, kModification, kFork, kEnd };

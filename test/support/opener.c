@@ -28,6 +28,9 @@
  * opener threaded PATH ARG...       a second thread executes PATH
  * opener outlived GO COUNT          the first thread ends; when GO exists, a second one forks COUNT times
  * opener demoted                    forks, becomes user and group 1000, and forks again
+ * opener reborn PATH GO FILE        a child executes PATH and ends; its number is printed. When GO exists, another child gets the same
+ *                                   number (in the host's pid namespace, with CAP_SYS_ADMIN), which removes FILE, has a child of its
+ *                                   own execute PATH with the argument `after`, and ends. It stays a zombie for as long as GO exists
  * opener storm COUNT                begins and ends so many threads, of which the kernel tells as of processes
  * opener deaf FOLDER                mounts a filesystem of its own there that never answers, and waits to be killed
  */
@@ -37,6 +40,7 @@
 #include <limits.h>
 #include <linux/io_uring.h>
 #include <linux/openat2.h>
+#include <linux/sched.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
@@ -354,6 +358,26 @@ static int demote(void) {
   return 0;
 }
 
+static int be_reborn(const char *path, const char *go, const char *file) {
+  pid_t number = fork();
+  if (number == 0) execl(path, path, "before", NULL);
+  waitpid(number, NULL, 0);
+  printf("%d\n", number);
+  fflush(stdout);
+  while (access(go, F_OK) != 0) usleep(10000);
+  struct clone_args how = {.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&number, .set_tid_size = 1};
+  pid_t child = (pid_t)syscall(SYS_clone3, &how, sizeof how);
+  if (child < 0) return perror("clone3"), 1;
+  if (child == 0) {
+    unlink(file);
+    run_to_end(path, "after");
+    _exit(0);
+  }
+  while (access(go, F_OK) == 0) usleep(10000);
+  waitpid(child, NULL, 0);
+  return 0;
+}
+
 static void *do_nothing(void *nothing) { return nothing; }
 
 static int storm(int count) {
@@ -382,6 +406,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "threaded") == 0 && argc > 2) return exec_threaded(argv + 2);
   if (strcmp(how, "outlived") == 0 && argc == 4) return outlive(argv + 2);
   if (strcmp(how, "demoted") == 0) return demote();
+  if (strcmp(how, "reborn") == 0 && argc == 5) return be_reborn(argv[2], argv[3], argv[4]);
   if (strcmp(how, "storm") == 0 && argc == 3) return storm(atoi(argv[2]));
   if (strcmp(how, "deaf") == 0 && argc == 3) return mount_deaf(argv[2]);
   if (argc < 4) return 2;
