@@ -167,6 +167,7 @@ class Judge {
   // By the rules of the table (judge_rules.cc).
   void judgeExec(Case* one);
   void allowExec(Case* one, bool is_loader);
+  bool confirmLoader(Case* one);
   void judgeOpen(Case* one);
   /// As readPathAsSeenBy. Counts a path that cannot be read.
   bool readPathOf(pid_t tid, int file, std::string* path);

@@ -123,11 +123,24 @@ Judge::Barred Judge::barredAsFileless(Case* one) {
   const pid_t tid = one->envelope.tid();
   one->call = blockedCall(tid, &one->desk->calls);
   if (isPutOff(one->root, &one->envelope, one->call.rest, one->desk)) return Barred::kWaits;
-  if (!opensLoader(tid)) return Barred::kNo;
+  const LoaderOf what = loaderOf(tid);
+  if (what == LoaderOf::kNothing || what == LoaderOf::kUnknown) return Barred::kNo;
   one->reason = Reason::kFileless;
   one->barring = std::move(fired);
   one->came_by = kCreateExecutable;
   return Barred::kYes;
+}
+
+/// Finds out whether the task's loader is opened for the program of which the last event told, as it seems. A task can have the exec
+/// of that fail, and then execute the loader to run what it likes. False when the event was put off.
+bool Judge::confirmLoader(Case* one) {
+  if (!(one->table.blockedOperations() & kOnExecutables)) return true;
+  const pid_t tid = one->envelope.tid();
+  one->call = blockedCall(tid, &one->desk->calls, Patience::kShort);
+  if (isPutOff(one->root, &one->envelope, one->call.rest, one->desk)) return false;
+  const LoaderOf what = loaderOf(tid);
+  one->envelope.notes.is_loader = what == LoaderOf::kProgram || what == LoaderOf::kUnknown;
+  return true;
 }
 
 /// What the kernel calls the program, when the task executes it by its descriptor. For reports alone: another task may have

@@ -63,6 +63,7 @@ void Judge::judgeExec(Case* one) {
     one->envelope.notes.is_unannounced = begun.is_unannounced;
   }
   if (isDecidedByLoss(one, Section::kProcess)) return;
+  if (*is_loader && !confirmLoader(one)) return;
   Barred is_barred = barred(one, found);
   if (is_barred == Barred::kNo && one->envelope.notes.is_unannounced) is_barred = barredAsFileless(one);
   if (is_barred == Barred::kWaits) return;

@@ -15,15 +15,15 @@ constexpr size_t kMaxBytes = 8192;
 
 }  // namespace
 
-bool opensLoader(pid_t tid) {
+LoaderOf loaderOf(pid_t tid) {
   char stack[kMaxBytes];
   errno = 0;
-  const size_t size = readProcFile(tid, "stack", stack, sizeof stack);
-  // SAFETY: nobody shall gain by using up this process's descriptors.
-  if (size == 0 && (isOutOfDescriptors(errno) || errno == ENOMEM)) return true;
+  if (readProcFile(tid, "stack", stack, sizeof stack) == 0) {
+    return isOutOfDescriptors(errno) || errno == ENOMEM ? LoaderOf::kOutOfReach : LoaderOf::kUnknown;
+  }
   // KERNEL: what runs ELF files, for the machine's own programs and for 32-bit ones. A program that is called by name is
   // opened before it is entered.
-  return std::strstr(stack, " load_elf_binary+") != nullptr;
+  return std::strstr(stack, " load_elf_binary") != nullptr ? LoaderOf::kProgram : LoaderOf::kNothing;
 }
 
 bool canReadKernelStacks() {

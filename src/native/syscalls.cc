@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
@@ -82,13 +83,19 @@ const CallForm* formOf(long number) {
   return nullptr;
 }
 
-/// Seven numbers: the call's in decimal, its arguments in hexadecimal. Gives how many were there.
-int readNumbers(const char* text, BlockedCall* call) {
+/// The call's number in decimal; its arguments, where the stack is, and where the task goes on, in hexadecimal.
+struct CallLine {
+  long number = -1;
+  std::array<uint64_t, 8> others{};
+};
+
+/// Gives how many numbers were there.
+int readNumbers(const char* text, CallLine* line) {
   char* end = nullptr;
-  call->number = std::strtol(text, &end, 10);
+  line->number = std::strtol(text, &end, 10);
   if (end == text) return 0;
   int read = 1;
-  for (uint64_t& argument : call->arguments) {
+  for (uint64_t& argument : line->others) {
     const char* at = end;
     if (at[0] != ' ' || at[1] != '0' || at[2] != 'x') break;
     argument = 0;
@@ -145,9 +152,13 @@ BlockedCall blockedCall(pid_t tid, CallFiles* files, Patience patience) {
       nanosleep(&nap, nullptr);
     }
   }
-  const int read = readNumbers(text, &call);
-  // A task that is in no call shows -1 and two registers.
-  const bool is_in_call = read == 7 && call.number >= 0;
+  CallLine line;
+  const int read = readNumbers(text, &line);
+  // A task that is in no call shows -1 and two registers. KERNEL: a worker of io_uring, which never runs a program, has the number and
+  // arguments of the call in which its maker happened to be, and nowhere to go on (5.12).
+  const bool is_in_call = read == 9 && line.number >= 0 && line.others.back() != 0;
+  call.number = line.number;
+  std::copy_n(line.others.begin(), call.arguments.size(), call.arguments.begin());
   call.rest = is_in_call ? BlockedCall::Rest::kBlocked : BlockedCall::Rest::kNoCall;
   return call;
 }

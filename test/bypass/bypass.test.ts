@@ -10,7 +10,7 @@ import type { Container, ContainerHost } from '../support/containers.ts';
 import { putDynamic } from '../support/dynamic.ts';
 import { gateHost, gateRequirements } from '../support/gateHost.ts';
 import { containerPrefix } from '../support/leftovers.ts';
-import { eventually } from '../support/programs.ts';
+import { eventually, must } from '../support/programs.ts';
 import { bind } from '../support/runcConfig.ts';
 import { type TestGate, testGate } from '../support/testGate.ts';
 import { bypasses, type OptIn } from './cases.ts';
@@ -48,6 +48,9 @@ describe('the known ways around', { skip }, () => {
   before(async () => {
     host = await gateHost();
     await putDynamic(join(host.folder, 'image'), '/bin/echo', '/usr/bin/dynamic');
+    const attacker = join(host.folder, 'image/bin/attacker');
+    const source = join(import.meta.dirname, 'attacker.c');
+    await must('gcc', ['-O1', '-Wall', '-static', '-pthread', '-o', attacker, source], { limitMs: 60_000 });
   });
   after(async () => {
     await gate?.close();

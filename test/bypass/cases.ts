@@ -7,14 +7,14 @@ import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Outcome } from '../../src/events/observation.ts';
 import type { Container } from '../support/containers.ts';
-import { putDynamic } from '../support/dynamic.ts';
+import { callWays } from './callCases.ts';
 import { volumeWays } from './volumeCases.ts';
 
 /**
- * `drift`: blocks createExecutable and modifyExecutable everywhere. `exec`: blocks executing /usr/bin/linked. `modify` and
- * `delete` block those of files below /etc.
+ * `drift`: blocks createExecutable and modifyExecutable everywhere. `exec`: blocks executing /usr/bin/linked and /usr/bin/dynamic.
+ * `create`, `modify` and `delete` block those of files below /etc.
  */
-export type Rule = 'drift' | 'exec' | 'modify' | 'delete';
+export type Rule = 'drift' | 'exec' | 'create' | 'modify' | 'delete';
 
 /** An opt-in of the agent with which the way is tried: its flag. */
 export type OptIn = 'block-scripts' | 'memfd-noexec';
@@ -45,8 +45,6 @@ const ran = async (container: Container, ...args: string[]) =>
   (await container.exec(...args)).stdout.includes('ran');
 const shRan = async (container: Container, line: string) => (await container.sh(line)).stdout.includes('ran');
 const dropped = '/tmp/busybox-x';
-
-let loader = '';
 
 export const bypasses: readonly Bypass[] = [
   {
@@ -202,18 +200,6 @@ export const bypasses: readonly Bypass[] = [
     path: '/usr/bin/linked',
   },
   {
-    way: 'the loader (ld.so) is called to run a program that is not of the image',
-    rule: 'drift',
-    outcome: 'prevented',
-    succeeds: false,
-    answer: 'drift decides on what a loader opens, too',
-    before: async (_, root) => {
-      loader = await putDynamic(root, '/bin/echo', '/opt-echo');
-    },
-    attempt: (c) => ran(c, loader, '/opt-echo', 'ran'),
-    path: '/opt-echo',
-  },
-  {
     way: 'a script that is not executable is given to an interpreter (`sh script`)',
     rule: 'drift',
     outcome: 'unseen',
@@ -303,6 +289,7 @@ export const bypasses: readonly Bypass[] = [
     attempt: async (c) => (await c.exec('/bin/rm', '/etc/passwd')).exitCode === 0,
     path: '/etc/passwd',
   },
+  ...callWays,
   ...volumeWays,
 ];
 

@@ -9,6 +9,7 @@ export const limitsFile = join(import.meta.dirname, '../../docs/limits.md');
 const rules: Record<Rule, string> = {
   drift: '`createExecutable`, `modifyExecutable`',
   exec: '`exec` of one path',
+  create: '`createFile`',
   modify: '`modifyFile`',
   delete: '`deleteFile`',
 };

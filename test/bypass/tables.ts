@@ -11,7 +11,8 @@ export const ruleTables: Record<Rule, () => string> = {
         responses: [{ match: ['programs'], actions: ['alert', 'block'] }],
       },
     }),
-  exec: () => execTable(['/usr/bin/linked'], ['alert', 'block']),
+  exec: () => execTable(['/usr/bin/linked', '/usr/bin/dynamic'], ['alert', 'block']),
+  create: () => fileTable(['createFile'], ['/etc/**'], ['alert', 'block']),
   modify: () => fileTable(['modifyFile'], ['/etc/**'], ['alert', 'block']),
   delete: () => fileTable(['deleteFile'], ['/etc/**'], ['alert', 'block']),
 };
