@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Outcome } from '../../src/events/observation.ts';
 import type { Container } from '../support/containers.ts';
 import { callWays } from './callCases.ts';
+import { mountWays } from './mountCases.ts';
 import { volumeWays } from './volumeCases.ts';
 
 /**
@@ -291,6 +292,7 @@ export const bypasses: readonly Bypass[] = [
   },
   ...callWays,
   ...volumeWays,
+  ...mountWays,
 ];
 
 /** Something that is done while no keeper is there, and what becomes of it once the next one has taken the container up. */

@@ -1,0 +1,76 @@
+/** The ways around that take CAP_SYS_ADMIN: mounts, and what the kernel does for whoever has it. */
+
+import type { Container } from '../support/containers.ts';
+import type { Bypass } from './cases.ts';
+
+const ran = async (container: Container, line: string) => (await container.sh(line)).stdout.includes('ran');
+const changesOwn = async (container: Container, line: string) =>
+  (await container.sh(`${line}; cat /etc/own`)).stdout.includes('changed');
+const makesOwn = (container: Container) => container.sh('mkdir /mnt; echo text > /etc/own');
+/** More than the gate watches of one namespace. */
+const tooMany = 520;
+
+export const mountWays: readonly Bypass[] = [
+  {
+    way: 'a program makes user and mount namespaces of its own, and executes a static program from a filesystem in memory that it mounts there, before anything else is executed in them',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'nothing tells of the namespace: it is watched from the first program on that is executed in it from the root filesystem or a volume. `RuntimeDefault` refuses it to containers without CAP_SYS_ADMIN',
+    before: (c) => c.sh('mkdir /mnt'),
+    attempt: (c) => ran(c, '/bin/attacker apart /mnt'),
+    path: '/mnt/busybox-x',
+  },
+  {
+    way: 'a static program is executed from a filesystem in memory that is mounted nowhere (fsmount)',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'it is in no mount table, and has no event, as a program without a file: `--memfd-noexec` does not refuse it, `RuntimeDefault` does to containers without CAP_SYS_ADMIN',
+    attempt: (c) => ran(c, '/bin/attacker detached'),
+    path: '/busybox-x',
+  },
+  {
+    way: 'a program is copied to a volume that is one of more than 512 (with CAP_SYS_ADMIN)',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer: 'so many mounts of a namespace are watched; further ones are counted (`volume_unwatched`)',
+    before: (c) => c.sh(`mkdir /mnt; /bin/attacker mounts /mnt ${tooMany}`),
+    attempt: (c) => ran(c, 'cp /bin/busybox /mnt/busybox-x; /mnt/busybox-x echo ran'),
+    path: '/mnt/busybox-x',
+  },
+  {
+    way: 'a file that may not be changed is changed where its folder is mounted again (with CAP_SYS_ADMIN)',
+    rule: 'modify',
+    outcome: 'unseen',
+    succeeds: true,
+    answer: 'as by a hard link: a rule about a path is about that path',
+    before: makesOwn,
+    attempt: (c) => changesOwn(c, 'mount -o bind /etc /mnt; echo changed > /mnt/own'),
+    path: '/etc/own',
+  },
+  {
+    way: 'a file that may not be changed is opened by fanotify, for a container that watches it (with CAP_SYS_ADMIN)',
+    rule: 'modify',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'the descriptors that fanotify gives raise no event, and are for writing where they are asked for so: give no CAP_SYS_ADMIN. The first change of a file of the image is `detected`',
+    before: makesOwn,
+    attempt: (c) => changesOwn(c, '/bin/attacker watched /etc/own'),
+    path: '/etc/own',
+  },
+  {
+    way: 'the loader (ld.so) runs a program that is not of the image, under another name by a mount (with CAP_SYS_ADMIN)',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer: 'loaders are known by their names (`ld-*`, `ld.so*`)',
+    before: (c) => c.sh('cp /usr/bin/dynamic /opt-echo; : > /tmp/other'),
+    attempt: (c) => ran(c, 'mount -o bind /lib*/ld-* /tmp/other; /tmp/other /opt-echo ran'),
+    path: '/opt-echo',
+  },
+];
