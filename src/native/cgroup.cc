@@ -83,4 +83,8 @@ bool livesOn(pid_t tid, dev_t device) {
   return is_there && makedev(root.stx_dev_major, root.stx_dev_minor) == device && livesApart(tid);
 }
 
+bool isMember(const Cgroup& cgroup, dev_t device, std::string_view cgroups, pid_t tid) {
+  return cgroup.path.empty() ? livesOn(tid, device) : cgroup.contains(cgroups);
+}
+
 }  // namespace d4c

@@ -35,4 +35,8 @@ bool livesApart(pid_t tid);
 /// lives apart. Needs no descriptor.
 bool livesOn(pid_t tid, dev_t device);
 
+/// Whether the task, with these cgroups, is of the container that is known by this one, and has `device` as its root. Without a cgroup
+/// of its own, the mount namespace tells the container from the host.
+bool isMember(const Cgroup& cgroup, dev_t device, std::string_view cgroups, pid_t tid);
+
 }  // namespace d4c

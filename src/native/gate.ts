@@ -11,14 +11,13 @@ import type { ContainerKey, Gate, GateOptions, GateStats } from './contract.ts';
 import { batchEvents } from './eventBatches.ts';
 import { frameOf, number } from './frames.ts';
 import { greetingOf } from './greeting.ts';
-import { greetKeeper } from './keeperConnection.ts';
+import { firstRetryMs, greetKeeper } from './keeperConnection.ts';
 import type { KeeperConnection, KeeperPlace } from './keeperProgram.ts';
 import { publishFrame } from './publishFrame.ts';
 import { noStats, type Said } from './said.ts';
 
 export type * from './contract.ts';
 
-const firstRetryMs = 50;
 const longestRetryMs = 2_000;
 /**
  * For a keeper that is stopped and says nothing: until it must have said that the gate is open, which takes seconds with hundreds of

@@ -9,19 +9,6 @@
 
 namespace d4c {
 
-namespace {
-
-/// False with `errno`.
-bool isMember(const Root& root, const Container& container, pid_t pid) {
-  const auto cgroup = container.cgroup();
-  const auto cgroups = readCgroups(pid);
-  if (!cgroups) return false;
-  errno = ESRCH;
-  return cgroup == nullptr || cgroup->path.empty() ? livesOn(pid, root.place.device) : cgroup->contains(*cgroups);
-}
-
-}  // namespace
-
 void Gate::publish(uint64_t key, std::shared_ptr<const Table> table, uint64_t generation,
                    std::shared_ptr<const std::string> context, std::shared_ptr<const RuleNames> names) {
   Known known;
@@ -69,7 +56,13 @@ void Gate::forbidMemfd(const Root& root, Container& container) {
   // Whoever comes meanwhile goes on.
   if (!container.memfd_noexec.compare_exchange_strong(before, MemfdNoexec::kFailed)) return;
   std::string fault;
-  const auto is_right = [&] { return isMember(root, container, pid); };
+  const auto is_right = [&] {
+    const auto cgroup = container.cgroup();
+    const auto cgroups = readCgroups(pid);
+    if (!cgroups) return false;
+    errno = ESRCH;
+    return isMember(cgroup == nullptr ? Cgroup() : *cgroup, root.place.device, *cgroups, pid);
+  };
   container.memfd_noexec = d4c::forbidMemfd(pid, is_right, options_.host_root, &fault);
   if (!fault.empty()) reports_.fail(Failure::kMemfdNotForbidden, fault);
 }

@@ -121,9 +121,7 @@ std::shared_ptr<Container> Judge::containerOf(Root& root, pid_t tid, bool admits
   }
   for (const auto& container : *root.containers()) {
     const auto cgroup = container->cgroup();
-    if (cgroup == nullptr) continue;
-    // Without a cgroup of its own, the mount namespace tells the container from the host.
-    if (cgroup->path.empty() ? livesOn(tid, root.place.device) : cgroup->contains(*cgroups)) return container;
+    if (cgroup != nullptr && isMember(*cgroup, root.place.device, *cgroups, tid)) return container;
   }
   if (!admits || !livesOn(tid, root.place.device)) return nullptr;
   return root.admit(

@@ -29,7 +29,8 @@ export interface Limits {
 /** A keeper went before it said a word. */
 class HungUp extends GateError {}
 
-const firstRetryMs = 50;
+/** Until a keeper that went is looked for again the first time. */
+export const firstRetryMs = 50;
 const retries = 6;
 
 /**

@@ -43,6 +43,17 @@ async function start(t: TestContext, id: string, line: string): Promise<Containe
   return container;
 }
 
+/** A container whose forks wait to be read from now on, until `letGo`. */
+async function startUnheard(t: TestContext, line: string) {
+  const id = host.nextId();
+  const stopper = await buildStopper(host.folder);
+  const { gated, keeper } = await gateOf(t, id, true, 'firstExec');
+  const { pid } = await start(t, id, line);
+  const { letGo } = await stopper.stop(keeper, 'd4c-forks', 30_000);
+  t.after(letGo);
+  return { id, gated, pid, letGo };
+}
+
 const fileOf = (id: string, name: string): string => join(host.folder, id, 'rootfs/tmp', name);
 const put = (id: string, name: string) => writeFile(fileOf(id, name), '');
 const forksBy = (gated: TestGate, pid: number) =>
@@ -119,20 +130,15 @@ test('a fork is told as it was: by whom, and when', { skip }, async (t) => {
 test('a fork that is read late, when the parent has ended, says when it was and whose the child is', {
   skip,
 }, async (t) => {
-  const id = host.nextId();
-  const stopper = await buildStopper(host.folder);
-  const { gated, keeper } = await gateOf(t, id, true, 'firstExec');
   const line = `${waiting}; w go; ( (w never) & ); : > /tmp/gone; sleep 1000`;
-  const { pid } = await start(t, id, line);
-  const stopped = await stopper.stop(keeper, 'd4c-forks', 30_000);
-  t.after(stopped.letGo);
+  const { id, gated, pid, letGo } = await startUnheard(t, line);
   await put(id, 'go');
   // The first process of the container takes the child over.
   await eventually('the parent has ended', () => existsSync(fileOf(id, 'gone')));
   await passing(1000);
   const inits = await childrenOf(pid);
   const endedUs = Date.now() * 1000 - 900_000;
-  await stopped.letGo();
+  await letGo();
   const { process, parent, timeUs, entryLeader, entryType } = await gated.event(
     (event) => event.kind === 'fork' && event.process.parentPid !== pid && inits.includes(event.process.pid),
   );
@@ -205,13 +211,8 @@ test('a program that another than the first thread has executed ends when it end
 test('more forks than are read in time are counted, and what was lost of them is made up for', {
   skip,
 }, async (t) => {
-  const id = host.nextId();
-  const stopper = await buildStopper(host.folder);
-  const { gated, keeper } = await gateOf(t, id, true, 'firstExec');
   const line = `${waiting}; w fork; (w end) & w lost; (w again; (:); :) & wait; sleep 1000`;
-  const { pid } = await start(t, id, line);
-  const stopped = await stopper.stop(keeper, 'd4c-forks', 30_000);
-  t.after(stopped.letGo);
+  const { id, gated, pid, letGo } = await startUnheard(t, line);
   await put(id, 'fork');
   const [told = 0] = await eventually(
     'one forks',
@@ -225,7 +226,7 @@ test('more forks than are read in time are counted, and what was lost of them is
     (await childrenOf(pid)).find((child) => child !== told),
   );
   await eventually('the first one has ended', async () => !(await childrenOf(pid)).includes(told));
-  await stopped.letGo();
+  await letGo();
   const failure = await eventually('it is counted', () =>
     gated.failures.find((each) => each.failure === 'forks_lost'),
   );
