@@ -1,11 +1,13 @@
 #include "drift.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -68,6 +70,16 @@ Descriptor openOrigin(const Upper& upper, int at) {
   return Descriptor();
 }
 
+/// Whether somebody has the file open for writing, or mapped so. KERNEL: a lease for reading is not given then. Of a file of another
+/// user that takes CAP_LEASE, and without it nothing is known.
+bool hasWriter(const Descriptor& file) {
+  // SAFETY: whoever opens the file to write right now has a signal sent to this process, which is one that nobody heeds.
+  fcntl(file.get(), F_SETSIG, SIGURG);
+  if (fcntl(file.get(), F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN;
+  fcntl(file.get(), F_SETLEASE, F_UNLCK);
+  return false;
+}
+
 enum class Sameness : uint8_t { kSame, kOther, kUnknown };
 
 Sameness compare(int one, int other, off_t size) {
@@ -120,7 +132,9 @@ bool isUnchanged(Upper& upper, const std::string& path, bool* is_certain) {
     if (found.st_size != image_found.st_size) return Sameness::kOther;
     const Descriptor one = readable(at);
     const Descriptor other = readable(image);
-    return one && other ? compare(one.get(), other.get(), found.st_size) : Sameness::kUnknown;
+    // KERNEL: of the files of an overlay, a mapping keeps only the one below open for writing, so that the exec is not refused.
+    if (!one || !other || hasWriter(one)) return Sameness::kUnknown;
+    return compare(one.get(), other.get(), found.st_size);
   };
   Descriptor image = openOrigin(upper, at.get());
   if (!image) image = upper.openInImage(path);

@@ -19,10 +19,11 @@ namespace {
 /// Filesystems whose files are on this machine, so that looking at one waits for nobody.
 const std::set<std::string_view> kLocal = {"bcachefs", "btrfs",    "cgroup",  "cgroup2", "devtmpfs", "erofs",    "exfat", "ext2",
                                            "ext3",     "ext4",     "f2fs",    "iso9660", "jfs",      "nilfs2",   "ntfs3", "overlay",
-                                           "ramfs",    "reiserfs", "squashfs", "tmpfs",  "udf",      "vfat",     "xfs",   "zfs"};
+                                           "hugetlbfs", "ramfs",   "reiserfs", "squashfs", "tmpfs",  "udf",      "vfat",  "xfs",
+                                           "zfs"};
 /// The kernel's own, in which no program can be and nothing is created.
 const std::set<std::string_view> kOfKernel = {"binfmt_misc", "bpf",        "configfs", "debugfs", "devpts",    "efivarfs",
-                                              "fusectl",     "hugetlbfs",  "mqueue",   "nsfs",    "proc",      "pstore",
+                                              "fusectl",     "mqueue",     "nsfs",     "proc",    "pstore",
                                               "rpc_pipefs",  "securityfs", "selinuxfs", "sysfs",  "tracefs"};
 /// Of these there is one superblock for the whole machine, wherever it is mounted.
 const std::set<std::string_view> kOfMachine = {"cgroup", "cgroup2", "devtmpfs"};

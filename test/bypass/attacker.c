@@ -5,6 +5,8 @@
  * attacker late PATH FIFO WORKER    io_uring opens PATH for writing while its maker is in an open that only reads: with WORKER 1 by a
  *                                   worker thread, which is made then, with 0 by the maker itself, on its way out
  * attacker failing PATH LOADER ARG...   has the exec of a dynamic program fail, and executes its loader
+ * attacker kept PATH GO             maps a script to write, waits until GO exists, touches the mapping and executes the script, changes
+ *                                   its `hello` through the mapping and executes it again
  * attacker apart FOLDER             executes a copy of busybox from a filesystem in memory, in namespaces of its own
  * attacker detached                 the same from one that is mounted nowhere
  * attacker mounts FOLDER COUNT      mounts so many filesystems in memory on the folder
@@ -25,6 +27,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
@@ -75,6 +78,31 @@ static int fail_before(char **argv) {
   execve(argv[0], unreadable, environ);
   execv(argv[1], argv + 1);
   return say(-1);
+}
+
+static void run(char *path) {
+  pid_t child = fork();
+  if (child == 0) {
+    execl(path, path, NULL);
+    _exit(say(-1));
+  }
+  waitpid(child, NULL, 0);
+}
+
+/* Of a page that was written to, and not to the disk since, the kernel takes no further note: the file’s times stay. */
+static int keep_mapped(char *path, const char *go) {
+  int file = open(path, O_RDWR);
+  char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (file < 0 || at == MAP_FAILED) return say(-1);
+  close(file);
+  say(0);
+  for (int left = 2000; left > 0 && access(go, F_OK) != 0; left--) usleep(10000);
+  char *text = strstr(at, "hello");
+  __atomic_store_n(text, 'h', __ATOMIC_RELAXED);
+  run(path);
+  memcpy(text, "other", 5);
+  run(path);
+  return 0;
 }
 
 static void write_whole(const char *path, const char *text) {
@@ -129,6 +157,7 @@ int main(int argc, char **argv) {
   umask(0);
   if (strcmp(how, "late") == 0 && argc == 5) return open_late(argv[2], argv[3], atoi(argv[4]));
   if (strcmp(how, "failing") == 0 && argc > 3) return fail_before(argv + 2);
+  if (strcmp(how, "kept") == 0 && argc == 4) return keep_mapped(argv[2], argv[3]);
   if (strcmp(how, "apart") == 0 && argc == 3) return run_apart(argv[2]);
   if (strcmp(how, "detached") == 0) return run_apart(NULL);
   if (strcmp(how, "mounts") == 0 && argc == 4) return mount_many(argv[2], atoi(argv[3]));

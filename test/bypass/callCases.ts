@@ -125,6 +125,20 @@ export const callWays: readonly Bypass[] = [
     path: '/etc/passwd',
   },
   {
+    way: 'a program of the image was mapped to be written before the agent came, is executed as it is, and then changed through the mapping',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer:
+      'what somebody can write to is not the same as the image’s (of a file of another user than root that is found out with CAP_LEASE alone)',
+    before: (c) => c.sh('/bin/attacker kept /usr/local/bin/hello /tmp/go > /tmp/kept 2>&1 &'),
+    attempt: async (c) => {
+      await c.sh('mkdir /tmp/go; sleep 0.3');
+      return await says(c, 'other', '/bin/cat', '/tmp/kept');
+    },
+    path: '/usr/local/bin/hello',
+  },
+  {
     way: 'a file is made by mknod, without an open',
     rule: 'create',
     outcome: 'detected',

@@ -395,6 +395,30 @@ export const beyond: readonly { readonly way: string; readonly answer: string }[
     answer: 'it can undo any gate of its node: do not admit it',
   },
   {
+    way: 'a container that sees the processes of another one (`shareProcessNamespace`, the host’s pid namespace), through `/proc/PID/root`',
+    answer:
+      'what it does in that one’s root filesystem is not judged by its own rules: what it executes there is judged by those of the other one, and what it writes there by none. Give no container of such a pod fewer rules than the others',
+  },
+  {
+    way: 'an older file on the disk of a volume, by its number (`open_by_handle_at`, with CAP_DAC_READ_SEARCH)',
+    answer:
+      'also those outside of the volume are opened so, and rules about paths do not know them: with a volume on the node’s disk that capability is as good as the host’s root',
+  },
+  {
+    way: 'a program on a volume that is not watched (NFS, FUSE, ...), or in an image of a filesystem that the container mounts (with CAP_SYS_ADMIN)',
+    answer:
+      'executed without being seen in the first case (`volume_unwatched`); in the second it came to be with its image, which is data: block `exec` below where volumes are',
+  },
+  {
+    way: 'code that a running program brings into its own memory, or into another one’s (`mmap`, `ptrace`, `/proc/PID/mem`, `process_vm_writev`)',
+    answer: 'nothing is opened to be executed',
+  },
+  {
+    way: 'a core dump, of a task that is killed while it opens a file to read, where the host’s `kernel.core_pattern` is a file',
+    answer:
+      'under a rule that blocks `createFile` it is `detected`: the kernel shows the call that is over. Of any other task it is refused',
+  },
+  {
     way: 'a dynamic program without a file, in a container with a volume that is not watched (NFS, FUSE, ...)',
     answer: 'nothing follows from an event that is missing there: `--memfd-noexec`',
   },

@@ -43,6 +43,17 @@ export const mountWays: readonly Bypass[] = [
     path: '/mnt/busybox-x',
   },
   {
+    way: 'a program is made on a filesystem of huge pages',
+    rule: 'drift',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'creating it is refused',
+    before: (c) => c.sh('mkdir /mnt; mount -t hugetlbfs huge /mnt'),
+    attempt: async (c) =>
+      (await c.exec('/bin/opener', 'open', '/mnt/busybox-x', '755', 'CREAT', 'WRONLY')).stdout === 'ok\n',
+    path: '/mnt/busybox-x',
+  },
+  {
     way: 'a file that may not be changed is changed where its folder is mounted again (with CAP_SYS_ADMIN)',
     rule: 'modify',
     outcome: 'unseen',
