@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "opened.h"
@@ -25,7 +26,7 @@ constexpr std::chrono::seconds kLongest(5);
 constexpr size_t kMaxNames = 200000;
 constexpr size_t kPart = size_t{128} << 10;
 
-/// As overlayfs keeps it in `trusted.overlay.origin`.
+/// How overlayfs names a file, in `trusted.overlay.origin` and in its handles.
 struct __attribute__((packed)) OriginHead {
   uint8_t version;
   uint8_t magic;
@@ -35,6 +36,12 @@ struct __attribute__((packed)) OriginHead {
   std::array<uint8_t, 16> filesystem;
 };
 constexpr uint8_t kOriginMagic = 0xfb;
+constexpr uint8_t kOfUpper = 0x04;
+// Of its handles (OVL_FILEID_V1), and what they have before that name.
+constexpr int kOverlayHandle = 0xf8;
+constexpr size_t kPadding = 3;
+/// As in linux/fcntl.h, which is newer than the headers this may be built with.
+constexpr int kHandleFid = 0x200;
 
 bool hasAttribute(int at, const char* name) { return getxattr(linkOf(at).c_str(), name, nullptr, 0) >= 0; }
 
@@ -48,19 +55,17 @@ Descriptor readable(const Descriptor& at) {
   return file ? std::move(file) : Descriptor(open(link.c_str(), kHow));
 }
 
-/// The image's file from which this one was copied up, whatever it is called now.
-Descriptor openOrigin(const Upper& upper, int at) {
-  std::array<char, sizeof(OriginHead) + MAX_HANDLE_SZ> value;
-  const ssize_t size = getxattr(linkOf(at).c_str(), "trusted.overlay.origin", value.data(), value.size());
+/// The image's file that overlayfs names so, whatever it is called now.
+Descriptor openNamed(const Upper& upper, std::string_view name) {
   OriginHead head{};
-  if (size < static_cast<ssize_t>(sizeof head)) return Descriptor();
-  std::memcpy(&head, value.data(), sizeof head);
-  if (head.magic != kOriginMagic || head.size != size) return Descriptor();
+  if (name.size() < sizeof head || name.size() > sizeof head + MAX_HANDLE_SZ) return Descriptor();
+  std::memcpy(&head, name.data(), sizeof head);
+  if (head.magic != kOriginMagic || head.size != name.size() || (head.flags & kOfUpper)) return Descriptor();
   alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
   auto* handle = reinterpret_cast<file_handle*>(room);
-  handle->handle_bytes = static_cast<unsigned>(static_cast<size_t>(size) - sizeof head);
+  handle->handle_bytes = static_cast<unsigned>(name.size() - sizeof head);
   handle->handle_type = head.handle_type;
-  std::memcpy(handle->f_handle, value.data() + sizeof head, handle->handle_bytes);
+  std::memcpy(handle->f_handle, name.data() + sizeof head, handle->handle_bytes);
   for (const std::string& layer : upper.layers) {
     const Descriptor mount(open(layer.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     Descriptor origin(mount ? open_by_handle_at(mount.get(), handle, O_PATH | O_CLOEXEC) : -1);
@@ -68,6 +73,24 @@ Descriptor openOrigin(const Upper& upper, int at) {
     if (origin && fstat(origin.get(), &found) == 0 && S_ISREG(found.st_mode)) return origin;
   }
   return Descriptor();
+}
+
+/// The image's file from which this one was copied up.
+Descriptor openOrigin(const Upper& upper, int at) {
+  std::array<char, sizeof(OriginHead) + MAX_HANDLE_SZ> value;
+  const ssize_t size = getxattr(linkOf(at).c_str(), "trusted.overlay.origin", value.data(), value.size());
+  return size > 0 ? openNamed(upper, {value.data(), static_cast<size_t>(size)}) : Descriptor();
+}
+
+/// The image's file that the container's is, or from which that was copied up. KERNEL: 6.6
+Descriptor openLower(const Upper& upper, int file) {
+  alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
+  auto* handle = reinterpret_cast<file_handle*>(room);
+  handle->handle_bytes = MAX_HANDLE_SZ;
+  int mount = 0;
+  if (name_to_handle_at(file, "", handle, &mount, AT_EMPTY_PATH | kHandleFid) != 0) return Descriptor();
+  if (handle->handle_type != kOverlayHandle || handle->handle_bytes < kPadding) return Descriptor();
+  return openNamed(upper, {reinterpret_cast<const char*>(handle->f_handle) + kPadding, handle->handle_bytes - kPadding});
 }
 
 /// Whether somebody has the file open for writing, or mapped so. KERNEL: a lease for reading is not given then. Of a file of another
@@ -99,14 +122,15 @@ Sameness compare(int one, int other, off_t size) {
 
 }  // namespace
 
-Origin originOf(const Upper& upper, const std::string& path, int64_t birth_ns, std::optional<bool> is_unchanged) {
+Origin originOf(const Upper& upper, const std::string& path, int file, int64_t birth_ns, std::optional<bool> is_unchanged) {
   const Descriptor at = Upper::openIn(upper.directory, path);
   const Descriptor image = upper.openInImage(path);
   struct stat found {};
   if (!at || opened(at.get()).birth_ns != birth_ns || fstat(at.get(), &found) != 0) {
-    // Image files may be younger than the upper directory, for example on a disk that was copied. What is in neither place
-    // has another path here than for the container, so that nothing speaks for it.
-    return image && opened(image.get()).birth_ns == birth_ns ? Origin::kImage : Origin::kCreated;
+    // Image files may be younger than the upper directory, for example on a disk that was copied. What is in neither place has
+    // another path here than for the container. SAFETY: a copy names the image's file, too, and was born at another time.
+    const auto isIt = [&](const Descriptor& one) { return one && opened(one.get()).birth_ns == birth_ns; };
+    return isIt(image) || (birth_ns != 0 && isIt(openLower(upper, file))) ? Origin::kImage : Origin::kCreated;
   }
   // KERNEL: a file whose mode alone has changed has no content of its own where overlayfs was told so.
   if (hasAttribute(at.get(), "trusted.overlay.metacopy")) return Origin::kImage;

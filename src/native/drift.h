@@ -19,9 +19,9 @@ enum class Origin : uint8_t {
   kAsk,
 };
 
-/// Of a file that lies in the upper directory or is younger than that. Opens nothing. `birth_ns` is when the file that the
-/// path names was born, by which it is known again. `is_unchanged`: what comparing it has just given.
-Origin originOf(const Upper& upper, const std::string& path, int64_t birth_ns, std::optional<bool> is_unchanged);
+/// Of a file that lies in the upper directory or is younger than that. Opens nothing. `file` is opened in the container, where
+/// `path` names it; `birth_ns` is when it was born, by which it is known again. `is_unchanged`: what comparing it has just given.
+Origin originOf(const Upper& upper, const std::string& path, int file, int64_t birth_ns, std::optional<bool> is_unchanged);
 
 /// Whether the file has the content of one of the image, of which it is a copy. Remembers the answer. Reads both, at most so
 /// long and so much; what is larger or takes longer counts as changed, and `is_certain` is then false.

@@ -216,7 +216,7 @@ class Judge {
   // And how that is told (judge_tell.cc).
   static bool concernsExec(const Table& table, const std::string& path, Desk* desk);
   static bool concernsOrigin(const Table& table, const Root& root, const Opened& file);
-  uint8_t cameBy(Root& root, const std::string& path, int64_t birth_ns);
+  uint8_t cameBy(Root& root, const std::string& path, int file, int64_t birth_ns);
   void tellExec(Container& container, KernelEvent event, bool is_loader, Desk* desk);
   bool keep(Container& container, const Kept& what);
   void countUnenforced(const Table& table, Verdict verdict, const std::string& path);

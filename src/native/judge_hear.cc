@@ -125,7 +125,7 @@ bool Judge::hearExec(Root& root, Heard* heard, Desk* desk) {
   if (!is_told) return true;
   fstat(file, &event.file);
   event.mount = root.kinds.of(file, found, tid, root.place.device);
-  if (event.mount == MountKind::kRoot && !heard->is_loader) event.operations = cameBy(root, event.path, found.birth_ns);
+  if (event.mount == MountKind::kRoot && !heard->is_loader) event.operations = cameBy(root, event.path, file, found.birth_ns);
   event.has_parent = process.parent != 0 && parents_.read(process.parent, &event.parent);
   event.leaders = lineage_.of(process, event.has_parent ? &event.parent : nullptr);
   if (program != nullptr && !process.args.empty()) parents_.keep(program);

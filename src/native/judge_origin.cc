@@ -94,7 +94,7 @@ Judge::Barred Judge::barred(Case* one, const Opened& file) {
   const bool may_be_created = denies(one, one->path, kCreateExecutable, true);
   const bool may_be_modified = denies(one, one->path, kModifyExecutable, true);
   if (!may_be_created && !may_be_modified) return Barred::kNo;
-  const auto originNow = [&] { return originOf(upper, one->path, file.birth_ns, one->envelope.notes.is_unchanged); };
+  const auto originNow = [&] { return originOf(upper, one->path, one->envelope.file(), file.birth_ns, one->envelope.notes.is_unchanged); };
   Origin origin = one->path.empty() ? Origin::kCreated : originNow();
   if (origin == Origin::kAsk) {
     if (hooks_.compare(one->root, &one->envelope, one->path)) return Barred::kWaits;

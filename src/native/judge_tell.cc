@@ -19,14 +19,14 @@ bool Judge::concernsOrigin(const Table& table, const Root& root, const Opened& f
 }
 
 /// By what operation a program of the root filesystem came to be that is not of the image; 0 when it is.
-uint8_t Judge::cameBy(Root& root, const std::string& path, int64_t birth_ns) {
+uint8_t Judge::cameBy(Root& root, const std::string& path, int file, int64_t birth_ns) {
   if (path.empty() || !root.upper.mayHold(birth_ns)) return 0;
-  Origin origin = originOf(root.upper, path, birth_ns, std::nullopt);
+  Origin origin = originOf(root.upper, path, file, birth_ns, std::nullopt);
   if (origin == Origin::kAsk) {
     bool is_certain = true;
     const bool is_unchanged = isUnchanged(root.upper, path, &is_certain);
     if (!is_certain) reports_->fail(Failure::kDriftUncompared, path);
-    origin = originOf(root.upper, path, birth_ns, is_unchanged && is_certain);
+    origin = originOf(root.upper, path, file, birth_ns, is_unchanged && is_certain);
   }
   if (origin == Origin::kImage) return 0;
   return origin == Origin::kModified ? kModifyExecutable : kCreateExecutable;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { KernelEvent } from '../../src/native/contract.ts';
@@ -161,6 +161,36 @@ describe('a program that came to be by', { skip }, () => {
       ],
     );
   });
+});
+
+test('a program of the image that is younger than the container is one also where its folder is mounted again', {
+  skip,
+}, async (t) => {
+  const id = idOf('young');
+  const young = ['young', 'appended'].map((name) => `busybox-${name}`);
+  const container = await host.startRunc({ id, capabilities: ['CAP_SYS_ADMIN'] });
+  t.after(container.remove);
+  for (const name of young) await copyFile('/bin/busybox', join(host.folder, 'image/usr/bin', name));
+  const lines = [
+    'cp /bin/busybox /usr/bin/busybox-own',
+    'echo >> /usr/bin/busybox-appended',
+    'mkdir -p /srv/bin && mount -o bind /usr/bin /srv/bin',
+  ];
+  const { exitCode, stderr } = await container.sh(lines.join(' && '));
+  assert.equal(exitCode, 0, stderr);
+  const gate = await testGate({ publish: 'found', tables: { [id]: noNewPrograms() } });
+  t.after(gate.close);
+  await gate.ask({ type: 'adopt', key: await gate.keyOf(id), pid: container.pid });
+  for (const [name, ran] of [
+    ['young', 'ran\n'],
+    ['appended', ''],
+    ['own', ''],
+  ]) {
+    for (const folder of ['/usr/bin', '/srv/bin']) {
+      const { stdout } = await container.exec(`${folder}/busybox-${name}`, 'echo', 'ran');
+      assert.equal(stdout, ran, `${folder}/busybox-${name}`);
+    }
+  }
 });
 
 describe('a container whose changes nobody saw', { skip }, () => {
