@@ -5,6 +5,7 @@
  * attacker late PATH FIFO WORKER    io_uring opens PATH for writing while its maker is in an open that only reads: with WORKER 1 by a
  *                                   worker thread, which is made then, with 0 by the maker itself, on its way out
  * attacker failing PATH LOADER ARG...   has the exec of a dynamic program fail, and executes its loader
+ * attacker loaded LOADER PATH ARG   executes the loader, which runs a copy of PATH that has no name and no execute bit
  * attacker kept PATH GO             maps a script to write, waits until GO exists, touches the mapping and executes the script, changes
  *                                   its `hello` through the mapping and executes it again
  * attacker apart FOLDER             executes a copy of busybox from a filesystem in memory, in namespaces of its own
@@ -29,6 +30,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8
+#endif
 
 extern int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
 
@@ -77,6 +82,20 @@ static int fail_before(char **argv) {
   char *unreadable[] = {(char *)8, NULL};
   execve(argv[0], unreadable, environ);
   execv(argv[1], argv + 1);
+  return say(-1);
+}
+
+static int load_from_memory(const char *loader, const char *path, const char *argument) {
+  char part[65536], name[32];
+  ssize_t size;
+  int from = open(path, O_RDONLY), file = memfd_create("memory", MFD_NOEXEC_SEAL);
+  /* Before Linux 6.3 there is no such flag. */
+  if (file < 0) file = memfd_create("memory", 0);
+  while ((size = read(from, part, sizeof part)) > 0) {
+    if (write(file, part, size) != size) return say(-1);
+  }
+  snprintf(name, sizeof name, "/proc/self/fd/%d", file);
+  execl(loader, loader, name, argument, NULL);
   return say(-1);
 }
 
@@ -157,6 +176,7 @@ int main(int argc, char **argv) {
   umask(0);
   if (strcmp(how, "late") == 0 && argc == 5) return open_late(argv[2], argv[3], atoi(argv[4]));
   if (strcmp(how, "failing") == 0 && argc > 3) return fail_before(argv + 2);
+  if (strcmp(how, "loaded") == 0 && argc == 5) return load_from_memory(argv[2], argv[3], argv[4]);
   if (strcmp(how, "kept") == 0 && argc == 4) return keep_mapped(argv[2], argv[3]);
   if (strcmp(how, "apart") == 0 && argc == 3) return run_apart(argv[2]);
   if (strcmp(how, "detached") == 0) return run_apart(NULL);

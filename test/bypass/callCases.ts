@@ -55,6 +55,28 @@ export const callWays: readonly Bypass[] = [
     path: '/opt-echo',
   },
   {
+    way: 'the loader (ld.so) is called to run a dynamic program that is in memory (memfd)',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'the loader is of the image, and what it reads from memory raises no event. An image of static programs alone needs no loader',
+    before: dropDynamic,
+    attempt: (c) => says(c, 'ran', '/bin/attacker', 'loaded', loader, '/usr/bin/dynamic', 'ran'),
+    path: '/memfd',
+  },
+  {
+    way: 'the same',
+    rule: 'drift',
+    optIn: 'memfd-noexec',
+    outcome: 'unseen',
+    succeeds: true,
+    answer: 'the loader needs no execute bit',
+    before: dropDynamic,
+    attempt: (c) => says(c, 'ran', '/bin/attacker', 'loaded', loader, '/usr/bin/dynamic', 'ran'),
+    path: '/memfd',
+  },
+  {
     way: 'the loader (ld.so) is called to run the program that is forbidden',
     rule: 'exec',
     outcome: 'unseen',

@@ -17,7 +17,7 @@ export const mountWays: readonly Bypass[] = [
     outcome: 'unseen',
     succeeds: true,
     answer:
-      'nothing tells of the namespace: it is watched from the first program on that is executed in it from the root filesystem or a volume. `RuntimeDefault` refuses it to containers without CAP_SYS_ADMIN',
+      'nothing tells of the namespace: it is watched from the first program on that is executed in it from the root filesystem or a volume, and as long as that runs. `RuntimeDefault` refuses it to containers without CAP_SYS_ADMIN',
     before: (c) => c.sh('mkdir /mnt'),
     attempt: (c) => ran(c, '/bin/attacker apart /mnt'),
     path: '/mnt/busybox-x',

@@ -125,6 +125,16 @@ export const volumeWays: readonly Bypass[] = [
     path: '/data/script',
   },
   {
+    way: 'a dynamic program is written to a volume as data, and the loader (ld.so) is called to run it',
+    rule: 'drift',
+    outcome: 'unseen',
+    succeeds: true,
+    answer:
+      'as a script: a volume is of no image, and without an execute bit it is no program: block `createFile` below the volume',
+    attempt: (c) => c.sh('cat /usr/bin/dynamic > /data/program; /lib*/ld-* /data/program ran').then(hasRun),
+    path: '/data/program',
+  },
+  {
     way: 'a program that came to be on a volume is executed where the volume is mounted again (with CAP_SYS_ADMIN)',
     rule: 'drift',
     outcome: 'contained',
