@@ -59,8 +59,8 @@ Cgroup cgroupOfContainer(std::string_view cgroups, std::string_view own) {
   eachCgroup(cgroups, [&](std::string_view hierarchy, std::string_view path) {
     const Cgroup candidate{std::string(hierarchy), std::string(path)};
     if (path == "/" || candidate.contains(own)) return;
-    const bool is_unified = hierarchy == "0::";
-    if (best.path.empty() || is_unified || (best.hierarchy != "0::" && depth(path) > depth(best.path))) {
+    const bool is_unified = candidate.isUnified();
+    if (best.path.empty() || is_unified || (!best.isUnified() && depth(path) > depth(best.path))) {
       best = candidate;
     }
   });

@@ -19,6 +19,7 @@ struct Cgroup {
   std::string hierarchy;
   std::string path;
 
+  bool isUnified() const { return hierarchy == "0::"; }
   /// Whether the text of a task's cgroups has this cgroup or one below it.
   bool contains(std::string_view cgroups) const;
 };

@@ -91,6 +91,8 @@ class Container {
   std::shared_ptr<const Cgroup> cgroup() const;
   /// Whether it is now known by this cgroup; false when it is by another one.
   bool seat(const Cgroup& cgroup);
+  /// The number of a cgroup (task.h) that is its own or below it. The last one is remembered.
+  std::atomic<uint64_t> cgroup_number{0};
 
   /// Whether its processes were looked for, so that their forks are known.
   std::atomic<bool> has_followed{false};

@@ -111,8 +111,14 @@ void Judge::judgeWaited(Root& root, Container& container, Envelope envelope, Des
   judgeFor(root, container, std::move(envelope), desk);
 }
 
-/// The container of which the task is, or null for one of the host.
-std::shared_ptr<Container> Judge::containerOf(Root& root, pid_t tid, bool admits) {
+/// The container of which the task is, or null for one of the host. `ids`: what the kernel told of the task for that.
+std::shared_ptr<Container> Judge::containerOf(Root& root, pid_t tid, bool admits, std::optional<TaskIds>* ids) {
+  const std::optional<TaskIds> read = readTaskIds(tid);
+  if (ids != nullptr) *ids = read;
+  const uint64_t number = read ? read->cgroup : 0;
+  for (const auto& container : *root.containers()) {
+    if (number != 0 && container->cgroup_number == number) return container;
+  }
   const std::optional<std::string> cgroups = readCgroups(tid);
   if (!cgroups) {
     // SAFETY: nobody shall gain by using up this process's descriptors. Mostly it is the only one.
@@ -121,7 +127,11 @@ std::shared_ptr<Container> Judge::containerOf(Root& root, pid_t tid, bool admits
   }
   for (const auto& container : *root.containers()) {
     const auto cgroup = container->cgroup();
-    if (cgroup != nullptr && isMember(*cgroup, root.place.device, *cgroups, tid)) return container;
+    if (cgroup == nullptr || !isMember(*cgroup, root.place.device, *cgroups, tid)) continue;
+    // It was in no other one in between.
+    const bool is_known = number != 0 && cgroup->isUnified() && readTaskIds(tid).value_or(TaskIds{}).cgroup == number;
+    if (is_known) container->cgroup_number = number;
+    return container;
   }
   if (!admits || !livesOn(tid, root.place.device)) return nullptr;
   return root.admit(

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "change.h"
@@ -25,6 +26,7 @@
 #include "settings.h"
 #include "status.h"
 #include "syscalls.h"
+#include "task.h"
 
 namespace d4c {
 
@@ -141,6 +143,8 @@ class Judge {
     MountKind mount = MountKind::kRoot;
     /// Of an exec, once a rule has fired: the call by which it is executed.
     BlockedCall call{};
+    /// Once it was asked whose the event is.
+    std::optional<TaskIds> ids{};
     /// Of an exec that file rules bar: why, by what they said, and by what operation the file came to be.
     Reason reason = Reason::kNone;
     std::vector<Fired> barring{};
@@ -149,7 +153,7 @@ class Judge {
   enum class Barred : uint8_t { kNo, kYes, kWaits };
   enum class Created : uint8_t { kNo, kYes, kPerhaps };
 
-  std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits);
+  std::shared_ptr<Container> containerOf(Root& root, pid_t tid, bool admits, std::optional<TaskIds>* ids = nullptr);
   std::shared_ptr<Container> containerOfExec(Root& root, const Containers& all, Envelope* envelope, Desk* desk);
   void noteEntry(pid_t tid);
   enum class First : uint8_t { kMerelyReads, kRuns, kAsksMore };

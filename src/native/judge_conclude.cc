@@ -42,7 +42,7 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
   if (envelope.isExec()) {
     fstat(envelope.file(), &event.file);
     event.mount = one->root.kinds.of(envelope.file(), envelope.opened(), event.tid, one->root.place.device);
-    readExecutingProcess(event.tid, one->path, one->call, &event.process);
+    readExecutingProcess(event.tid, one->ids, one->path, one->call, &event.process);
   } else {
     event.file = one->file;
     readProcess(event.tid, &event.process);

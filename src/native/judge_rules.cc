@@ -164,7 +164,7 @@ bool Judge::isPutOff(Root& root, Envelope* event, BlockedCall::Rest rest, Desk* 
 /// Whether the task is of the host or of another container, and so was answered otherwise.
 bool Judge::isOfOther(Case* one) {
   const bool admits = one->envelope.isExec() || one->root.may_run;
-  const auto owner = containerOf(one->root, one->envelope.tid(), admits);
+  const auto owner = containerOf(one->root, one->envelope.tid(), admits, &one->ids);
   if (owner.get() == &one->container) return false;
   if (owner == nullptr) {
     answer(&one->envelope, Verdict::kAllow);

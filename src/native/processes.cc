@@ -95,6 +95,22 @@ void takeOwner(const TaskIds& ids, Process* process) {
   process->egid = ids.egid;
 }
 
+bool readAround(pid_t tid, const std::optional<TaskIds>& ids, Process* process) {
+  Stat stat;
+  if (!ids || !readStat(ids->pid, &stat)) return false;
+  process->pid = ids->pid;
+  process->parent = ids->parent;
+  takeOwner(*ids, process);
+  process->name = stat.name;
+  process->group = stat.group;
+  process->session = stat.session;
+  process->start_ticks = stat.start_ticks;
+  process->terminal = stat.terminal;
+  process->interactive = interactiveOf(process->pid, stat);
+  process->working_directory = folderOf(tid);
+  return true;
+}
+
 }  // namespace
 
 size_t bytesOf(const Process& process) {
@@ -115,22 +131,7 @@ uint64_t startOf(pid_t pid) {
   return readStat(pid, &stat) ? stat.start_ticks : 0;
 }
 
-bool readAround(pid_t tid, Process* process) {
-  const auto ids = readIds(tid);
-  Stat stat;
-  if (!ids || !readStat(ids->pid, &stat)) return false;
-  process->pid = ids->pid;
-  process->parent = ids->parent;
-  takeOwner(*ids, process);
-  process->name = stat.name;
-  process->group = stat.group;
-  process->session = stat.session;
-  process->start_ticks = stat.start_ticks;
-  process->terminal = stat.terminal;
-  process->interactive = interactiveOf(process->pid, stat);
-  process->working_directory = folderOf(tid);
-  return true;
-}
+bool readAround(pid_t tid, Process* process) { return readAround(tid, readIds(tid), process); }
 
 void readOwner(pid_t pid, Process* process) {
   if (const auto ids = readIds(pid)) takeOwner(*ids, process);
@@ -143,8 +144,9 @@ bool readProcess(pid_t tid, Process* process) {
   return true;
 }
 
-bool readExecutingProcess(pid_t tid, const std::string& path, const BlockedCall& call, Process* process) {
-  if (!readAround(tid, process)) return false;
+bool readExecutingProcess(pid_t tid, const std::optional<TaskIds>& ids, const std::string& path, const BlockedCall& call,
+                          Process* process) {
+  if (!readAround(tid, ids ? ids : readIds(tid), process)) return false;
   process->executable = path;
   process->name = nameOfProgram(path);
   process->args = newArguments(tid, call, &process->args_truncated);

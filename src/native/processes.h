@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "syscalls.h"
 #include "table.h"
+#include "task.h"
 
 namespace d4c {
 
@@ -63,8 +65,8 @@ bool readAround(pid_t tid, Process* process);
 void readOwner(pid_t pid, Process* process);
 
 /// As `readProcess`, of a task that is blocked in the call by which it executes the file at `path`: name, executable and
-/// arguments are those of the new program.
-bool readExecutingProcess(pid_t tid, const std::string& path, const BlockedCall& call, Process* process);
+/// arguments are those of the new program. `ids` is what is known of it already.
+bool readExecutingProcess(pid_t tid, const std::optional<TaskIds>& ids, const std::string& path, const BlockedCall& call, Process* process);
 
 /// Whether the task's session leader has a controlling terminal: major number 136 to 143, or 4.
 Interactive readInteractive(pid_t tid);

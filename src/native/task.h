@@ -18,7 +18,10 @@ struct TaskIds {
   uint32_t gid;
   uint32_t euid;
   uint32_t egid;
+  /// The number of its cgroup in the unified hierarchy, which no other one ever has; 0 when it is not told.
+  uint64_t cgroup = 0;
 };
+/// Nothing when the task is gone, or the kernel does not tell it.
 std::optional<TaskIds> readTaskIds(pid_t tid);
 
 }  // namespace d4c

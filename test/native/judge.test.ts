@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
@@ -16,6 +16,16 @@ const skip = gateRequirements();
 let host: ContainerHost;
 const idOf = (name: string): string => `${containerPrefix}${process.pid}-${name}`;
 const upper = (id: string, path: string): string => join(host.folder, id, 'upper', path);
+
+/** Of the unified hierarchy, in which every runtime puts what it starts. */
+function cgroupFolder(pid: number): string {
+  const path = /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1] ?? '/';
+  const mounted = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'].find((folder) =>
+    existsSync(join(folder, path, 'cgroup.procs')),
+  );
+  assert.ok(mounted !== undefined && path !== '/', 'a container without a cgroup of its own');
+  return join(mounted, path);
+}
 
 before(async () => {
   if (skip === undefined) host = await gateHost();
@@ -85,6 +95,44 @@ describe('exec', { skip }, () => {
     // Its path on the host, below /tmp, is one that the rule forbids to the container.
     const busybox = join(host.folder, idOf('exec'), 'rootfs/bin/busybox');
     assert.equal((await run(busybox, ['echo', 'ran'])).stdout, 'ran\n');
+  });
+
+  test('of processes that live on the container’s files, those in its cgroup are the container’s', {
+    skip: !isInstalled('nsenter') && 'needs nsenter',
+  }, async () => {
+    const own = cgroupFolder(made.container.pid);
+    const below = join(own, 'below');
+    const outside = join(own, '..');
+    await mkdir(below);
+    await made.container.sh('cp /bin/busybox /tmp/busybox');
+    let count = 0;
+    /** Whose a program is said to be that was executed after these moves. */
+    const ownerAfter = async (...folders: string[]): Promise<number> => {
+      const name = `entered-${++count}`;
+      const moves = folders.map((folder) => `echo $$ > '${folder}/cgroup.procs' &&`).join(' ');
+      const entering = `nsenter -t ${made.container.pid} -m /tmp/busybox echo ${name}`;
+      const { stdout } = await run('sh', ['-c', `${moves} exec ${entering}`]);
+      assert.equal(stdout, '');
+      return (await made.gate.event(({ process }) => process.args.at(-1) === name)).key;
+    };
+    try {
+      await made.container.exec('/tmp/busybox', 'echo', 'member');
+      const { key } = await made.gate.event(({ process }) => process.args.at(-1) === 'member');
+      // Each twice: what was known of the one before must not be said of the next.
+      for (const _ of [1, 2]) {
+        assert.notEqual(await ownerAfter(outside), key);
+        assert.equal(await ownerAfter(own), key);
+        assert.equal(await ownerAfter(own, below), key);
+        assert.notEqual(await ownerAfter(own, outside), key);
+      }
+    } finally {
+      await eventually('the cgroup is left', () =>
+        rmdir(below).then(
+          () => true,
+          () => false,
+        ),
+      );
+    }
   });
 });
 
