@@ -27,9 +27,18 @@ export function assertLinear(name: string, prepare: (bytes: number) => () => unk
 function leastMs(call: () => unknown, runs: number): number {
   let least = Number.POSITIVE_INFINITY;
   for (let run = 0; run < runs; run += 1) {
-    const started = performance.now();
+    const started = computedMs();
     call();
-    least = Math.min(least, performance.now() - started);
+    least = Math.min(least, computedMs() - started);
   }
   return least;
+}
+
+/** For how long this thread has had a processor, so that a neighbour that computes, too, makes no difference. */
+function computedMs(): number {
+  // KERNEL: only a question about the whole process brings the account of the thread that asks up to date; else that is some
+  // milliseconds old.
+  process.cpuUsage();
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
 }
