@@ -9,11 +9,11 @@
 FROM docker.io/library/debian:bookworm-slim AS build
 ENV DEBIAN_FRONTEND=noninteractive
 # The upgrade is for the few libraries that the runtime stage takes from here: a base image is always some weeks old. Nothing of
-# this stage outlives the build, so dpkg need not wait for the disk after each of some hundred packages.
-RUN echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/build-stage \
- && apt-get update -q \
- && apt-get upgrade -q -y \
- && apt-get install -q -y --no-install-recommends ca-certificates g++ make python3 npm
+# this stage outlives the build, so dpkg need not wait for the disk some times for each of some hundred packages.
+RUN apt-get update -q \
+ && apt-get install -q -y --no-install-recommends eatmydata \
+ && eatmydata apt-get upgrade -q -y \
+ && eatmydata apt-get install -q -y --no-install-recommends ca-certificates g++ make python3 npm
 
 WORKDIR /opt/d4c-gate
 COPY package.json package-lock.json binding.gyp* tsconfig.json tsconfig.build.json LICENSE ./

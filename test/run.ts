@@ -2,12 +2,12 @@
  * `npm test`: installs what the tests need, then lint, types, and every test. Tests that watch the machine's mount
  * table (test/bypass, test/chaos, test/native, test/node) run one file at a time, since each of their gates sees the containers of the others.
  * Files that measure time have a processor for themselves; others use all there are.
- * Each file of test/cluster has a control plane of its own, started while the file before it runs, and is one of several that run at a time
- * where there are processors for it: two for each.
+ * Each file of test/cluster has a control plane of its own, started while files before it run. One for each processor runs at a
+ * time, since they wait more than they compute; those that hold up a load have two processors each.
  *
- * `npm test -- [--no-install] [FILE...]` runs only the files given. The tests of the image build it twice and need
+ * `npm test -- [--no-install] [FILE...]` runs only the files given, without lint and types. The tests of the image build it twice and need
  * buildah and debootstrap, those of a real node start one, so they run only when they are named: `npm run test:image`,
- * `npm run test:e2e`.
+ * `npm run test:e2e`. `npm test -- --image` runs those of the image, too, beside the tests that measure no time.
  */
 
 import { spawn } from 'node:child_process';
@@ -22,23 +22,24 @@ import { installPackages } from './support/packages.ts';
 const root = join(import.meta.dirname, '..');
 const argv = process.argv.slice(2);
 const chosen = argv.filter((argument) => !argument.startsWith('--')).map((file) => relative(root, file));
+const isWhole = chosen.length === 0;
+const processors = availableParallelism();
 
-const serialFolders = /^test\/(bypass|chaos|native|node|image|e2e)\//;
+const serialFolders = /^test\/(bypass|chaos|native|node|e2e)\//;
 const clusterFolder = /^test\/cluster\//;
+const imageFolder = /^test\/image\//;
 
 /** Whether a neighbour that computes could make it fail. */
 const measuresTime = (file: string) =>
-  /performance\.now|growth\.ts|strictClient\.ts/.test(readFileSync(join(root, file), 'utf8'));
+  /performance\.now|strictClient\.ts/.test(readFileSync(join(root, file), 'utf8'));
 
-async function step(
-  title: string,
-  program: string,
-  args: string[],
-  more: Readonly<Record<string, string>> = {},
-): Promise<boolean> {
+/** Those on API servers that hold up a load, or whose Leases end after two seconds; the limits of others are generous. */
+const loadsCluster = (file: string) => /\/(certificates|lease|mending|replicas)\.test\.ts$/.test(file);
+
+async function step(title: string, [program = '', ...args]: string[]): Promise<boolean> {
   process.stdout.write(`\n== ${title}\n`);
   const started = performance.now();
-  const child = spawn(program, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...more } });
+  const child = spawn(program, args, { cwd: root, stdio: 'inherit' });
   const status = await new Promise((resolve) => child.once('error', resolve).once('exit', resolve));
   process.stdout.write(
     `== ${title}: ${status === 0 ? 'passed' : 'FAILED'} in ${Math.round((performance.now() - started) / 1000)} s\n`,
@@ -46,24 +47,29 @@ async function step(
   return status === 0;
 }
 
+/** @param runner what Node is run by, such as `env` with variables */
 async function testFiles(
   title: string,
   files: string[],
   options: string[],
-  environment?: Readonly<Record<string, string>>,
+  runner: string[] = [],
 ): Promise<boolean> {
-  if (files.length === 0) return true;
-  return step(title, process.execPath, ['--test', '--test-reporter=spec', ...options, ...files], environment);
+  const node = [process.execPath, '--test', '--test-reporter=spec'];
+  return files.length === 0 || step(title, [...runner, ...node, ...options, ...files]);
 }
 
 /** While one file uses a control plane, the next one is started. */
 async function clusterFiles(files: string[]): Promise<boolean> {
-  const atOnce = Math.max(1, Math.floor(availableParallelism() / 2));
   const isOurs = (process.env.KUBECONFIG ?? '') === '' && clusterRequirements() === undefined;
   const pool = isOurs && files.length > 1 ? await openPool(files.length) : undefined;
-  const options = [`--test-concurrency=${atOnce}`, '--test-timeout=1500000'];
+  const variables = Object.entries(pool?.environment ?? {}).map(([name, value]) => `${name}=${value}`);
+  const run = (title: string, some: string[], atOnce: number) =>
+    testFiles(title, some, [`--test-concurrency=${atOnce}`, '--test-timeout=1500000'], ['env', ...variables]);
+  const half = Math.max(1, Math.floor(processors / 2));
   try {
-    return await testFiles('tests on real API servers', files, options, pool?.environment);
+    const light = files.filter((file) => !loadsCluster(file));
+    const isGood = await run('tests on real API servers', light, isOurs ? processors : half);
+    return (await run('tests that load API servers', files.filter(loadsCluster), half)) && isGood;
   } finally {
     await pool?.close();
   }
@@ -71,23 +77,37 @@ async function clusterFiles(files: string[]): Promise<boolean> {
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 installPackages(argv, say);
-const needsImage = (file: string) => /^test\/(image|e2e)\//.test(file);
-if (chosen.some(needsImage)) installPackages(argv, say, imagePrograms);
-
 const all = globSync('test/**/*.test.ts', { cwd: root }).sort();
-const files = chosen.length > 0 ? chosen : all.filter((file) => !needsImage(file));
-const others = files.filter((file) => !serialFolders.test(file) && !clusterFolder.test(file));
+const isExtra = (file: string) => /^test\/(image|e2e)\//.test(file);
+const withImage = argv.includes('--image');
+const files = isWhole
+  ? all.filter((file) => !isExtra(file) || (withImage && imageFolder.test(file)))
+  : chosen;
+if (files.some(isExtra)) installPackages(argv, say, imagePrograms);
+
+const others = files.filter((file) =>
+  [serialFolders, clusterFolder, imageFolder].every((folder) => !folder.test(file)),
+);
 const results = [
-  await step('addon', process.execPath, ['src/native/build.mjs']),
-  await step('lint', 'biome', ['check', '--error-on-warnings', '.']),
-  await step('types', 'tsc', ['-p', 'tsconfig.json']),
-  await testFiles(
-    'tests',
-    others.filter((file) => !measuresTime(file)),
-    [`--test-concurrency=${availableParallelism()}`, '--test-timeout=300000'],
-  ),
+  await step('addon', [process.execPath, 'src/native/build.mjs']),
+  !isWhole || (await step('lint', ['biome', 'check', '--error-on-warnings', '.'])),
+  !isWhole || (await step('types', ['tsc', '-p', 'tsconfig.json'])),
+  ...(await Promise.all([
+    testFiles(
+      'tests',
+      others.filter((file) => !measuresTime(file)),
+      [`--test-concurrency=${processors}`, '--test-timeout=300000'],
+    ),
+    // Most of it is work of compilers and package managers, for which no test should have to wait.
+    testFiles(
+      'tests of the image',
+      files.filter((file) => imageFolder.test(file)),
+      ['--test-timeout=1500000'],
+      ['nice', '-n', '5'],
+    ),
+  ])),
   await testFiles('tests that measure time', others.filter(measuresTime), [
-    `--test-concurrency=${Math.max(1, availableParallelism() - 1)}`,
+    `--test-concurrency=${Math.max(1, processors - 1)}`,
     '--test-timeout=300000',
   ]),
   await clusterFiles(files.filter((file) => clusterFolder.test(file))),
