@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "group_limit.h"
 #include "proc_file.h"
 
 namespace d4c {
@@ -36,9 +37,8 @@ LowDescriptor Changes::openGroup(const std::string& directory, uint64_t name) {
   };
   // SAFETY: a notification group. It never makes anybody wait, so it may watch a filesystem of the host. Its queue is
   // bounded: what does not fit is counted by the kernel as an overflow.
-  LowDescriptor group(Descriptor(fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS |
-                                                   FAN_REPORT_TID | FAN_REPORT_DFID_NAME_TARGET,
-                                               O_RDONLY | O_CLOEXEC | O_LARGEFILE)));
+  LowDescriptor group(openFanotify(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS | FAN_REPORT_TID |
+                                   FAN_REPORT_DFID_NAME_TARGET));
   if (!group) return fail("fanotify_init");
   return poll(group.get(), name) ? std::move(group) : fail("epoll_ctl");
 }

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "fid_events.h"
+#include "group_limit.h"
 
 namespace d4c {
 
@@ -30,9 +31,8 @@ std::unique_ptr<Creations> Creations::watch(const std::string& directory, bool k
     return nullptr;
   }
   // SAFETY: a notification group. It never makes anybody wait, so it may watch a filesystem of the host.
-  LowDescriptor group(Descriptor(fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE |
-                                                   FAN_UNLIMITED_MARKS | FAN_REPORT_TID | FAN_REPORT_DFID_NAME_TARGET,
-                                               O_RDONLY | O_CLOEXEC | O_LARGEFILE)));
+  LowDescriptor group(openFanotify(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS |
+                                   FAN_REPORT_TID | FAN_REPORT_DFID_NAME_TARGET));
   if (!group) {
     *fault = faultOf("fanotify_init", directory);
     return nullptr;

@@ -8,7 +8,6 @@
 #include <iterator>
 
 #include "gate.h"
-#include "group_limit.h"
 #include "priority.h"
 
 namespace d4c {
@@ -145,8 +144,7 @@ std::optional<Gate::OpenLane> Gate::openLane() {
   const std::unique_lock<std::shared_mutex> lock(mutex_);
   std::shared_ptr<const Group> group;
   if (lanes_.size() < options_.max_groups) {
-    do group = openGroup(Rank::kOfContainer);
-    while (group == nullptr && raiseGroupLimit());
+    group = openGroup(Rank::kOfContainer);
   }
   if (group != nullptr) {
     const uint64_t name = ++last_lane_;

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "container.h"
+#include "group_limit.h"
 #include "low_descriptor.h"
 #include "proc_file.h"
 
@@ -35,10 +36,9 @@ Descriptor aboveContainers(Descriptor group) {
 
 /// A group, and whether it gives the error of an event without a descriptor. None with `errno` set.
 std::pair<Descriptor, bool> initialize(unsigned flags) {
-  constexpr unsigned kFiles = O_RDONLY | O_CLOEXEC | O_LARGEFILE;
-  Descriptor group(fanotify_init(flags | kReportFdError, kFiles));
+  Descriptor group = openFanotify(flags | kReportFdError);
   if (group || errno != EINVAL) return {std::move(group), true};
-  return {Descriptor(fanotify_init(flags, kFiles)), false};
+  return {openFanotify(flags), false};
 }
 
 }  // namespace

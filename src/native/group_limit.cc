@@ -1,6 +1,7 @@
 #include "group_limit.h"
 
 #include <fcntl.h>
+#include <sys/fanotify.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,7 +9,6 @@
 #include <cstdlib>
 #include <string>
 
-#include "descriptor.h"
 #include "keeper_log.h"
 
 namespace d4c {
@@ -19,11 +19,8 @@ constexpr const char* kLimit = "/proc/sys/fs/fanotify/max_user_groups";
 /// A group for each container that a node may have. Containers beyond share groups.
 constexpr long kMostGroups = 4096;
 
-}  // namespace
-
+/// False when it may not be done or has been done often enough.
 bool raiseGroupLimit() {
-  // KERNEL: EMFILE is also said of a process that has too many descriptors.
-  if (errno != EMFILE) return false;
   const Descriptor file(open(kLimit, O_RDWR | O_CLOEXEC));
   char text[32] = {};
   if (!file || read(file.get(), text, sizeof text - 1) <= 0) return false;
@@ -32,6 +29,20 @@ bool raiseGroupLimit() {
   if (limit <= 0 || limit >= kMostGroups || pwrite(file.get(), raised.data(), raised.size(), 0) < 0) return false;
   say("group limit raised", "fs.fanotify.max_user_groups: " + std::to_string(limit) + " to " + raised);
   return true;
+}
+
+}  // namespace
+
+Descriptor openFanotify(unsigned flags) {
+  for (;;) {
+    Descriptor group(fanotify_init(flags, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+    // KERNEL: EMFILE is also said of a process that has too many descriptors.
+    if (group || errno != EMFILE) return group;
+    if (!raiseGroupLimit()) {
+      errno = EMFILE;
+      return Descriptor();
+    }
+  }
 }
 
 }  // namespace d4c

@@ -1,7 +1,7 @@
 /** The gate's life: what waits, what is published when, and that nobody is left asleep however it ends. */
 
 import assert from 'node:assert/strict';
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
@@ -352,6 +352,26 @@ describe('what is found', { skip }, () => {
     assert.equal(await runOne(execTable(['/none'], ['alert']), true), 'ran\n');
     assert.equal(await runOne(blockSleep, false), '');
     assert.equal(await runOne(execTable(['/none'], ['alert']), false), 'ran\n');
+  });
+
+  test('where no further group is granted the limit is raised, and each container has one of its own', async (t) => {
+    const limit = '/proc/sys/fs/fanotify/max_user_groups';
+    const id = newId();
+    const table = fileTable(['createFile', 'modifyFile'], ['/etc/**'], ['alert', 'block']);
+    const gated = await gate(t, { tables: { [id]: table } });
+    await start(t, newId());
+    const { groups } = await gated.stats();
+    const before = await readFile(limit, 'utf8');
+    t.after(() => writeFile(limit, before));
+    await writeFile(limit, '1');
+    const container = await start(t, id);
+    assert.equal((await gated.stats()).groups, groups + 1);
+    assert.equal(await opener(container, ...writePasswd), 'EPERM');
+    await opener(container, 'rename', '/etc/group', '/etc/renamed');
+    await gated.event(({ kind, path }) => kind === 'rename' && path === '/etc/renamed');
+    assert.deepEqual(gated.failures, []);
+    const raised = Number(await readFile(limit, 'utf8'));
+    assert.ok(raised > 1 && raised <= 4096, `${raised}`);
   });
 
   test('containers that share a group keep their own tables', async (t) => {
