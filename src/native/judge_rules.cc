@@ -181,9 +181,10 @@ Judge::Created Judge::createdByThisOpen(const Case& one, const OpenIntent& inten
   Creations* const creations = one.root.creations.load(std::memory_order_acquire);
   std::optional<bool>& was_seen = one.envelope.notes.was_created;
   if (!was_seen) was_seen = creations != nullptr && creations->createdBy(one.envelope.tid(), one.file.st_ino);
-  const bool is_sure = *was_seen || intent.exclusive;
+  // The filesystem says the same of a further name, which whoever opens an old file may have given it before.
+  const bool is_sure = intent.exclusive || (*was_seen && createdLately(one.envelope.file()) != Created::kNo);
   // What has waited may have been created before anybody watched.
-  if (!is_sure && creations != nullptr && !one.envelope.notes.has_waited) return Created::kNo;
+  if (!is_sure && !*was_seen && creations != nullptr && !one.envelope.notes.has_waited) return Created::kNo;
   // Its creation is an event of its own, which need not be told beside the open.
   one.root.upper.claim(one.envelope.tid(), one.file.st_ino, one.file.st_mode);
   if (is_sure) return Created::kYes;

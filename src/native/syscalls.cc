@@ -155,7 +155,7 @@ BlockedCall blockedCall(pid_t tid, CallFiles* files, Patience patience) {
   CallLine line;
   const int read = readNumbers(text, &line);
   // A task that is in no call shows -1 and two registers. KERNEL: a worker of io_uring, which never runs a program, has the number and
-  // arguments of the call in which its maker happened to be, and nowhere to go on (5.12).
+  // arguments of the call in which its maker happened to be, and nowhere to go on (5.13).
   const bool is_in_call = read == 9 && line.number >= 0 && line.others.back() != 0;
   call.number = line.number;
   std::copy_n(line.others.begin(), call.arguments.size(), call.arguments.begin());

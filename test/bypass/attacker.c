@@ -4,6 +4,7 @@
  *
  * attacker late PATH FIFO WORKER    io_uring opens PATH for writing while its maker is in an open that only reads: with WORKER 1 by a
  *                                   worker thread, which is made then, with 0 by the maker itself, on its way out
+ * attacker linked PATH OTHER        gives the file another name, takes it away, and opens the file as if it might not be there
  * attacker failing PATH LOADER ARG...   has the exec of a dynamic program fail, and executes its loader
  * attacker loaded LOADER PATH ARG   executes the loader, which runs a copy of PATH that has no name and no execute bit
  * attacker kept PATH GO             maps a script to write, waits until GO exists, touches the mapping and executes the script, changes
@@ -76,6 +77,11 @@ static int open_late(const char *path, const char *fifo, int by_worker) {
   if (mkfifo(fifo, 0600) != 0 || pthread_create(&waiter, NULL, wait_for_open, NULL) != 0) return say(-1);
   if (syscall(SYS_io_uring_enter, file, 2, 0, 0, NULL, 0) < 0) return say(-1);
   for (;;) open(fifo, O_RDONLY);
+}
+
+static int open_linked(const char *path, const char *other) {
+  if (link(path, other) != 0 || unlink(other) != 0) return say(-1);
+  return say(open(path, O_CREAT | O_WRONLY, 0644));
 }
 
 static int fail_before(char **argv) {
@@ -175,6 +181,7 @@ int main(int argc, char **argv) {
   const char *how = argc > 1 ? argv[1] : "";
   umask(0);
   if (strcmp(how, "late") == 0 && argc == 5) return open_late(argv[2], argv[3], atoi(argv[4]));
+  if (strcmp(how, "linked") == 0 && argc == 4) return open_linked(argv[2], argv[3]);
   if (strcmp(how, "failing") == 0 && argc > 3) return fail_before(argv + 2);
   if (strcmp(how, "loaded") == 0 && argc == 5) return load_from_memory(argv[2], argv[3], argv[4]);
   if (strcmp(how, "kept") == 0 && argc == 4) return keep_mapped(argv[2], argv[3]);

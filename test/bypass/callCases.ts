@@ -109,6 +109,16 @@ export const callWays: readonly Bypass[] = [
     path: '/etc/own',
   },
   {
+    way: 'an empty file that may not be changed gets another name for a moment, so that opening it looks like creating it',
+    rule: 'modify',
+    outcome: 'prevented',
+    succeeds: false,
+    answer: 'it is older than its open: taken as modified, too',
+    before: (c) => c.sh(': > /etc/own'),
+    attempt: (c) => says(c, 'ok', '/bin/attacker', 'linked', '/etc/own', '/tmp/other'),
+    path: '/etc/own',
+  },
+  {
     way: 'a file that may not be changed is replaced by a rename',
     rule: 'modify',
     outcome: 'detected',
