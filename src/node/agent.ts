@@ -101,35 +101,30 @@ const maxPublicationsLength = 4 << 20;
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
   const {
-    mode,
-    holdMs,
-    onUnknown,
-    onAgentLoss,
-    silenceMs,
-    deadlineMs,
-    onDeadline,
-    blockScripts,
-    memfdNoexec,
-    processEnds,
-    spareNamespaces = [],
+    place: openPlace,
     sink,
+    keeper,
+    containerdSockets,
     clusterName,
     documents,
+    onDifference,
     hostRoot = '/',
+    spareNamespaces = [],
+    ...forGate
   } = options;
   checkHostRoot(hostRoot);
   const followed = new Map<ContainerKey, FollowedContainer>();
   const bootUs = bootTimeUs();
 
-  const place = await options.place((concerned) => {
+  const place = await openPlace((concerned) => {
     for (const container of followed.values()) {
       if (concerned === undefined || isOf(container, concerned)) container.rebind();
     }
   });
   const containers = openContainers({
-    containerdSockets: options.containerdSockets,
+    containerdSockets,
     // A runtime that does not answer must leave time to ask again before `onUnknown` decides.
-    deadlineMs: Math.max(50, Math.floor(holdMs / 4)),
+    deadlineMs: Math.max(50, Math.floor(forGate.holdMs / 4)),
     clusterName,
     hostRoot,
     onError: (error) => reportFailure('runtime_unanswered', { reason: String(error) }),
@@ -158,16 +153,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   try {
     gate = await openGate(
       {
-        mode,
-        holdMs,
-        onUnknown,
-        onAgentLoss,
-        silenceMs,
-        deadlineMs,
-        onDeadline,
-        blockScripts,
-        memfdNoexec,
-        processEnds,
+        ...forGate,
         spareNamespaces,
         hostRoot,
         mayOnlyHear: true,
@@ -191,19 +177,18 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
           await outputs.until(sink.written());
         },
         onFailure: (failure, count, detail) => reportFailure(failure, { detail }, count),
-        onKeeper: options.onKeeper,
       },
-      options.keeper,
+      keeper,
     );
   } catch (error) {
     await place.close();
     containers.close();
     throw error;
   }
-  const surroundings = { gate, containers, roots: rootIndex(), place, onUnknown };
+  const surroundings = { gate, containers, roots: rootIndex(), place, onUnknown: forGate.onUnknown };
 
   const freedMemory = giveMemoryBackRegularly();
-  const annotations = watchAnnotations(place, { onDifference: options.onDifference });
+  const annotations = watchAnnotations(place, { onDifference });
 
   return {
     generation: place.generation,

@@ -57,39 +57,32 @@ const runWithoutFile = (container: Container) => opener(container, 'memory', '/b
 const failureOf = ({ failures }: TestGate) =>
   failures.find(({ failure }) => failure === 'memfd_not_forbidden')?.detail;
 
-test('where there was no descriptor for it, they are forbidden at a later exec', { skip }, async (t) => {
-  const id = host.nextId();
-  const gated = await gateOf(t, id, logs, 'firstExec');
-  const container = await start(t, id);
-  const [keeper = 0] = await keepersOf(gated.pid);
-  const { letGo } = await leaveNoDescriptor(t, host.folder, keeper, {
-    thread: 'd4c-reader',
+for (const { title, suffix, detail } of [
+  {
+    title: 'where there was no descriptor for it, they are forbidden at a later exec',
     suffix: '/ns/pid',
-  });
-  await gated.ask({ type: 'publish', key: await gated.keyOf(id), table: blocks, generation: 2 });
-  assert.equal(await runWithoutFile(container), 'ran');
-  await eventually('it is counted', () => failureOf(gated));
-  assert.equal(failureOf(gated), 'its pid namespace: Too many open files');
-  await letGo();
-  assert.equal(await runWithoutFile(container), 'EACCES');
-});
-
-test('what writes is not waited for where it cannot be seen to end', { skip }, async (t) => {
-  const id = host.nextId();
-  const gated = await gateOf(t, id, logs, 'firstExec');
-  const container = await start(t, id);
-  const [keeper = 0] = await keepersOf(gated.pid);
-  const { letGo } = await leaveNoDescriptor(t, host.folder, keeper, {
-    thread: 'd4c-reader',
+    detail: 'its pid namespace: Too many open files',
+  },
+  {
+    title: 'what writes is not waited for where it cannot be seen to end',
     suffix: 'child',
+    detail: 'writing in its pid namespace: Too many open files',
+  },
+]) {
+  test(title, { skip }, async (t) => {
+    const id = host.nextId();
+    const gated = await gateOf(t, id, logs, 'firstExec');
+    const container = await start(t, id);
+    const [keeper = 0] = await keepersOf(gated.pid);
+    const { letGo } = await leaveNoDescriptor(t, host.folder, keeper, { thread: 'd4c-reader', suffix });
+    await gated.ask({ type: 'publish', key: await gated.keyOf(id), table: blocks, generation: 2 });
+    assert.equal(await runWithoutFile(container), 'ran');
+    await eventually('it is counted', () => failureOf(gated));
+    assert.equal(failureOf(gated), detail);
+    await letGo();
+    assert.equal(await runWithoutFile(container), 'EACCES');
   });
-  await gated.ask({ type: 'publish', key: await gated.keyOf(id), table: blocks, generation: 2 });
-  assert.equal(await runWithoutFile(container), 'ran');
-  await eventually('it is counted', () => failureOf(gated));
-  assert.equal(failureOf(gated), 'writing in its pid namespace: Too many open files');
-  await letGo();
-  assert.equal(await runWithoutFile(container), 'EACCES');
-});
+}
 
 test('where the process that is known has ended, they are forbidden at the next exec', {
   skip,
