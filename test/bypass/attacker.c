@@ -12,6 +12,7 @@
  * attacker apart FOLDER             executes a copy of busybox from a filesystem in memory, in namespaces of its own
  * attacker detached                 the same from one that is mounted nowhere
  * attacker mounts FOLDER COUNT      mounts so many filesystems in memory on the folder
+ * attacker deaf FOLDER              mounts a filesystem in memory there, and lets whoever opens a folder of it wait
  * attacker watched PATH             has fanotify open the file for writing
  */
 #define _GNU_SOURCE
@@ -169,6 +170,19 @@ static int mount_many(const char *where, int count) {
   return say(0);
 }
 
+/* Marked before it is mounted, so that nobody comes first. */
+static int mount_deaf(const char *where) {
+  int made = syscall(SYS_fsopen, "tmpfs", 0), group = fanotify_init(FAN_CLASS_CONTENT, O_RDONLY);
+  if (made < 0 || group < 0 || syscall(SYS_fsconfig, made, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) return say(-1);
+  int mounted = syscall(SYS_fsmount, made, 0, 0);
+  if (fchdir(mounted) != 0) return say(-1);
+  if (fanotify_mark(group, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_PERM | FAN_ONDIR, AT_FDCWD, ".") != 0) return say(-1);
+  if (syscall(SYS_move_mount, mounted, "", AT_FDCWD, where, MOVE_MOUNT_F_EMPTY_PATH) != 0) return say(-1);
+  say(0);
+  sleep(60);
+  return 0;
+}
+
 static int write_watched(const char *path) {
   struct fanotify_event_metadata event;
   int group = fanotify_init(FAN_CLASS_NOTIF, O_WRONLY);
@@ -188,6 +202,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "apart") == 0 && argc == 3) return run_apart(argv[2]);
   if (strcmp(how, "detached") == 0) return run_apart(NULL);
   if (strcmp(how, "mounts") == 0 && argc == 4) return mount_many(argv[2], atoi(argv[3]));
+  if (strcmp(how, "deaf") == 0 && argc == 3) return mount_deaf(argv[2]);
   if (strcmp(how, "watched") == 0 && argc == 3) return write_watched(argv[2]);
   return 2;
 }

@@ -95,7 +95,8 @@ export const bypasses: readonly Bypass[] = [
     outcome: 'reverted',
     succeeds: false,
     answer: 'the execute bits are taken back; an exec in between is refused by drift',
-    attempt: (c) => shRan(c, `cat /bin/busybox > ${dropped}; chmod 755 ${dropped}; ${dropped} echo ran`),
+    attempt: (c) =>
+      shRan(c, `cat /bin/busybox > ${dropped}; chmod 755 ${dropped}; sleep 0.1; ${dropped} echo ran`),
     path: dropped,
   },
   {

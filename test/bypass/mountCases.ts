@@ -75,6 +75,21 @@ export const mountWays: readonly Bypass[] = [
     path: '/etc/own',
   },
   {
+    way: 'fanotify of a container lets whoever opens a folder of a filesystem wait that it has mounted, the keeper too, and a program is made on a volume meanwhile (with CAP_SYS_ADMIN)',
+    rule: 'drift',
+    outcome: 'reverted',
+    succeeds: true,
+    answer:
+      'no container’s changes are told and contained as long as that lasts, and an exec on a volume goes on after 50 ms (`changes_late`). What the gate is asked about is refused all the same, and on root filesystems drift decides',
+    before: (c) => c.sh('mkdir /mnt'),
+    attempt: (c) =>
+      ran(
+        c,
+        '/bin/attacker deaf /mnt > /tmp/deaf & sleep 0.5; cat /bin/busybox > /data/busybox-x; chmod 755 /data/busybox-x; /data/busybox-x echo ran; kill $!',
+      ),
+    path: '/data/busybox-x',
+  },
+  {
     way: 'the loader (ld.so) runs a program that is not of the image, under another name by a mount (with CAP_SYS_ADMIN)',
     rule: 'drift',
     outcome: 'unseen',
