@@ -20,6 +20,9 @@ const tests = [
   'test/native/lifetimes.test.ts',
   'test/native/returning.test.ts',
   'test/native/gate.test.ts',
+  'test/native/changes.test.ts',
+  'test/native/volumeChanges.test.ts',
+  'test/native/numbers.test.ts',
   'test/chaos/deadline.test.ts',
   'test/node/telemetry.test.ts',
 ];
