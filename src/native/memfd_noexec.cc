@@ -39,9 +39,9 @@ Descriptor openSetting(const std::string& host_root) {
   return Descriptor(open((host_root + kSetting).c_str(), O_WRONLY | O_CLOEXEC));
 }
 
-/// Whether there was something missing that may be there the next time: also another process, when this one had ended.
+/// Whether there was something missing that may be there the next time: also time, or another process when this one had ended.
 bool isForWant(int error) {
-  return isOutOfDescriptors(error) || error == EAGAIN || error == ENOMEM || error == EINTR || error == ESRCH;
+  return isOutOfDescriptors(error) || error == EAGAIN || error == ENOMEM || error == EINTR || error == ESRCH || error == ETIMEDOUT;
 }
 
 /// 0 or an `errno`.

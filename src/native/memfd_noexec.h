@@ -20,7 +20,7 @@ enum class MemfdNoexec : uint8_t {
   kShared,
   /// It cannot be done.
   kFailed,
-  /// There was something missing, or the process had ended: it may be done another time.
+  /// There was something missing, or no time, or the process had ended: it may be done another time.
   kDelayed,
 };
 

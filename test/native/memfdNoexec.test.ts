@@ -8,7 +8,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
-import { leaveNoDescriptor } from '../support/detainer.ts';
+import { detainChild, leaveNoDescriptor } from '../support/detainer.ts';
 import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
 import { keepersOf } from '../support/keeper.ts';
 import { eventually } from '../support/programs.ts';
@@ -83,6 +83,22 @@ for (const { title, suffix, detail } of [
     assert.equal(await runWithoutFile(container), 'EACCES');
   });
 }
+
+test('what writes and does not come to an end in time is started again at a later exec', {
+  skip,
+}, async (t) => {
+  const id = host.nextId();
+  const gated = await gateOf(t, id, logs, 'firstExec');
+  const container = await start(t, id);
+  const [keeper = 0] = await keepersOf(gated.pid);
+  const { letGo } = await detainChild(t, host.folder, keeper);
+  await gated.ask({ type: 'publish', key: await gated.keyOf(id), table: blocks, generation: 2 });
+  assert.equal(await runWithoutFile(container), 'ran');
+  await eventually('it is counted', () => failureOf(gated));
+  assert.equal(failureOf(gated), 'writing in its pid namespace: Connection timed out');
+  await letGo();
+  assert.equal(await runWithoutFile(container), 'EACCES');
+});
 
 test('where the process that is known has ended, they are forbidden at the next exec', {
   skip,

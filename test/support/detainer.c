@@ -4,7 +4,7 @@
  * Watches the threads of the process that are called THREAD, and detains the first one that is about to open a file whose path ends
  * with SUFFIX. Says `watching` when it does, and `detained` then; lets go of all of them when its standard input ends.
  * With `fails` nobody is detained: each such open finds no descriptor left (EMFILE).
- * With `fails` and `child` for SUFFIX it is what such a thread starts that is detained, once it runs its program; and whoever wants a
+ * With `child` for SUFFIX it is what such a thread starts that is detained, once it runs its program; with `fails` whoever wants a
  * descriptor of that finds none left.
  */
 #define _GNU_SOURCE
@@ -35,6 +35,7 @@ static int has_name(const char *process, const char *tid, const char *name) {
 
 /* What was started last. */
 static unsigned long child;
+static int fails;
 
 /* Whether the thread, which has stopped, begins to open such a file. */
 static int opens(pid_t tid, const char *suffix) {
@@ -42,7 +43,7 @@ static int opens(pid_t tid, const char *suffix) {
   char text[256] = "";
   if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) <= 0) return 0;
   if (info.op != PTRACE_SYSCALL_INFO_ENTRY) return 0;
-  if (info.entry.nr == SYS_pidfd_open) return info.entry.args[0] == child;
+  if (info.entry.nr == SYS_pidfd_open) return fails && info.entry.args[0] == child;
   if (info.entry.nr != SYS_openat) return 0;
   struct iovec local = {text, sizeof text - 1}, remote = {(void *)info.entry.args[1], sizeof text - 1};
   if (process_vm_readv(tid, &local, 1, &remote, 1, 0) <= 0) return 0;
@@ -70,7 +71,8 @@ static void say(const char *what) {
 
 int main(int argc, char **argv) {
   char folder[64];
-  int detained = 0, count = 0, fails = argc == 5 && strcmp(argv[4], "fails") == 0;
+  int detained = 0, count = 0;
+  fails = argc == 5 && strcmp(argv[4], "fails") == 0;
   int options = PTRACE_O_TRACESYSGOOD;
   if (argc > 3 && strcmp(argv[3], "child") == 0) options |= PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
   if (argc != 4 && !fails) return 2;

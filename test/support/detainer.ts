@@ -16,6 +16,11 @@ export function detain(t: TestContext, folder: string, keeper: number): Promise<
   return watch(t, folder, [String(keeper), 'd4c-reader', '/cgroup']);
 }
 
+/** Has what a reader of the keeper's starts stop when it runs its program. Ends with the test. */
+export function detainChild(t: TestContext, folder: string, keeper: number): Promise<Detainer> {
+  return watch(t, folder, [String(keeper), 'd4c-reader', 'child']);
+}
+
 /**
  * Has such a thread of the keeper's find no descriptor left whenever it opens a file whose path ends so; `child`: whenever it wants
  * one of what it has started, which is detained. Ends with the test.
