@@ -37,7 +37,7 @@ std::optional<TaskIds> readTaskIds(pid_t tid) {
   PidfdInfo info{};
   info.mask = kPid | kCredentials | kCgroup;
   if (!task || ioctl(task.get(), kGetInfo, &info) != 0) {
-    if (errno == EINVAL || errno == ENOTTY) is_told = false;
+    if (task && errno == ENOTTY) is_told = false;
     return std::nullopt;
   }
   if ((info.mask & (kPid | kCredentials)) != (kPid | kCredentials)) return std::nullopt;
