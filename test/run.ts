@@ -58,18 +58,13 @@ async function testFiles(
   return files.length === 0 || step(title, [...runner, ...node, ...options, ...files]);
 }
 
-/** While one file uses a control plane, the next one is started. */
-async function clusterFiles(files: string[]): Promise<boolean> {
-  const isOurs = (process.env.KUBECONFIG ?? '') === '' && clusterRequirements() === undefined;
+/** While files use control planes, the next one is started. */
+async function clusterFiles(title: string, files: string[], atOnce: number): Promise<boolean> {
   const pool = isOurs && files.length > 1 ? await openPool(files.length) : undefined;
   const variables = Object.entries(pool?.environment ?? {}).map(([name, value]) => `${name}=${value}`);
-  const run = (title: string, some: string[], atOnce: number) =>
-    testFiles(title, some, [`--test-concurrency=${atOnce}`, '--test-timeout=1500000'], ['env', ...variables]);
-  const half = Math.max(1, Math.floor(processors / 2));
+  const options = [`--test-concurrency=${atOnce}`, '--test-timeout=1500000'];
   try {
-    const light = files.filter((file) => !loadsCluster(file));
-    const isGood = await run('tests on real API servers', light, isOurs ? processors : half);
-    return (await run('tests that load API servers', files.filter(loadsCluster), half)) && isGood;
+    return await testFiles(title, files, options, ['env', ...variables]);
   } finally {
     await pool?.close();
   }
@@ -88,16 +83,27 @@ if (files.some(isExtra)) installPackages(argv, say, imagePrograms);
 const others = files.filter((file) =>
   [serialFolders, clusterFolder, imageFolder].every((folder) => !folder.test(file)),
 );
+const cluster = files.filter((file) => clusterFolder.test(file));
+const isOurs = (process.env.KUBECONFIG ?? '') === '' && clusterRequirements() === undefined;
+const half = Math.max(1, Math.floor(processors / 2));
+
+/** Those that a neighbour which computes makes slower, and no more. */
+async function patientFiles(): Promise<boolean> {
+  const isGood = await testFiles(
+    'tests',
+    others.filter((file) => !measuresTime(file)),
+    [`--test-concurrency=${processors}`, '--test-timeout=300000'],
+  );
+  const light = cluster.filter((file) => !loadsCluster(file));
+  return (await clusterFiles('tests on real API servers', light, isOurs ? processors : half)) && isGood;
+}
+
 const results = [
   await step('addon', [process.execPath, 'src/native/build.mjs']),
   !isWhole || (await step('lint', ['biome', 'check', '--error-on-warnings', '.'])),
   !isWhole || (await step('types', ['tsc', '-p', 'tsconfig.json'])),
   ...(await Promise.all([
-    testFiles(
-      'tests',
-      others.filter((file) => !measuresTime(file)),
-      [`--test-concurrency=${processors}`, '--test-timeout=300000'],
-    ),
+    patientFiles(),
     // Most of it is work of compilers and package managers, for which no test should have to wait.
     testFiles(
       'tests of the image',
@@ -106,11 +112,11 @@ const results = [
       ['nice', '-n', '5'],
     ),
   ])),
+  await clusterFiles('tests that load API servers', cluster.filter(loadsCluster), half),
   await testFiles('tests that measure time', others.filter(measuresTime), [
     `--test-concurrency=${Math.max(1, processors - 1)}`,
     '--test-timeout=300000',
   ]),
-  await clusterFiles(files.filter((file) => clusterFolder.test(file))),
   await testFiles(
     'tests on the kernel, one file at a time',
     files.filter((file) => serialFolders.test(file)),
