@@ -2,15 +2,9 @@
 
 import type { Container } from '../support/containers.ts';
 import { putDynamic } from '../support/dynamic.ts';
+import { changes, ran, says } from './attempts.ts';
 import type { Bypass } from './cases.ts';
 
-const says = async (container: Container, text: string, ...args: string[]) =>
-  (await container.exec(...args)).stdout.includes(text);
-/** Whether the line leaves `changed` in the file. */
-const changes = async (container: Container, line: string, path: string) => {
-  await container.sh(line);
-  return await says(container, 'changed', '/bin/cat', path);
-};
 const appears = async (container: Container, line: string) => {
   await container.sh(line);
   return (await container.exec('/bin/test', '-e', '/etc/new')).exitCode === 0;
@@ -20,6 +14,10 @@ let loader = '';
 const dropDynamic = async (_: Container, root: string) => {
   loader = await putDynamic(root, '/bin/echo', '/opt-echo');
 };
+/** As a dynamic program whose data are in memory. */
+const loadFromMemory = (c: Container) => ran(c, '/bin/attacker', 'loaded', loader, '/usr/bin/dynamic', 'ran');
+const openLate = (byWorker: '0' | '1') => (c: Container) =>
+  says(c, 'ok', '/bin/attacker', 'late', '/etc/own', '/tmp/fifo', byWorker);
 const reported = 'reported; refusing it takes BPF LSM';
 
 export const callWays: readonly Bypass[] = [
@@ -30,7 +28,7 @@ export const callWays: readonly Bypass[] = [
     succeeds: false,
     answer: 'drift decides on what a loader opens, too',
     before: dropDynamic,
-    attempt: (c) => says(c, 'ran', loader, '/opt-echo', 'ran'),
+    attempt: (c) => ran(c, loader, '/opt-echo', 'ran'),
     path: '/opt-echo',
   },
   {
@@ -40,7 +38,7 @@ export const callWays: readonly Bypass[] = [
     succeeds: false,
     answer: 'it is known as what the process runs',
     before: dropDynamic,
-    attempt: (c) => says(c, 'ran', '/bin/opener', 'threaded', loader, '/opt-echo', 'ran'),
+    attempt: (c) => ran(c, '/bin/opener', 'threaded', loader, '/opt-echo', 'ran'),
     path: '/opt-echo',
   },
   {
@@ -50,8 +48,7 @@ export const callWays: readonly Bypass[] = [
     succeeds: false,
     answer: 'for whom the kernel opens it is read from what the waiting task does in the kernel',
     before: dropDynamic,
-    attempt: (c) =>
-      says(c, 'ran', '/bin/attacker', 'failing', '/usr/bin/dynamic', loader, '/opt-echo', 'ran'),
+    attempt: (c) => ran(c, '/bin/attacker', 'failing', '/usr/bin/dynamic', loader, '/opt-echo', 'ran'),
     path: '/opt-echo',
   },
   {
@@ -62,7 +59,7 @@ export const callWays: readonly Bypass[] = [
     answer:
       'the loader is of the image, and what it reads from memory raises no event. An image of static programs alone needs no loader',
     before: dropDynamic,
-    attempt: (c) => says(c, 'ran', '/bin/attacker', 'loaded', loader, '/usr/bin/dynamic', 'ran'),
+    attempt: loadFromMemory,
     path: '/memfd',
   },
   {
@@ -73,7 +70,7 @@ export const callWays: readonly Bypass[] = [
     succeeds: true,
     answer: 'the loader needs no execute bit',
     before: dropDynamic,
-    attempt: (c) => says(c, 'ran', '/bin/attacker', 'loaded', loader, '/usr/bin/dynamic', 'ran'),
+    attempt: loadFromMemory,
     path: '/memfd',
   },
   {
@@ -84,7 +81,7 @@ export const callWays: readonly Bypass[] = [
     answer:
       'to the kernel it is data that the loader reads, and a copy would do as well: what may not be executed by anybody should not be in the image',
     before: dropDynamic,
-    attempt: (c) => says(c, 'ran', loader, '/usr/bin/dynamic', 'ran'),
+    attempt: (c) => ran(c, loader, '/usr/bin/dynamic', 'ran'),
     path: '/usr/bin/dynamic',
   },
   {
@@ -94,7 +91,7 @@ export const callWays: readonly Bypass[] = [
     succeeds: false,
     answer: 'a worker is known by having no program to go on in, and taken as creating and writing',
     before: (c) => c.sh('echo text > /etc/own'),
-    attempt: (c) => says(c, 'ok', '/bin/attacker', 'late', '/etc/own', '/tmp/fifo', '1'),
+    attempt: openLate('1'),
     path: '/etc/own',
   },
   {
@@ -105,7 +102,7 @@ export const callWays: readonly Bypass[] = [
     answer:
       'the registers that the kernel shows are those of the call that is over; files that are there can be written to so, none is created, and a program that was changed is refused by drift. The seccomp profile `RuntimeDefault` refuses io_uring (containerd 2.0, Docker 25), `kernel.io_uring_disabled` too',
     before: (c) => c.sh('echo text > /etc/own'),
-    attempt: (c) => says(c, 'ok', '/bin/attacker', 'late', '/etc/own', '/tmp/fifo', '0'),
+    attempt: openLate('0'),
     path: '/etc/own',
   },
   {

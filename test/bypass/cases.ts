@@ -7,6 +7,7 @@ import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Outcome } from '../../src/events/observation.ts';
 import type { Container } from '../support/containers.ts';
+import { ran, shRan } from './attempts.ts';
 import { callWays } from './callCases.ts';
 import { mountWays } from './mountCases.ts';
 import { volumeWays } from './volumeCases.ts';
@@ -42,9 +43,6 @@ export interface Bypass {
   readonly path: string;
 }
 
-const ran = async (container: Container, ...args: string[]) =>
-  (await container.exec(...args)).stdout.includes('ran');
-const shRan = async (container: Container, line: string) => (await container.sh(line)).stdout.includes('ran');
 const dropped = '/tmp/busybox-x';
 
 export const bypasses: readonly Bypass[] = [

@@ -1,11 +1,9 @@
 /** The ways around that take CAP_SYS_ADMIN: mounts, and what the kernel does for whoever has it. */
 
 import type { Container } from '../support/containers.ts';
+import { changes, shRan } from './attempts.ts';
 import type { Bypass } from './cases.ts';
 
-const ran = async (container: Container, line: string) => (await container.sh(line)).stdout.includes('ran');
-const changesOwn = async (container: Container, line: string) =>
-  (await container.sh(`${line}; cat /etc/own`)).stdout.includes('changed');
 const makesOwn = (container: Container) => container.sh('mkdir /mnt; echo text > /etc/own');
 /** More than the gate watches of one namespace. */
 const tooMany = 520;
@@ -19,7 +17,7 @@ export const mountWays: readonly Bypass[] = [
     answer:
       'nothing tells of the namespace: it is watched from the first program on that is executed in it from the root filesystem or a volume, and as long as that runs. `RuntimeDefault` refuses it to containers without CAP_SYS_ADMIN',
     before: (c) => c.sh('mkdir /mnt'),
-    attempt: (c) => ran(c, '/bin/attacker apart /mnt'),
+    attempt: (c) => shRan(c, '/bin/attacker apart /mnt'),
     path: '/mnt/busybox-x',
   },
   {
@@ -29,7 +27,7 @@ export const mountWays: readonly Bypass[] = [
     succeeds: true,
     answer:
       'it is in no mount table, and has no event, as a program without a file: `--memfd-noexec` does not refuse it, `RuntimeDefault` does to containers without CAP_SYS_ADMIN',
-    attempt: (c) => ran(c, '/bin/attacker detached'),
+    attempt: (c) => shRan(c, '/bin/attacker detached'),
     path: '/busybox-x',
   },
   {
@@ -39,7 +37,7 @@ export const mountWays: readonly Bypass[] = [
     succeeds: true,
     answer: 'so many mounts of a namespace are watched; further ones are counted (`volume_unwatched`)',
     before: (c) => c.sh(`mkdir /mnt; /bin/attacker mounts /mnt ${tooMany}`),
-    attempt: (c) => ran(c, 'cp /bin/busybox /mnt/busybox-x; /mnt/busybox-x echo ran'),
+    attempt: (c) => shRan(c, 'cp /bin/busybox /mnt/busybox-x; /mnt/busybox-x echo ran'),
     path: '/mnt/busybox-x',
   },
   {
@@ -60,7 +58,7 @@ export const mountWays: readonly Bypass[] = [
     succeeds: true,
     answer: 'as by a hard link: a rule about a path is about that path',
     before: makesOwn,
-    attempt: (c) => changesOwn(c, 'mount -o bind /etc /mnt; echo changed > /mnt/own'),
+    attempt: (c) => changes(c, 'mount -o bind /etc /mnt; echo changed > /mnt/own', '/etc/own'),
     path: '/etc/own',
   },
   {
@@ -71,7 +69,7 @@ export const mountWays: readonly Bypass[] = [
     answer:
       'the descriptors that fanotify gives raise no event, and are for writing where they are asked for so: give no CAP_SYS_ADMIN. The first change of a file of the image is `detected`',
     before: makesOwn,
-    attempt: (c) => changesOwn(c, '/bin/attacker watched /etc/own'),
+    attempt: (c) => changes(c, '/bin/attacker watched /etc/own', '/etc/own'),
     path: '/etc/own',
   },
   {
@@ -83,7 +81,7 @@ export const mountWays: readonly Bypass[] = [
       'no container’s changes are told and contained as long as that lasts, and an exec on a volume goes on after 50 ms (`changes_late`). What the gate is asked about is refused all the same, and on root filesystems drift decides',
     before: (c) => c.sh('mkdir /mnt'),
     attempt: (c) =>
-      ran(
+      shRan(
         c,
         '/bin/attacker deaf /mnt > /tmp/deaf & sleep 0.5; cat /bin/busybox > /data/busybox-x; chmod 755 /data/busybox-x; /data/busybox-x echo ran; kill $!',
       ),
@@ -96,7 +94,7 @@ export const mountWays: readonly Bypass[] = [
     succeeds: true,
     answer: 'loaders are known by their names (`ld-*`, `ld.so*`)',
     before: (c) => c.sh('cp /usr/bin/dynamic /opt-echo; : > /tmp/other'),
-    attempt: (c) => ran(c, 'mount -o bind /lib*/ld-* /tmp/other; /tmp/other /opt-echo ran'),
+    attempt: (c) => shRan(c, 'mount -o bind /lib*/ld-* /tmp/other; /tmp/other /opt-echo ran'),
     path: '/opt-echo',
   },
 ];

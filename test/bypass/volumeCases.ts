@@ -2,6 +2,7 @@
 
 import { chmod, copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ran, shRan } from './attempts.ts';
 import type { Bypass } from './cases.ts';
 
 const dropped = '/data/busybox-x';
@@ -14,7 +15,7 @@ export const volumeWays: readonly Bypass[] = [
     outcome: 'prevented',
     succeeds: false,
     answer: 'creating it is refused',
-    attempt: (c) => c.sh(`cp /bin/busybox ${dropped}; ${dropped} echo ran`).then(hasRun),
+    attempt: (c) => shRan(c, `cp /bin/busybox ${dropped}; ${dropped} echo ran`),
     path: dropped,
   },
   {
@@ -23,7 +24,7 @@ export const volumeWays: readonly Bypass[] = [
     outcome: 'prevented',
     succeeds: false,
     answer: 'creating it is refused',
-    attempt: (c) => c.sh('cp /bin/busybox /dev/shm/busybox-x; /dev/shm/busybox-x echo ran').then(hasRun),
+    attempt: (c) => shRan(c, 'cp /bin/busybox /dev/shm/busybox-x; /dev/shm/busybox-x echo ran'),
     path: '/dev/shm/busybox-x',
   },
   {
@@ -35,12 +36,11 @@ export const volumeWays: readonly Bypass[] = [
       'creating it is refused; a new mount is watched a few milliseconds after it was made, and within them it is not gated. The seccomp profile `RuntimeDefault` refuses such a namespace to containers without CAP_SYS_ADMIN',
     before: (c) => c.sh('mkdir /mnt'),
     attempt: (c) =>
-      c
-        .exec(
-          ...['/bin/busybox', 'unshare', '-Urm', '/bin/sh', '-c'],
-          'mount -t tmpfs tmpfs /mnt; sleep 0.3; cp /bin/busybox /mnt/busybox-x; /mnt/busybox-x echo ran',
-        )
-        .then(hasRun),
+      ran(
+        c,
+        ...['/bin/busybox', 'unshare', '-Urm', '/bin/sh', '-c'],
+        'mount -t tmpfs tmpfs /mnt; sleep 0.3; cp /bin/busybox /mnt/busybox-x; /mnt/busybox-x echo ran',
+      ),
     path: '/mnt/busybox-x',
   },
   {
@@ -49,7 +49,7 @@ export const volumeWays: readonly Bypass[] = [
     outcome: 'reverted',
     succeeds: false,
     answer: 'the execute bits are taken back; an exec waits until that has been done',
-    attempt: (c) => c.sh(`${asData}; chmod 755 ${dropped}; ${dropped} echo ran`).then(hasRun),
+    attempt: (c) => shRan(c, `${asData}; chmod 755 ${dropped}; ${dropped} echo ran`),
     path: dropped,
   },
   {
@@ -59,7 +59,7 @@ export const volumeWays: readonly Bypass[] = [
     succeeds: false,
     answer: 'it is not executed under that name; under its own it is',
     before: (c) => c.sh('cp /bin/busybox /data/busybox-old'),
-    attempt: (c) => c.sh(`ln /data/busybox-old ${dropped}; ${dropped} echo ran`).then(hasRun),
+    attempt: (c) => shRan(c, `ln /data/busybox-old ${dropped}; ${dropped} echo ran`),
     path: dropped,
   },
   {
@@ -71,11 +71,10 @@ export const volumeWays: readonly Bypass[] = [
       'it is not executed any more, wherever it is; the rename may be told and judged under the new name of the folder, so a rule should speak of the whole volume',
     before: (c) => c.sh('mkdir /data/one; cp /bin/busybox /data/one/busybox-old'),
     attempt: (c) =>
-      c
-        .sh(
-          'mv /data/one/busybox-old /data/one/busybox-x; mv /data/one /data/two; /data/two/busybox-x echo ran',
-        )
-        .then(hasRun),
+      shRan(
+        c,
+        'mv /data/one/busybox-old /data/one/busybox-x; mv /data/one /data/two; /data/two/busybox-x echo ran',
+      ),
     path: '/data/',
   },
   {
@@ -86,7 +85,7 @@ export const volumeWays: readonly Bypass[] = [
     answer:
       'a volume is of no image, and nothing is known of how it came there: block `exec` below the volume',
     before: (c) => c.sh(`cp /bin/busybox ${dropped}`),
-    attempt: (c) => c.exec(dropped, 'echo', 'ran').then(hasRun),
+    attempt: (c) => ran(c, dropped, 'echo', 'ran'),
     path: dropped,
   },
   {
@@ -97,7 +96,7 @@ export const volumeWays: readonly Bypass[] = [
     answer:
       'as of a file that the container has made on its root filesystem: seeing it would take watching every write; block `exec` below the volume',
     before: (c) => c.sh(`cp /bin/busybox ${dropped}`),
-    attempt: (c) => c.sh(`/bin/opener truncate ${dropped} 9000000; ${dropped} echo ran`).then(hasRun),
+    attempt: (c) => shRan(c, `/bin/opener truncate ${dropped} 9000000; ${dropped} echo ran`),
     path: dropped,
   },
   {
@@ -109,7 +108,7 @@ export const volumeWays: readonly Bypass[] = [
     attempt: async (c, _, volume) => {
       await copyFile('/bin/busybox', join(volume, 'busybox-x'));
       await chmod(join(volume, 'busybox-x'), 0o755);
-      return hasRun(await c.exec(dropped, 'echo', 'ran'));
+      return await ran(c, dropped, 'echo', 'ran');
     },
     path: dropped,
   },
@@ -121,7 +120,7 @@ export const volumeWays: readonly Bypass[] = [
     succeeds: true,
     answer:
       'a volume is of no image, and a script without an execute bit is no program: block `createFile` below the volume',
-    attempt: (c) => c.sh('echo echo ran > /data/script; sh /data/script').then(hasRun),
+    attempt: (c) => shRan(c, 'echo echo ran > /data/script; sh /data/script'),
     path: '/data/script',
   },
   {
@@ -131,7 +130,7 @@ export const volumeWays: readonly Bypass[] = [
     succeeds: true,
     answer:
       'as a script: a volume is of no image, and without an execute bit it is no program: block `createFile` below the volume',
-    attempt: (c) => c.sh('cat /usr/bin/dynamic > /data/program; /lib*/ld-* /data/program ran').then(hasRun),
+    attempt: (c) => shRan(c, 'cat /usr/bin/dynamic > /data/program; /lib*/ld-* /data/program ran'),
     path: '/data/program',
   },
   {
@@ -143,13 +142,10 @@ export const volumeWays: readonly Bypass[] = [
       'it is barred by the file; a new mount is watched a few milliseconds after it was made, and within them it is not gated',
     before: (c) => c.sh('cp /bin/busybox /data/busybox-old; mkdir /mnt'),
     attempt: (c) =>
-      c
-        .sh(`mv /data/busybox-old ${dropped}; mount -o bind /data /mnt; sleep 0.3; /mnt/busybox-x echo ran`)
-        .then(hasRun),
+      shRan(
+        c,
+        `mv /data/busybox-old ${dropped}; mount -o bind /data /mnt; sleep 0.3; /mnt/busybox-x echo ran`,
+      ),
     path: dropped,
   },
 ];
-
-function hasRun({ stdout }: { stdout: string }): boolean {
-  return stdout.includes('ran');
-}

@@ -54,19 +54,26 @@ async function processOf(line: string): Promise<number | undefined> {
 }
 
 const runWithoutFile = (container: Container) => opener(container, 'memory', '/bin/busybox', 'echo', 'ran');
+const leaveNone = (t: TestContext, keeper: number, suffix: string) =>
+  leaveNoDescriptor(t, host.folder, keeper, { thread: 'd4c-reader', suffix });
 const failureOf = ({ failures }: TestGate) =>
   failures.find(({ failure }) => failure === 'memfd_not_forbidden')?.detail;
 
-for (const { title, suffix, detail } of [
+for (const { title, disturb, detail } of [
   {
     title: 'where there was no descriptor for it, they are forbidden at a later exec',
-    suffix: '/ns/pid',
+    disturb: (t: TestContext, keeper: number) => leaveNone(t, keeper, '/ns/pid'),
     detail: 'its pid namespace: Too many open files',
   },
   {
     title: 'what writes is not waited for where it cannot be seen to end',
-    suffix: 'child',
+    disturb: (t: TestContext, keeper: number) => leaveNone(t, keeper, 'child'),
     detail: 'writing in its pid namespace: Too many open files',
+  },
+  {
+    title: 'what writes and does not come to an end in time is started again at a later exec',
+    disturb: (t: TestContext, keeper: number) => detainChild(t, host.folder, keeper),
+    detail: 'writing in its pid namespace: Connection timed out',
   },
 ]) {
   test(title, { skip }, async (t) => {
@@ -74,7 +81,7 @@ for (const { title, suffix, detail } of [
     const gated = await gateOf(t, id, logs, 'firstExec');
     const container = await start(t, id);
     const [keeper = 0] = await keepersOf(gated.pid);
-    const { letGo } = await leaveNoDescriptor(t, host.folder, keeper, { thread: 'd4c-reader', suffix });
+    const { letGo } = await disturb(t, keeper);
     await gated.ask({ type: 'publish', key: await gated.keyOf(id), table: blocks, generation: 2 });
     assert.equal(await runWithoutFile(container), 'ran');
     await eventually('it is counted', () => failureOf(gated));
@@ -83,22 +90,6 @@ for (const { title, suffix, detail } of [
     assert.equal(await runWithoutFile(container), 'EACCES');
   });
 }
-
-test('what writes and does not come to an end in time is started again at a later exec', {
-  skip,
-}, async (t) => {
-  const id = host.nextId();
-  const gated = await gateOf(t, id, logs, 'firstExec');
-  const container = await start(t, id);
-  const [keeper = 0] = await keepersOf(gated.pid);
-  const { letGo } = await detainChild(t, host.folder, keeper);
-  await gated.ask({ type: 'publish', key: await gated.keyOf(id), table: blocks, generation: 2 });
-  assert.equal(await runWithoutFile(container), 'ran');
-  await eventually('it is counted', () => failureOf(gated));
-  assert.equal(failureOf(gated), 'writing in its pid namespace: Connection timed out');
-  await letGo();
-  assert.equal(await runWithoutFile(container), 'EACCES');
-});
 
 test('where the process that is known has ended, they are forbidden at the next exec', {
   skip,

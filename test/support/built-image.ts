@@ -59,7 +59,7 @@ export async function removeImage(name: string): Promise<void> {
 
 async function build(...options: string[]): Promise<void> {
   const args = [join(root, 'image/build.ts'), ...options, '--no-install'];
-  const { exitCode, stderr } = await run(process.execPath, args, { cwd: root, limitMs: 1_200_000 });
+  const { exitCode, stderr } = await run(process.execPath, args, { cwd: root, limitMs: 900_000 });
   if (exitCode !== 0)
     throw new Error(`the image was not built:\n${stderr.split('\n').slice(-40).join('\n')}`);
 }
