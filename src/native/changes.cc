@@ -18,14 +18,10 @@ namespace d4c {
 
 namespace {
 
-constexpr size_t kReadBytes = 65536;
 constexpr uint64_t kStop = UINT64_MAX;
 constexpr uint64_t kExpected = UINT64_MAX - 2;
 constexpr int kPendingMs = 1;
 constexpr uint64_t kWatched = FAN_CREATE | FAN_DELETE | FAN_ATTRIB | kFanRename;
-
-/// Whether the task is a thread of this process, which takes back what it refused.
-bool isOwn(pid_t tid) { return tid != 0 && syscall(SYS_tgkill, getpid(), tid, 0) == 0; }
 
 }  // namespace
 
@@ -156,55 +152,6 @@ void Changes::run() {
     }
     settle(0);
   }
-}
-
-/// Events were lost: all files have to be looked at again.
-void Changes::forgetLearned(uint64_t name) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (auto& [device, filesystem] : filesystems_) {
-    if (name != kOfVolumes ? device != name : static_cast<bool>(filesystem.group)) continue;
-    for (const auto& [path, covered] : filesystem.roots) {
-      if (const auto root = covered.lock()) root->upper.unlearn();
-    }
-    if (filesystem.files != nullptr) filesystem.files->unlearn();
-    filesystem.too_large.clear();
-    filesystem.is_new = true;
-  }
-}
-
-void Changes::read(uint64_t name, int group) {
-  char events[kReadBytes];
-  std::map<dev_t, Anchor> anchors;
-  const auto anchorOf = [&](dev_t device) -> const Anchor& {
-    const auto [found, is_new] = anchors.try_emplace(device);
-    if (is_new) prepare(device, &found->second);
-    return found->second;
-  };
-  if (name != kOfVolumes) anchorOf(name);
-  std::string_view bytes(events, readInto(name, group, events, sizeof events));
-  FidEvent last;
-  FidEvent event;
-  FidEvent next;
-  bool has_next = takeEvent(&bytes, &next);
-  while (has_next) {
-    last = event;
-    event = next;
-    has_next = takeEvent(&bytes, &next);
-    if (event.mask & FAN_Q_OVERFLOW) {
-      reports_->fail(Failure::kChangesLost, "the kernel's queue was full");
-      forgetLearned(name);
-      anchors.clear();
-      continue;
-    }
-    if (isOwn(event.tid)) continue;
-    const dev_t device = name == kOfVolumes ? deviceOf(event.filesystem) : name;
-    // Nobody has it any more.
-    if (device == 0) continue;
-    const Anchor& anchor = anchorOf(device);
-    if (anchor.at) take(device, anchor, event, tellsReplaced(event, last, has_next ? &next : nullptr));
-  }
-  const std::lock_guard<std::mutex> lock(seen_mutex_);
-  flows_[name].told = flows_[name].taken;
 }
 
 void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* before) {

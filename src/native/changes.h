@@ -27,7 +27,7 @@
 #include "budget.h"
 #include "change.h"
 #include "container.h"
-#include "fid_events.h"
+#include "fid_batch.h"
 #include "low_descriptor.h"
 #include "reports.h"
 #include "threads.h"
@@ -164,7 +164,8 @@ class Changes {
   void run();
   void read(uint64_t name, int group);
   void forgetLearned(uint64_t name);
-  size_t readInto(uint64_t name, int group, char* events, size_t size);
+  FidBatch readBatch(uint64_t name, int group);
+  bool readInto(uint64_t name, int group, FidBatch* batch);
   void take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* before);
 
   // Which volumes are watched (changes_volumes.cc).

@@ -1,43 +1,15 @@
 // The part that says whose change it was. On a volume that several containers have, each is asked, under its own path.
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "changes.h"
 
 namespace d4c {
 
-/// How many bytes were read. Their events count as taken before anybody can see that they wait no longer.
-size_t Changes::readInto(uint64_t name, int group, char* events, size_t size) {
-  const std::lock_guard<std::mutex> lock(seen_mutex_);
-  const ssize_t got = ::read(group, events, size);
-  std::string_view bytes(events, static_cast<size_t>(std::max<ssize_t>(got, 0)));
-  FidEvent event;
-  while (takeEvent(&bytes, &event)) ++flows_[name].taken;
-  return static_cast<size_t>(std::max<ssize_t>(got, 0));
-}
-
 std::shared_ptr<Files> Changes::filesOf(dev_t device) const {
   const std::lock_guard<std::mutex> lock(seen_mutex_);
   const auto found = seen_.find(device);
   return found == seen_.end() ? nullptr : found->second.files;
-}
-
-bool Changes::hasTold(dev_t device, std::optional<uint64_t>* number) const {
-  const std::lock_guard<std::mutex> lock(seen_mutex_);
-  const auto found = seen_.find(device);
-  if (found == seen_.end()) return true;
-  const auto flow = flows_.find(found->second.name);
-  const Flow now = flow == flows_.end() ? Flow() : flow->second;
-  if (!*number) {
-    // KERNEL: it counts the heads of the events alone.
-    int waiting = 0;
-    if (ioctl(found->second.group, FIONREAD, &waiting) != 0) return true;
-    *number = now.taken + static_cast<uint64_t>(waiting) / sizeof(fanotify_event_metadata);
-  }
-  return now.told >= **number;
 }
 
 /// The names that mean the folder's file of this name; of no name, those that mean every file in it.

@@ -50,13 +50,6 @@ void takeRecord(uint8_t type, std::string_view bytes, FidEvent* event) {
   }
 }
 
-/// KERNEL: two names that are exchanged (renameat2) are told as two renames, the second one backwards. So is a file of the image
-/// that gets a name which the container has deleted: overlayfs exchanges it with the whiteout.
-bool isExchange(const FidEvent& one, const FidEvent& other) {
-  return (one.mask & kFanRename) && (other.mask & kFanRename) && one.tid == other.tid && one.target != other.target &&
-         one.folder == other.new_folder && one.name == other.new_name && one.new_folder == other.folder && one.new_name == other.name;
-}
-
 }  // namespace
 
 bool takeEvent(std::string_view* bytes, FidEvent* event) {
@@ -79,16 +72,6 @@ bool takeEvent(std::string_view* bytes, FidEvent* event) {
     records.remove_prefix(record.len);
   }
   return true;
-}
-
-const FidEvent* tellsReplaced(const FidEvent& rename, const FidEvent& last, const FidEvent* next) {
-  if (!(rename.mask & kFanRename)) return nullptr;
-  if (isExchange(last, rename)) return &last;
-  if (next == nullptr) return nullptr;
-  if (isExchange(rename, *next)) return next;
-  // KERNEL: the inode that had the name loses a link right after, by the same task and without a name.
-  const bool loses_link = (next->mask & FAN_ATTRIB) && next->tid == rename.tid && next->folder.empty();
-  return loses_link ? next : nullptr;
 }
 
 Descriptor openHandle(int mount, Handle handle) {

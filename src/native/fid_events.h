@@ -36,10 +36,6 @@ struct FidEvent {
 /// Takes the first event off the bytes; false when no whole event is left.
 bool takeEvent(std::string_view* bytes, FidEvent* event);
 
-/// Of a rename: the event beside it that tells of the file which had the new name before; null when there is none, as of a name that
-/// was free, and of any other event. `last` came right before, `next` comes right after.
-const FidEvent* tellsReplaced(const FidEvent& rename, const FidEvent& last, const FidEvent* next);
-
 /// What the handle stands for, with O_PATH, on the filesystem of `mount`, which is open without O_PATH. With `errno` when there is
 /// none: ESTALE when it is gone, EPERM without CAP_DAC_READ_SEARCH.
 Descriptor openHandle(int mount, Handle handle);

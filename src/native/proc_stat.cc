@@ -103,6 +103,12 @@ int processorOf(pid_t task) {
   return at == nullptr ? -1 : std::atoi(at);
 }
 
+std::optional<uint64_t> ranNs(pid_t task) {
+  char text[128];
+  if (readProcFile(task, "schedstat", text, sizeof text) == 0) return std::nullopt;
+  return std::strtoull(text, nullptr, 10);
+}
+
 bool readStat(pid_t pid, Stat* stat) {
   char text[2048];
   return readProcFile(pid, "stat", text, sizeof text) != 0 && parseStat(text, stat);

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace d4c {
@@ -25,6 +26,10 @@ const char* statField(const char* text, int field);
 
 /// On which processor the task runs, or did last; -1 when it is gone.
 int processorOf(pid_t task);
+
+/// For how long the task has run so far, in nanoseconds; nothing when it is gone or the kernel does not tell. KERNEL: of one that
+/// runs, as of the last tick of its processor's clock.
+std::optional<uint64_t> ranNs(pid_t task);
 
 /// False when the process is gone.
 bool readStat(pid_t pid, Stat* stat);

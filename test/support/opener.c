@@ -11,6 +11,7 @@
  * opener link|symlink|rename|exchange PATH OTHER
  * opener truncate PATH SIZE         without an open
  * opener unlink PATH -
+ * opener replace FOLDER COUNT       renames COUNT new files over FOLDER/kept, and each once more to a free name
  * opener flood FOLDER COUNT         makes FOLDER/started, waits for FOLDER/go, makes and removes COUNT files without opens
  * opener programs FOLDER COUNT      makes FOLDER, and COUNT executables without opens below it by a path of 3 KiB
  * opener links PATH FOLDER COUNT    gives a file COUNT further names in the folder
@@ -238,6 +239,17 @@ static int make_programs(const char *folder, int count) {
   return say(0);
 }
 
+static int replace(const char *folder, int count) {
+  char name[256], free_name[256], kept[256];
+  snprintf(kept, sizeof kept, "%s/kept", folder);
+  for (int i = 0; i < count; i++) {
+    snprintf(name, sizeof name, "%s/new-%d", folder, i);
+    snprintf(free_name, sizeof free_name, "%s/free-%d", folder, i);
+    if (mknod(name, S_IFREG | 0644, 0) != 0 || rename(name, free_name) != 0 || rename(free_name, kept) != 0) return say(-1);
+  }
+  return say(0);
+}
+
 static int flood(const char *folder, int count) {
   char path[256];
   snprintf(path, sizeof path, "%s/started", folder);
@@ -412,6 +424,7 @@ int main(int argc, char **argv) {
   if (argc < 4) return 2;
   if (strcmp(how, "links") == 0 && argc == 5) return make_links(argv[2], argv[3], atoi(argv[4]));
   if (strcmp(how, "programs") == 0) return make_programs(argv[2], atoi(argv[3]));
+  if (strcmp(how, "replace") == 0) return replace(argv[2], atoi(argv[3]));
   if (strcmp(how, "flood") == 0) return flood(argv[2], atoi(argv[3]));
   if (strcmp(how, "mapped") == 0) return write_mapped(argv[2], argv[3]);
   if (strcmp(how, "link") == 0) return say(link(argv[2], argv[3]));

@@ -1,0 +1,110 @@
+// The part that reads what the kernel tells of a filesystem, and knows how much of it was told.
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "changes.h"
+
+namespace d4c {
+
+namespace {
+
+constexpr size_t kReadBytes = 65536;
+/// So many events are kept while more may belong to the last of them.
+constexpr size_t kMaxTogether = 4096;
+/// For so long it is waited for what comes after a rename, also where its task was displaced by others.
+constexpr std::chrono::milliseconds kRenameLasts(20);
+constexpr int kLookAgainMs = 1;
+
+/// Whether the task is a thread of this process, which takes back what it refused.
+bool isOwn(pid_t tid) { return tid != 0 && syscall(SYS_tgkill, getpid(), tid, 0) == 0; }
+
+}  // namespace
+
+/// Reads what waits, and says whether anything did. It counts as taken before anybody can see that it waits no longer.
+bool Changes::readInto(uint64_t name, int group, FidBatch* batch) {
+  char events[kReadBytes];
+  const std::lock_guard<std::mutex> lock(seen_mutex_);
+  const ssize_t got = ::read(group, events, sizeof events);
+  if (got <= 0) return false;
+  flows_[name].taken += batch->add({events, static_cast<size_t>(got)});
+  return true;
+}
+
+/// What waits, and of the renames in it what follows them: only together they tell what a rename was.
+FidBatch Changes::readBatch(uint64_t name, int group) {
+  FidBatch batch;
+  readInto(name, group, &batch);
+  Renaming renaming(&calls_);
+  const auto since = Clock::now();
+  while (batch.events().size() < kMaxTogether && Clock::now() - since < kRenameLasts) {
+    const std::vector<pid_t> tasks = batch.renaming();
+    if (tasks.empty()) break;
+    if (readInto(name, group, &batch)) continue;
+    if (!renaming.any(tasks)) break;
+    pollfd more{group, POLLIN, 0};
+    ::poll(&more, 1, kLookAgainMs);
+  }
+  return batch;
+}
+
+bool Changes::hasTold(dev_t device, std::optional<uint64_t>* number) const {
+  const std::lock_guard<std::mutex> lock(seen_mutex_);
+  const auto found = seen_.find(device);
+  if (found == seen_.end()) return true;
+  const auto flow = flows_.find(found->second.name);
+  const Flow now = flow == flows_.end() ? Flow() : flow->second;
+  if (!*number) {
+    // KERNEL: it counts the heads of the events alone.
+    int waiting = 0;
+    if (ioctl(found->second.group, FIONREAD, &waiting) != 0) return true;
+    *number = now.taken + static_cast<uint64_t>(waiting) / sizeof(fanotify_event_metadata);
+  }
+  return now.told >= **number;
+}
+
+/// Events were lost: all files have to be looked at again.
+void Changes::forgetLearned(uint64_t name) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (auto& [device, filesystem] : filesystems_) {
+    if (name != kOfVolumes ? device != name : static_cast<bool>(filesystem.group)) continue;
+    for (const auto& [path, covered] : filesystem.roots) {
+      if (const auto root = covered.lock()) root->upper.unlearn();
+    }
+    if (filesystem.files != nullptr) filesystem.files->unlearn();
+    filesystem.too_large.clear();
+    filesystem.is_new = true;
+  }
+}
+
+void Changes::read(uint64_t name, int group) {
+  std::map<dev_t, Anchor> anchors;
+  const auto anchorOf = [&](dev_t device) -> const Anchor& {
+    const auto [found, is_new] = anchors.try_emplace(device);
+    if (is_new) prepare(device, &found->second);
+    return found->second;
+  };
+  if (name != kOfVolumes) anchorOf(name);
+  const FidBatch batch = readBatch(name, group);
+  for (size_t at = 0; at < batch.events().size(); ++at) {
+    const FidEvent& event = batch.events()[at];
+    if (event.mask & FAN_Q_OVERFLOW) {
+      reports_->fail(Failure::kChangesLost, "the kernel's queue was full");
+      forgetLearned(name);
+      anchors.clear();
+      continue;
+    }
+    if (isOwn(event.tid)) continue;
+    const dev_t device = name == kOfVolumes ? deviceOf(event.filesystem) : name;
+    // Nobody has it any more.
+    if (device == 0) continue;
+    const Anchor& anchor = anchorOf(device);
+    if (anchor.at) take(device, anchor, event, batch.replacedBy(at));
+  }
+  const std::lock_guard<std::mutex> lock(seen_mutex_);
+  flows_[name].told = flows_[name].taken;
+}
+
+}  // namespace d4c
