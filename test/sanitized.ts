@@ -2,14 +2,14 @@
  * `npm run test:sanitized`: builds the keeper with AddressSanitizer and UndefinedBehaviorSanitizer beside the usual one, runs
  * tests of what is native with it, and fails when a sanitizer has anything to report. `--build` only builds.
  *
- * Most of a file's compilation goes into headers, hence the precompiled one. The usual build, which has none, finds what a
- * file does not include itself.
+ * The usual build compiles several files at once (src/native/units). This one compiles each by itself, and finds what it
+ * does not include.
  *
  * usage: npm run test:sanitized [-- --build | FILE...]
  */
 
 import { spawn, spawnSync } from 'node:child_process';
-import { globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 
@@ -57,25 +57,26 @@ const changedAt = (file: string): number => statSync(file, { throwIfNoEntry: fal
 async function build(): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const { targets }: { targets: Target[] } = JSON.parse(readFileSync(join(root, 'binding.gyp'), 'utf8'));
-  const sources = targets.find(({ target_name: name }) => name === 'd4c-gate-keeper')?.sources ?? [];
+  const units = targets.find(({ target_name: name }) => name === 'd4c-gate-keeper')?.sources ?? [];
+  const sources = units.flatMap((unit) =>
+    [...readFileSync(join(root, unit), 'utf8').matchAll(/"\.\.\/(.+)"/g)].map(
+      ([, name]) => `src/native/${name}`,
+    ),
+  );
   const headers = globSync('src/native/*.h', { cwd: root });
   const common = [import.meta.filename, ...headers.map((header) => join(root, header))];
   const oldest = Math.max(...common.map(changedAt));
 
-  const all = join(folder, 'all.h');
-  const precompiled = `${all}.gch`;
-  if (changedAt(precompiled) < oldest) {
-    writeFileSync(all, headers.map((header) => `#include "${join(root, header)}"\n`).join(''));
-    await runCompiler(['-x', 'c++-header', all, '-o', precompiled]);
-  }
   const objectOf = (source: string): string => join(folder, `${basename(source, '.cc')}.o`);
   const waiting = sources.filter(
     (source) => changedAt(objectOf(source)) < Math.max(oldest, changedAt(join(root, source))),
   );
-  const isBuilt = waiting.length === 0 && changedAt(program) > changedAt(join(root, 'binding.gyp'));
+  const isBuilt =
+    waiting.length === 0 &&
+    changedAt(program) > Math.max(...units.map((unit) => changedAt(join(root, unit))));
   const work = async (): Promise<void> => {
     for (let source = waiting.pop(); source !== undefined; source = waiting.pop()) {
-      await runCompiler(['-include', all, '-c', source, '-o', objectOf(source)]);
+      await runCompiler(['-c', source, '-o', objectOf(source)]);
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, work));

@@ -15,7 +15,7 @@ namespace d4c {
 namespace {
 
 constexpr size_t kMaxArguments = 256;
-constexpr size_t kMaxBytes = 16384;
+constexpr size_t kMaxArgumentBytes = 16384;
 constexpr uint64_t kPageBytes = 4096;
 /// Arguments are read this many at a time, and of each so many bytes at first.
 constexpr size_t kAtATime = 32;
@@ -72,7 +72,7 @@ bool readRest(pid_t tid, uint64_t address, size_t budget, std::string* text) {
 }  // namespace
 
 std::vector<std::string> runningArguments(pid_t pid, bool* truncated) {
-  std::array<char, kMaxBytes> text;
+  std::array<char, kMaxArgumentBytes> text;
   *truncated = true;
   if (!mayReadMemory()) return {};
   const size_t size = readProcFile(pid, "cmdline", text.data(), text.size());
@@ -92,7 +92,7 @@ std::vector<std::string> newArguments(pid_t tid, const BlockedCall& call, bool* 
   const auto where = mayReadMemory() ? execArguments(call) : std::nullopt;
   *truncated = !where || !readPointers(tid, *where, &pointers);
   pointers.resize(std::min(pointers.size(), kMaxArguments));
-  size_t budget = kMaxBytes;
+  size_t budget = kMaxArgumentBytes;
   std::array<std::array<char, kFirstBytes>, kAtATime> texts;
   for (size_t from = 0; from < pointers.size() && budget > 0; from += kAtATime) {
     const size_t count = std::min(kAtATime, pointers.size() - from);

@@ -18,7 +18,7 @@ namespace d4c {
 
 namespace {
 
-constexpr size_t kMaxKnown = 8192;
+constexpr size_t kMaxPlaces = 8192;
 constexpr size_t kMaxKnownBytes = size_t{4} << 20;
 constexpr size_t kLearnAtMost = 200000;
 /// A volume may be the node's whole disk. Of one with more files the first execute bit of a file that was never seen is not
@@ -166,7 +166,7 @@ Changes::Place Changes::placeOf(dev_t device, const Anchor& anchor, Handle folde
       return {};
     }
     place = findPlace(device, anchor, asPrefix(path));
-    if (known_.size() >= kMaxKnown || known_bytes_ > kMaxKnownBytes) forgetKnown();
+    if (known_.size() >= kMaxPlaces || known_bytes_ > kMaxKnownBytes) forgetKnown();
     for (const Name& name : place.names) known_bytes_ += sizeof name + name.path.size() + name.file.size();
     known_[key] = place.names;
   }

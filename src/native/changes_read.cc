@@ -11,7 +11,7 @@ namespace d4c {
 
 namespace {
 
-constexpr size_t kReadBytes = 65536;
+constexpr size_t kChangesReadBytes = 65536;
 /// So many events are kept while more may belong to the last of them.
 constexpr size_t kMaxTogether = 4096;
 /// For so long it is waited for what comes after a rename, also where its task was displaced by others.
@@ -25,7 +25,7 @@ bool isOwn(pid_t tid) { return tid != 0 && syscall(SYS_tgkill, getpid(), tid, 0)
 
 /// Reads what waits, and says whether anything did. It counts as taken before anybody can see that it waits no longer.
 bool Changes::readInto(uint64_t name, int group, FidBatch* batch) {
-  char events[kReadBytes];
+  char events[kChangesReadBytes];
   const std::lock_guard<std::mutex> lock(seen_mutex_);
   const ssize_t got = ::read(group, events, sizeof events);
   if (got <= 0) return false;

@@ -15,7 +15,7 @@ namespace {
 /// An open that has created a file is decided right after; a task that is not on its way there by then has used mknod.
 constexpr std::chrono::milliseconds kShortest(3);
 /// On a machine that is overloaded an open may be put off for a second.
-constexpr std::chrono::milliseconds kLongest(2000);
+constexpr std::chrono::milliseconds kLongestTake(2000);
 /// More do not wait at once. What is made so fast may be told twice, with its open and without.
 constexpr size_t kMaxPending = 1024;
 
@@ -136,7 +136,7 @@ bool Changes::settleOne(const Pending& pending, bool is_over) {
     return true;
   }
   const Clock::duration age = Clock::now() - pending.since;
-  if (!is_over && !tells_all_ && age < kLongest && concerns(pending.place, change)) {
+  if (!is_over && !tells_all_ && age < kLongestTake && concerns(pending.place, change)) {
     if (age < kShortest) return false;
     // It is asked for again soon: a task that makes files without end must not keep this thread with each of them.
     const OpenIntent intent = openIntent(change.tid, &calls_, Patience::kShort);

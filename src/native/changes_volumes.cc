@@ -16,7 +16,7 @@ namespace d4c {
 namespace {
 
 /// The kernel's caches do not answer while a folder on the way is renamed.
-constexpr int kTries = 4;
+constexpr int kVolumeTries = 4;
 
 }  // namespace
 
@@ -153,7 +153,7 @@ void Changes::learnVolume(const Volume& volume, Filesystem* filesystem, size_t m
 /// The mount point with O_PATH, as long as it is this volume's. With `errno` when there is none: EAGAIN when it may be there.
 Descriptor Changes::openVolume(const Volume& volume) {
   Descriptor at;
-  for (int i = 0; i < kTries && !at; ++i) {
+  for (int i = 0; i < kVolumeTries && !at; ++i) {
     at = openAsSeenBy(volume.pid, volume.mount_point, !volume.is_uncached);
     if (!at && errno != EAGAIN) break;
   }

@@ -15,7 +15,7 @@ namespace d4c {
 
 namespace {
 
-constexpr size_t kReadBytes = 16384;
+constexpr size_t kCreationsReadBytes = 16384;
 
 std::string faultOf(const char* call, const std::string& directory) {
   return "cannot watch the filesystem of `" + directory + "`: " + call + ": " + std::strerror(errno);
@@ -74,7 +74,7 @@ bool Creations::createdBy(pid_t tid, uint64_t inode) {
 }
 
 void Creations::drainLocked() {
-  char events[kReadBytes];
+  char events[kCreationsReadBytes];
   ssize_t size = 0;
   while ((size = read(group_.get(), events, sizeof events)) > 0) {
     std::string_view bytes(events, static_cast<size_t>(size));

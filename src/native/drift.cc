@@ -21,8 +21,8 @@ namespace d4c {
 
 namespace {
 
-constexpr off_t kMaxBytes = off_t{512} << 20;
-constexpr std::chrono::seconds kLongest(5);
+constexpr off_t kMaxProgramBytes = off_t{512} << 20;
+constexpr std::chrono::seconds kLongestCompare(5);
 constexpr size_t kMaxNames = 200000;
 constexpr size_t kPart = size_t{128} << 10;
 
@@ -106,9 +106,9 @@ bool hasWriter(const Descriptor& file) {
 enum class Sameness : uint8_t { kSame, kOther, kUnknown };
 
 Sameness compare(int one, int other, off_t size) {
-  if (size > kMaxBytes) return Sameness::kUnknown;
+  if (size > kMaxProgramBytes) return Sameness::kUnknown;
   std::vector<char> parts(2 * kPart);
-  const auto end = std::chrono::steady_clock::now() + kLongest;
+  const auto end = std::chrono::steady_clock::now() + kLongestCompare;
   for (off_t at = 0; at < size;) {
     const size_t wanted = static_cast<size_t>(std::min<off_t>(size - at, kPart));
     if (pread(one, parts.data(), wanted, at) != static_cast<ssize_t>(wanted)) return Sameness::kUnknown;

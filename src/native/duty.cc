@@ -38,7 +38,7 @@ constexpr milliseconds kLongPause(1000);
 /// As long as the opener does other things between two opens, nobody else is answered: where it does so for longer than this,
 /// the duty was a mistake.
 constexpr microseconds kGap(500);
-constexpr milliseconds kPause(100);
+constexpr milliseconds kDutyPause(100);
 /// The scheduler moves openers now and then. To look where one runs takes some 5 us: that is done for each so many events,
 /// and more often where they come slowly, as they do from elsewhere.
 constexpr uint32_t kEventsALook = 64;
@@ -106,7 +106,7 @@ void Duty::onRead(pid_t task, size_t count, bool is_exec) {
   countRow(task, passed, is_exec, count == 1, now);
   const pid_t holder = holder_;
   if (holder == threadId()) {
-    if (row_ == kOpens && passed > kGap) paused_until_[kOpens] = now + kPause;
+    if (row_ == kOpens && passed > kGap) paused_until_[kOpens] = now + kDutyPause;
     if (!staysOn(task, passed, is_exec)) end();
     return;
   }

@@ -17,13 +17,13 @@ namespace {
 /// Tasks that are remembered before those that have ended are forgotten.
 constexpr size_t kMaxTasks = 4096;
 /// What is remembered of programs before that.
-constexpr size_t kMaxBytes = size_t{1} << 20;
+constexpr size_t kMaxExecBytes = size_t{1} << 20;
 /// What is taken for a task, roughly, beside what is remembered of its program.
 constexpr size_t kTaskBytes = 512;
 /// Where there is no room, those that have ended are looked for again.
 constexpr std::chrono::seconds kRoomPause(1);
 /// From the first event of an exec to its last one.
-constexpr std::chrono::seconds kLongestExec(2);
+constexpr std::chrono::seconds kLongestExecKept(2);
 /// The second event of an exec follows the first one's answer at once.
 constexpr std::chrono::milliseconds kOpenFollows(5);
 
@@ -54,7 +54,7 @@ Execs::Expected Execs::expectedOf(pid_t tid) const {
 }
 
 Execs::Execs(std::shared_ptr<Account> account)
-    : tasks_purse_(account), programs_purse_(std::move(account)), room_(kMaxTasks), room_bytes_(kMaxBytes) {}
+    : tasks_purse_(account), programs_purse_(std::move(account)), room_(kMaxTasks), room_bytes_(kMaxExecBytes) {}
 
 Execs::Task& Execs::taskAt(pid_t tid) {
   const auto [found, is_new] = tasks_.try_emplace(tid);
@@ -102,7 +102,7 @@ void Execs::makeRoom() {
   }
   tasks_purse_.give(tasks_purse_.bytes() - tasks_.size() * kTaskBytes);
   room_ = std::max(kMaxTasks, 2 * tasks_.size());
-  if (programs_purse_.bytes() > kMaxBytes / 2) {
+  if (programs_purse_.bytes() > kMaxExecBytes / 2) {
     for (auto& [tid, task] : tasks_) {
       if (task.program == nullptr) continue;
       programs_purse_.give(bytesOf(*task.program));
@@ -110,7 +110,7 @@ void Execs::makeRoom() {
       programs_purse_.takeAnyway(bytesOf(*task.program));
     }
   }
-  room_bytes_ = std::max(kMaxBytes, 2 * programs_purse_.bytes());
+  room_bytes_ = std::max(kMaxExecBytes, 2 * programs_purse_.bytes());
   made_room_at_ = std::chrono::steady_clock::now();
 }
 
@@ -164,7 +164,7 @@ void Execs::attend() {
 bool Execs::isAttended() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return attended_since_ == std::chrono::steady_clock::time_point::min() ||
-         std::chrono::steady_clock::now() - attended_since_ > kLongestExec;
+         std::chrono::steady_clock::now() - attended_since_ > kLongestExecKept;
 }
 
 void Execs::runs(pid_t tid, std::shared_ptr<const Process> program) {

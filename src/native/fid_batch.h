@@ -16,6 +16,11 @@ namespace d4c {
 /// Owns the bytes that were read.
 class FidBatch {
  public:
+  FidBatch() = default;
+  // The events lie in its bytes.
+  FidBatch(FidBatch&&) = default;
+  FidBatch& operator=(FidBatch&&) = default;
+
   /// Takes what was read next. Gives how many events these are.
   size_t add(std::string_view read);
 

@@ -16,7 +16,7 @@ namespace {
 /// A creation's event comes right before its open is decided; what is older has lost its event.
 constexpr std::chrono::seconds kClaimLives(10);
 /// Where more files are made than this, some are asked about again, at the cost of a wrong guess.
-constexpr size_t kMaxKnown = 200000;
+constexpr size_t kMaxFiles = 200000;
 /// What the paths of folders may take that are still to be visited: who makes folders chooses how deep they are, and 200,000 paths of
 /// 4 KiB would be more than the keeper may have.
 constexpr size_t kMaxPathBytes = size_t{8} << 20;
@@ -134,7 +134,7 @@ void Files::noteExecutable(uint64_t inode, bool is_executable) {
     found->second = is_executable;
     return;
   }
-  if (executables_.size() >= kMaxKnown || !executables_purse_.take(kKnownBytes)) {
+  if (executables_.size() >= kMaxFiles || !executables_purse_.take(kKnownBytes)) {
     executables_purse_.forgot(kWhichExecutables);
     forgetExecutables();
     if (!executables_purse_.take(kKnownBytes)) return;
@@ -171,7 +171,7 @@ bool Files::learn(const std::string& folder, int directory, size_t max_files) {
 bool Files::haveLearned(const std::string& folder, const std::vector<uint64_t>& executables) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const size_t of_folder = kFolderBytes + folder.size();
-  const bool has_room = executables_.size() + executables.size() <= kMaxKnown;
+  const bool has_room = executables_.size() + executables.size() <= kMaxFiles;
   if (!has_room || !executables_purse_.take(of_folder + executables.size() * kKnownBytes)) {
     executables_purse_.forgot(kWhichExecutables);
     return false;

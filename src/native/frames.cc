@@ -10,7 +10,7 @@ namespace d4c {
 namespace {
 
 constexpr size_t kHeadBytes = 4;
-constexpr size_t kReadBytes = 16384;
+constexpr size_t kFrameReadBytes = 16384;
 /// A buffer that a flood has made larger than this is given back.
 constexpr size_t kKeptBytes = 16384;
 
@@ -38,8 +38,8 @@ bool Connection::receive() {
   drop(&in_, &taken_);
   for (;;) {
     const size_t before = in_.size();
-    in_.resize(before + kReadBytes);
-    const ssize_t size = recv(socket_.get(), in_.data() + before, kReadBytes, 0);
+    in_.resize(before + kFrameReadBytes);
+    const ssize_t size = recv(socket_.get(), in_.data() + before, kFrameReadBytes, 0);
     in_.resize(before + static_cast<size_t>(size > 0 ? size : 0));
     if (size < 0) return errno == EAGAIN || errno == EINTR;
     if (size == 0) return false;
@@ -75,7 +75,7 @@ bool Connection::flush() {
     }
     sent_ += static_cast<size_t>(size);
   }
-  if (unsent() == 0 || sent_ > kReadBytes) drop(&out_, &sent_);
+  if (unsent() == 0 || sent_ > kFrameReadBytes) drop(&out_, &sent_);
   return true;
 }
 

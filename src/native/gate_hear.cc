@@ -26,10 +26,10 @@ namespace d4c {
 
 namespace {
 
-constexpr int kReady = 16;
+constexpr int kReadyToHear = 16;
 constexpr size_t kReadTogether = 32;
 /// For an exec to come to its end: what it executes may end half a millisecond later.
-constexpr timespec kPause{0, 100000};
+constexpr timespec kHearPause{0, 100000};
 /// Each of them keeps a descriptor.
 constexpr size_t kMaxUnderWay = 1024;
 /// Above what containers run, and below what other readers have, for which tasks wait.
@@ -38,7 +38,7 @@ constexpr int kNice = -10;
 /// Until something can be read, or for a moment.
 void pause(int poll) {
   pollfd polled{poll, POLLIN, 0};
-  ppoll(&polled, 1, &kPause, nullptr);
+  ppoll(&polled, 1, &kHearPause, nullptr);
 }
 
 }  // namespace
@@ -60,13 +60,13 @@ void Gate::hearEvents(Reader* reader) {
   // Whoever did something may end right after. Refused without CAP_SYS_NICE, and then less is known of it. What takes longer
   // than a look does not go before all others.
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
-  epoll_event ready[kReady];
+  epoll_event ready[kReadyToHear];
   // What is left by the one in whose place this thread comes.
   if (!judgeHeard(reader) || !judgeNoted(reader)) return;
   for (;;) {
     const int poll = polls_[reader->at].poll;
     if (!under_way_.empty()) pause(poll);
-    const int count = epoll_wait(poll, ready, kReady, under_way_.empty() ? -1 : 0);
+    const int count = epoll_wait(poll, ready, kReadyToHear, under_way_.empty() ? -1 : 0);
     reader->desk.precedence.onWork();
     for (int i = 0; i < count; ++i) {
       const uint64_t name = ready[i].data.u64;

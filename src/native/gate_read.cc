@@ -22,16 +22,16 @@ namespace {
 constexpr std::chrono::milliseconds kPutOffPause(1);
 /// For a task to come to rest, when its processor has nothing else to do.
 constexpr long kShortPauseNs = 5000;
-constexpr int kReady = 16;
+constexpr int kReadyToRead = 16;
 
 /// As `epoll_wait`, without end or for a short pause.
 int await(int poll, epoll_event* ready, bool is_short) {
-  if (!is_short) return epoll_wait(poll, ready, kReady, -1);
+  if (!is_short) return epoll_wait(poll, ready, kReadyToRead, -1);
   const timespec pause{0, kShortPauseNs};
   // As in <sys/epoll.h> of newer C libraries. KERNEL: 5.11
   constexpr long kEpollPwait2 = 441;
-  const long count = syscall(kEpollPwait2, poll, ready, kReady, &pause, nullptr, 0);
-  return count >= 0 || errno != ENOSYS ? static_cast<int>(count) : epoll_wait(poll, ready, kReady, 0);
+  const long count = syscall(kEpollPwait2, poll, ready, kReadyToRead, &pause, nullptr, 0);
+  return count >= 0 || errno != ENOSYS ? static_cast<int>(count) : epoll_wait(poll, ready, kReadyToRead, 0);
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ bool addToPoll(int poll, int descriptor, uint64_t name, uint32_t flags) {
 
 void Gate::readEvents(Reader* reader) {
   Desk* const desk = &reader->desk;
-  epoll_event ready[kReady];
+  epoll_event ready[kReadyToRead];
   // Another one has taken its place.
   const auto is_kept = [&] {
     if (reader->is_kept) --reader->kept_by->keeps;
@@ -53,7 +53,7 @@ void Gate::readEvents(Reader* reader) {
   };
   for (;;) {
     const int poll = polls_[reader->at].poll;
-    if (desk->put_off == 0 && duty_.standBy() && epoll_wait(poll, ready, kReady, 0) > 0) duty_.pause();
+    if (desk->put_off == 0 && duty_.standBy() && epoll_wait(poll, ready, kReadyToRead, 0) > 0) duty_.pause();
     const int count = await(poll, ready, desk->put_off > 0);
     if (!duty_.isMine()) desk->precedence.onWork();
     for (int i = 0; i < count; ++i) {

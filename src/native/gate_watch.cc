@@ -17,7 +17,7 @@ namespace {
 /// A superblock that the host has unmounted ends without a change of the mount table: as a rule at once, but a
 /// container may keep it. It is looked after at a growing distance.
 constexpr std::chrono::milliseconds kFirstLook(5);
-constexpr std::chrono::milliseconds kLongestLook(1000);
+constexpr std::chrono::milliseconds kLongestWatchLook(1000);
 
 }  // namespace
 
@@ -44,7 +44,7 @@ void Gate::watchMounts() {
     const bool is_due = looks_again_ && Clock::now() >= look_at;
     if (has_changed || is_due) {
       scan(false);
-      pause = has_changed ? kFirstLook : std::min(2 * pause, kLongestLook);
+      pause = has_changed ? kFirstLook : std::min(2 * pause, kLongestWatchLook);
       look_at = Clock::now() + pause;
     }
     runtimes_.answer(held);

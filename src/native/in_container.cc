@@ -16,7 +16,7 @@ namespace d4c {
 namespace {
 
 /// The kernel's caches do not answer while a folder on the way is renamed.
-constexpr int kTries = 4;
+constexpr int kPathTries = 4;
 
 /// KERNEL: mount IDs, paths and numbers of processes are reused, so only the descriptor says what was opened.
 bool isOverlay(const Descriptor& at, dev_t device) {
@@ -93,7 +93,7 @@ bool readPathAsSeenBy(pid_t tid, int file, std::string* path) {
   if (size == path->size()) return true;
   const Opened wanted = opened(file);
   Descriptor named;
-  for (int i = 0; i < kTries && !named; ++i) {
+  for (int i = 0; i < kPathTries && !named; ++i) {
     named = openAsSeenBy(tid, *path);
     if (!named && errno != EAGAIN) break;
   }

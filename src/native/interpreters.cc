@@ -14,7 +14,7 @@ namespace d4c {
 
 namespace {
 
-constexpr std::array<std::string_view, 13> kNames = {"sh",     "bash", "dash", "ash", "hush", "ksh", "mksh",
+constexpr std::array<std::string_view, 13> kInterpreterNames = {"sh",     "bash", "dash", "ash", "hush", "ksh", "mksh",
                                                      "zsh",    "node", "nodejs", "php-cgi", "php-fpm", "luajit"};
 /// Which may be followed by a version.
 constexpr std::array<std::string_view, 5> kVersioned = {"python", "perl", "ruby", "php", "lua"};
@@ -25,7 +25,7 @@ std::string_view baseOf(std::string_view path) {
 }
 
 bool isNamed(std::string_view name) {
-  if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) return true;
+  if (std::find(kInterpreterNames.begin(), kInterpreterNames.end(), name) != kInterpreterNames.end()) return true;
   return std::any_of(kVersioned.begin(), kVersioned.end(), [&](std::string_view base) {
     return name.substr(0, base.size()) == base && name.find_first_not_of("0123456789.-", base.size()) == std::string_view::npos;
   });

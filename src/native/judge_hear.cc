@@ -19,7 +19,7 @@ namespace d4c {
 namespace {
 
 /// From the moment an exec is told until its task runs the new program.
-constexpr std::chrono::milliseconds kLongestExec(20);
+constexpr std::chrono::milliseconds kLongestExecHeard(20);
 
 /// Whether nothing but its number is left of the task.
 bool hasEnded(pid_t tid) { return readProcLink(tid, "ns/mnt").empty(); }
@@ -71,7 +71,7 @@ std::shared_ptr<Container> Judge::beginExec(Root& root, Heard* heard) {
 
 /// Reads who executes the file at `path`, as far as that is possible. False while the exec is under way.
 bool Judge::readExecutor(Heard* heard, const std::string& path, Process* process) {
-  const bool may_come = !heard->is_loader && !heard->is_last_look && Clock::now() - heard->since < kLongestExec;
+  const bool may_come = !heard->is_loader && !heard->is_last_look && Clock::now() - heard->since < kLongestExecHeard;
   // One that fails is never over.
   const bool is_under_way = !heard->is_loader && isUnderWay(heard->tid, heard->file.get(), path, heard->last_arguments);
   if (is_under_way && may_come && heard->process.pid != 0) return false;
@@ -148,7 +148,7 @@ bool Judge::hearClose(Root& root, Heard* heard, Desk* desk) {
     if (creations->madeBy(heard->tid, change.file.st_ino)) return true;
   } else if (change.mount != MountKind::kRoot) {
     // Another thread reads who creates files there.
-    const bool may_come = !heard->is_last_look && Clock::now() - heard->since < kLongestExec;
+    const bool may_come = !heard->is_last_look && Clock::now() - heard->since < kLongestExecHeard;
     if (may_come && !hooks_.has_told(device, &heard->last_change)) {
       // It may have ended by then.
       if (heard->process.pid == 0) readProcess(heard->tid, &heard->process);

@@ -11,12 +11,12 @@ namespace d4c {
 
 namespace {
 
-constexpr size_t kMaxBytes = 8192;
+constexpr size_t kMaxStackBytes = 8192;
 
 }  // namespace
 
 LoaderOf loaderOf(pid_t tid) {
-  char stack[kMaxBytes];
+  char stack[kMaxStackBytes];
   errno = 0;
   if (readProcFile(tid, "stack", stack, sizeof stack) == 0) {
     return isOutOfDescriptors(errno) || errno == ENOMEM ? LoaderOf::kOutOfReach : LoaderOf::kUnknown;
@@ -27,7 +27,7 @@ LoaderOf loaderOf(pid_t tid) {
 }
 
 bool canReadKernelStacks() {
-  char stack[kMaxBytes];
+  char stack[kMaxStackBytes];
   // Of a task that reads it itself, the functions of the reading.
   return readProcFile(gettid(), "stack", stack, sizeof stack) > 0 && std::strstr(stack, "+0x") != nullptr;
 }

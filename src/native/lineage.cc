@@ -12,7 +12,7 @@ namespace d4c {
 
 namespace {
 
-constexpr size_t kMaxKnown = 16384;
+constexpr size_t kMaxLineage = 16384;
 constexpr size_t kMaxEntriesBytes = size_t{4} << 20;
 /// Processes that are looked at for one. Somebody may wait for it.
 constexpr size_t kMaxSteps = 1024;
@@ -129,12 +129,12 @@ std::shared_ptr<const Lineage::Entry> Lineage::entryAt(const Process& leader, co
 
 void Lineage::keep(const Step& step, std::shared_ptr<const Entry> entry) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (known_.size() >= kMaxKnown) {
+  if (known_.size() >= kMaxLineage) {
     for (auto known = known_.begin(); known != known_.end();) {
       const bool has_ended = kill(known->first, 0) != 0 && errno == ESRCH;
       known = has_ended ? known_.erase(known) : std::next(known);
     }
-    if (known_.size() > kMaxKnown / 2) known_.clear();
+    if (known_.size() > kMaxLineage / 2) known_.clear();
   }
   known_[step.pid] = {step.start_ticks, step.leadsSession(), std::move(entry)};
 }

@@ -13,7 +13,7 @@ namespace d4c {
 
 namespace {
 
-constexpr size_t kMaxKnown = 4096;
+constexpr size_t kMaxKinds = 4096;
 
 MountKind findOut(int file, pid_t tid, dev_t overlay) {
   // SAFETY: the event holds the file open, so that its mount's number is of this mount.
@@ -42,7 +42,7 @@ MountKind MountKinds::of(int file, const Opened& opened, pid_t tid, dev_t overla
     // A guess, since nothing could be read: it holds for this time alone.
     const bool is_guess = isOutOfDescriptors(errno);
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (known_.size() >= kMaxKnown) known_.clear();
+    if (known_.size() >= kMaxKinds) known_.clear();
     if (opened.mount != 0 && !is_guess) known_[opened.mount] = kind;
   }
   return kind == MountKind::kVolume && opened.is_mount_root ? MountKind::kVolumeFile : kind;

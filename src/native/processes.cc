@@ -22,7 +22,7 @@ namespace d4c {
 
 namespace {
 
-constexpr size_t kNameBytes = 15;
+constexpr size_t kTaskNameBytes = 15;
 constexpr size_t kMaxParents = 1024;
 constexpr size_t kMaxParentsBytes = size_t{4} << 20;
 
@@ -119,7 +119,7 @@ size_t bytesOf(const Process& process) {
   return bytes;
 }
 
-std::string nameOfProgram(const std::string& path) { return path.substr(path.rfind('/') + 1).substr(0, kNameBytes); }
+std::string nameOfProgram(const std::string& path) { return path.substr(path.rfind('/') + 1).substr(0, kTaskNameBytes); }
 
 pid_t processOf(pid_t tid) {
   const auto ids = readIds(tid);

@@ -12,7 +12,7 @@ namespace d4c {
 namespace {
 
 /// Compilers put the program headers and the loader's name at the beginning of the file.
-constexpr size_t kHeadBytes = 1024;
+constexpr size_t kProgramHeadBytes = 1024;
 /// Whoever makes a program chooses the name of its loader. A longer one is taken for a program to be told of.
 constexpr size_t kLongestLoader = 255;
 
@@ -52,7 +52,7 @@ ProgramHead headIn(const char* head, size_t size) {
 }  // namespace
 
 ProgramHead headOf(int file) {
-  char head[kHeadBytes];
+  char head[kProgramHeadBytes];
   // SAFETY: reads through the event's descriptor. Nothing is opened, so no permission event can arise.
   const ssize_t size = pread(file, head, sizeof head, 0);
   if (size < EI_NIDENT || std::memcmp(head, ELFMAG, SELFMAG) != 0) return {};

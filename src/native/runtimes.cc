@@ -19,7 +19,7 @@ namespace d4c {
 
 namespace {
 
-constexpr const char* kNames[] = {"runc", "crun", "youki", "sysbox-runc", "buildah"};
+constexpr const char* kRuntimeNames[] = {"runc", "crun", "youki", "sysbox-runc", "buildah"};
 constexpr const char* kFolders[] = {"/usr/bin",   "/usr/sbin",        "/usr/local/bin",      "/usr/local/sbin",
                                     "/opt/bin",   "/usr/libexec/crio", "/usr/libexec/podman", "/var/lib/rancher/k3s/data/current/bin"};
 /// Whoever sets containers up by ever other programs is not followed.
@@ -51,7 +51,7 @@ void Runtimes::open() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const char* folder : kFolders) {
-      for (const char* name : kNames) programs_.insert(std::string(folder) + "/" + name);
+      for (const char* name : kRuntimeNames) programs_.insert(std::string(folder) + "/" + name);
     }
   }
   look();

@@ -21,7 +21,7 @@ namespace {
 /// mounted when they were covered stays marked.
 constexpr size_t kMaxSpacesOfRoot = 32;
 /// Whoever mounts without end gets a share of the thread, not all of it. Setting a container up takes fewer changes.
-constexpr int kRestFactor = 4;
+constexpr int kSpacesRestFactor = 4;
 constexpr size_t kChangesWithoutRest = 256;
 
 /// Until mounts that could not be read are tried again.
@@ -233,7 +233,7 @@ void Spaces::run() {
         const std::lock_guard<std::mutex> lock(spaces[i]->mutex);
         mark(spaces[i].get());
         const auto end_of_work = Clock::now();
-        if (++spaces[i]->changes > kChangesWithoutRest) spaces[i]->rests_until = end_of_work + kRestFactor * (end_of_work - now);
+        if (++spaces[i]->changes > kChangesWithoutRest) spaces[i]->rests_until = end_of_work + kSpacesRestFactor * (end_of_work - now);
       }
     }
     look();

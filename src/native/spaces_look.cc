@@ -21,9 +21,9 @@ namespace d4c {
 namespace {
 
 /// A pause is at least so many times as long as the look before it.
-constexpr int kRestFactor = 4;
+constexpr int kLookRestFactor = 4;
 constexpr std::chrono::milliseconds kShortestLook(2);
-constexpr std::chrono::milliseconds kLongestLook(500);
+constexpr std::chrono::milliseconds kLongestSpacesLook(500);
 /// A runtime that has not set its container up by then is looked for less often.
 constexpr std::chrono::seconds kEager(2);
 /// So many numbers of tasks are looked at that were given before a root filesystem was seen, for one that runs there already.
@@ -129,7 +129,7 @@ void Spaces::look() {
                 awaited.end());
   const bool is_eager = std::any_of(awaited.begin(), awaited.end(), [&](const Awaited& one) { return begin - one.since < kEager; });
   const auto took = Clock::now() - begin;
-  const auto pause = std::max<Clock::duration>(is_eager ? kShortestLook : kLongestLook, kRestFactor * took);
+  const auto pause = std::max<Clock::duration>(is_eager ? kShortestLook : kLongestSpacesLook, kLookRestFactor * took);
   const std::lock_guard<std::mutex> lock(mutex_);
   awaited_.insert(awaited_.end(), std::make_move_iterator(awaited.begin()), std::make_move_iterator(awaited.end()));
   look_at_ = awaited_.empty() ? Clock::time_point::max() : Clock::now() + pause;

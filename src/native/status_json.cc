@@ -29,7 +29,7 @@ const char* nameOf(OnDeadline decides) {
   return decides == OnDeadline::kRules ? "rules" : decides == OnDeadline::kDeny ? "deny" : "allow";
 }
 
-void write(const Outcomes& outcomes, Json* object) {
+void writeOutcomes(const Outcomes& outcomes, Json* object) {
   for (size_t i = 0; i < outcomes.size(); ++i) object->number(nameOf(static_cast<Outcome>(i)), outcomes[i]);
 }
 
@@ -37,7 +37,7 @@ std::string jsonOf(const LedgerLine& line) {
   Json object;
   object.text("policy", line.policy).text("section", line.section == Section::kFile ? "file" : "process");
   object.text("selector", line.selector);
-  write(line.outcomes, &object);
+  writeOutcomes(line.outcomes, &object);
   return object.done();
 }
 
@@ -63,7 +63,7 @@ std::string jsonOf(const GateStatus& status) {
   object.raw("latencies", listOf(status.latencies, [](uint64_t count) { return std::to_string(count); }));
   object.raw("failures", failures.done()).number("readers", status.readers).number("keptReaders", status.kept_readers);
   Json outcomes;
-  write(status.outcomes, &outcomes);
+  writeOutcomes(status.outcomes, &outcomes);
   object.raw("outcomes", outcomes.done());
   if (!status.unenforceable.empty()) object.text("unenforceable", status.unenforceable);
   return object.number("eventsWaiting", status.events_waiting).done();

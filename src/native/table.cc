@@ -5,7 +5,7 @@ namespace d4c {
 namespace {
 
 /// The kernel keeps this many bytes of a task's name.
-constexpr size_t kNameBytes = 15;
+constexpr size_t kProcessNameBytes = 15;
 
 uint8_t withImplied(uint8_t operations) {
   if (operations & kCreateExecutable) operations |= kCreateFile;
@@ -16,7 +16,7 @@ uint8_t withImplied(uint8_t operations) {
 /// What the kernel calls a task that executes the file.
 std::string_view nameOf(std::string_view path) {
   const size_t slash = path.rfind('/');
-  return (slash == std::string_view::npos ? path : path.substr(slash + 1)).substr(0, kNameBytes);
+  return (slash == std::string_view::npos ? path : path.substr(slash + 1)).substr(0, kProcessNameBytes);
 }
 
 }  // namespace

@@ -36,6 +36,15 @@ test('no source file is longer than 250 lines', () => {
   );
 });
 
+test('every C++ file is in one unit of compilation, in the order of the alphabet', () => {
+  const units = globSync('src/native/units/*.cc', { cwd: root }).filter((unit) => !unit.endsWith('addon.cc'));
+  const included = units
+    .sort()
+    .flatMap((unit) => [...textOf(unit).matchAll(/^#include "\.\.\/(.+)"$/gm)].map(([, name]) => name));
+  const all = globSync('*.cc', { cwd: join(root, 'src/native') }).filter((name) => name !== 'binding.cc');
+  assert.deepEqual(included, all.sort());
+});
+
 test('every test file stands for a source file, a folder rule or a property', () => {
   const sources = new Set(sourceFiles());
   const orphans = globSync(
