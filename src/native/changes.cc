@@ -154,7 +154,7 @@ void Changes::run() {
   }
 }
 
-void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* before) {
+void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidBatch::Replaced& replaced) {
   if (event.mask & FAN_ONDIR) {
     // Every directory below has another path now.
     if (event.mask & kFanRename) forgetKnown();
@@ -163,7 +163,7 @@ void Changes::take(dev_t device, const Anchor& anchor, const FidEvent& event, co
   const int mount = anchor.at.get();
   const Place place = placeOf(device, anchor, event.folder);
   if (event.mask & kFanRename) {
-    takeRename(onlyOf(place, {}), onlyOf(placeOf(device, anchor, event.new_folder), {}), mount, event, before);
+    takeRename(onlyOf(place, {}), onlyOf(placeOf(device, anchor, event.new_folder), {}), mount, event, replaced);
     return;
   }
   if (!place) return;

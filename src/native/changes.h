@@ -166,7 +166,8 @@ class Changes {
   void forgetLearned(uint64_t name);
   FidBatch readBatch(uint64_t name, int group);
   bool readInto(uint64_t name, int group, FidBatch* batch);
-  void take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidEvent* before);
+  void takeNext(uint64_t name, FidBatch* batch, size_t at, std::map<dev_t, Anchor>* anchors);
+  void take(dev_t device, const Anchor& anchor, const FidEvent& event, const FidBatch::Replaced& replaced);
 
   // Which volumes are watched (changes_volumes.cc).
   void coverExpected();
@@ -192,7 +193,7 @@ class Changes {
   void takeName(const Place& place, int mount, const FidEvent& event, std::string_view name, bool was_moved_here);
   void takeCopy(const Place& place, Change change);
   bool settleCopy(const Pending& pending, bool is_over);
-  void takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidEvent* before);
+  void takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidBatch::Replaced& replaced);
   void takeAttributes(const Place& place, int mount, const FidEvent& event);
   void takeDeletion(const Place& place, int mount, const FidEvent& event, std::string_view name);
   void settle(uint64_t inode);

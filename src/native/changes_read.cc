@@ -2,8 +2,11 @@
 
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "changes.h"
 
@@ -12,7 +15,9 @@ namespace d4c {
 namespace {
 
 constexpr size_t kChangesReadBytes = 65536;
-/// So many events are kept while more may belong to the last of them.
+/// An event has at most three file handles and two names.
+constexpr size_t kLargestEvent = 2048;
+/// So many events at most are looked at together.
 constexpr size_t kMaxTogether = 4096;
 /// For so long it is waited for what comes after a rename, also where its task was displaced by others.
 constexpr std::chrono::milliseconds kRenameLasts(20);
@@ -23,14 +28,18 @@ bool isOwn(pid_t tid) { return tid != 0 && syscall(SYS_tgkill, getpid(), tid, 0)
 
 }  // namespace
 
-/// Reads what waits, and says whether anything did. It counts as taken before anybody can see that it waits no longer.
+/// Reads all that waits, unless that is very much, and says whether anything did. It counts as taken before anybody can see that it
+/// waits no longer.
 bool Changes::readInto(uint64_t name, int group, FidBatch* batch) {
   char events[kChangesReadBytes];
-  const std::lock_guard<std::mutex> lock(seen_mutex_);
-  const ssize_t got = ::read(group, events, sizeof events);
-  if (got <= 0) return false;
-  flows_[name].taken += batch->add({events, static_cast<size_t>(got)});
-  return true;
+  const size_t before = batch->events().size();
+  ssize_t got = sizeof events;
+  while (got > static_cast<ssize_t>(sizeof events - kLargestEvent) && batch->events().size() < kMaxTogether) {
+    const std::lock_guard<std::mutex> lock(seen_mutex_);
+    got = ::read(group, events, sizeof events);
+    if (got > 0) flows_[name].taken += batch->add({events, static_cast<size_t>(got)});
+  }
+  return batch->events().size() > before;
 }
 
 /// What waits, and of the renames in it what follows them: only together they tell what a rename was.
@@ -81,30 +90,39 @@ void Changes::forgetLearned(uint64_t name) {
 
 void Changes::read(uint64_t name, int group) {
   std::map<dev_t, Anchor> anchors;
-  const auto anchorOf = [&](dev_t device) -> const Anchor& {
-    const auto [found, is_new] = anchors.try_emplace(device);
-    if (is_new) prepare(device, &found->second);
-    return found->second;
-  };
-  if (name != kOfVolumes) anchorOf(name);
-  const FidBatch batch = readBatch(name, group);
+  if (name != kOfVolumes) prepare(name, &anchors[name]);
+  FidBatch batch = readBatch(name, group);
   for (size_t at = 0; at < batch.events().size(); ++at) {
-    const FidEvent& event = batch.events()[at];
-    if (event.mask & FAN_Q_OVERFLOW) {
-      reports_->fail(Failure::kChangesLost, "the kernel's queue was full");
-      forgetLearned(name);
-      anchors.clear();
-      continue;
-    }
-    if (isOwn(event.tid)) continue;
-    const dev_t device = name == kOfVolumes ? deviceOf(event.filesystem) : name;
-    // Nobody has it any more.
-    if (device == 0) continue;
-    const Anchor& anchor = anchorOf(device);
-    if (anchor.at) take(device, anchor, event, batch.replacedBy(at));
+    takeNext(name, &batch, at, &anchors);
+    const std::lock_guard<std::mutex> lock(seen_mutex_);
+    ++flows_[name].told;
   }
-  const std::lock_guard<std::mutex> lock(seen_mutex_);
-  flows_[name].told = flows_[name].taken;
+}
+
+void Changes::takeNext(uint64_t name, FidBatch* batch, size_t at, std::map<dev_t, Anchor>* anchors) {
+  const FidEvent& event = batch->events()[at];
+  if (event.mask & FAN_Q_OVERFLOW) {
+    reports_->fail(Failure::kChangesLost, "the kernel's queue was full");
+    forgetLearned(name);
+    anchors->clear();
+    return;
+  }
+  if (isOwn(event.tid)) return;
+  const dev_t device = name == kOfVolumes ? deviceOf(event.filesystem) : name;
+  // Nobody has it any more.
+  if (device == 0) return;
+  const auto [anchor, is_new] = anchors->try_emplace(device);
+  if (is_new) prepare(device, &anchor->second);
+  const Descriptor& mount = anchor->second.at;
+  if (!mount) return;
+  const auto linksOf = [&](Handle file) -> uint64_t {
+    const Descriptor found = openHandle(mount.get(), file);
+    struct stat links {};
+    // KERNEL: ENOMEM of one that is being freed.
+    if (!found) return errno == ESTALE || errno == ENOMEM ? 0 : UINT64_MAX;
+    return fstat(found.get(), &links) == 0 ? links.st_nlink : UINT64_MAX;
+  };
+  take(device, anchor->second, event, batch->replacedBy(at, linksOf));
 }
 
 }  // namespace d4c

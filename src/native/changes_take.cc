@@ -200,7 +200,8 @@ void Changes::takeDeletion(const Place& place, int mount, const FidEvent& event,
   tell(place, change);
 }
 
-void Changes::takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidEvent* before) {
+void Changes::takeRename(const Place& from, const Place& to, int mount, const FidEvent& event,
+                         const FidBatch::Replaced& before) {
   Place from_only;
   Place to_only;
   Place both;
@@ -221,9 +222,9 @@ void Changes::takeRename(const Place& from, const Place& to, int mount, const Fi
   change.is_copied_up = isCopiedUp(root, target, change.file);
   struct stat replaced {};
   std::optional<bool> was_executable;
-  if (before != nullptr) {
-    const uint64_t inode = inodeOf(before->target);
-    const bool is_there = static_cast<bool>(openTarget(mount, *before, root, {}, &replaced));
+  if (before.event != nullptr) {
+    const uint64_t inode = inodeOf(before.event->target);
+    const bool is_there = static_cast<bool>(openTarget(mount, *before.event, root, {}, &replaced));
     if (!is_there || S_ISREG(replaced.st_mode)) {
       was_executable = is_there ? isExecutable(replaced) : both.files->wasExecutable(inode).value_or(false);
     }
@@ -238,6 +239,7 @@ void Changes::takeRename(const Place& from, const Place& to, int mount, const Fi
     change.operations = *was_executable ? kModifyFile | kModifyExecutable : kModifyFile;
     // A program under a name that was none is as good as a new one.
     if (!*was_executable && change.isExecutable()) change.operations |= kCreateExecutable;
+    if (!before.is_certain) change.operations |= creationOf(change.file);
   }
   tell(both, change, &old);
 }

@@ -11,6 +11,9 @@ namespace {
 
 /// A task that has run for so long is past its rename, of which what is told lies a microsecond apart.
 constexpr uint64_t kLongAfterNs = 1000 * 1000;
+/// How many events of its task before a rename are looked at, and of how many files it is asked how many names they have.
+constexpr int kMaxBefore = 64;
+constexpr int kMaxAsked = 4;
 
 bool isRename(const FidEvent& event) { return (event.mask & kFanRename) && !(event.mask & FAN_ONDIR); }
 
@@ -21,7 +24,20 @@ bool isExchange(const FidEvent& one, const FidEvent& other) {
          one.name == other.new_name && one.new_folder == other.folder && one.new_name == other.name;
 }
 
+/// KERNEL: a file that gets or loses a name is told of without a name, besides with the name.
+bool isOfLinks(const FidEvent& event) { return (event.mask & FAN_ATTRIB) && event.folder.empty(); }
+
 }  // namespace
+
+void FidBatch::count(const FidEvent& event) {
+  const bool gets = (event.mask & FAN_CREATE) && !(event.mask & FAN_ONDIR);
+  const bool loses = (event.mask & FAN_DELETE) && !(event.mask & FAN_ONDIR);
+  if (!gets && !loses && !isOfLinks(event)) return;
+  const auto [links, is_first] = links_.try_emplace(event.target);
+  if (is_first) links->second.is_new = gets;
+  links->second.got += gets;
+  links->second.lost += loses;
+}
 
 size_t FidBatch::add(std::string_view read) {
   std::string_view bytes = bytes_.emplace_back(read);
@@ -37,27 +53,54 @@ size_t FidBatch::add(std::string_view read) {
       neighbours_[last->second].next = at;
     }
     last->second = at;
+    count(event);
     events_.push_back(event);
     neighbours_.push_back(neighbours);
   }
   return events_.size() - before;
 }
 
-const FidEvent* FidBatch::replacedBy(size_t rename) const {
+FidBatch::Replaced FidBatch::replacedBy(size_t rename, const std::function<uint64_t(Handle)>& linksOf) {
   const FidEvent& event = events_[rename];
-  if (!isRename(event)) return nullptr;
+  if (!isRename(event)) return {};
   const FidEvent* const last = neighbour(neighbours_[rename].last);
-  if (last != nullptr && isExchange(*last, event)) return last;
+  if (last != nullptr && isExchange(*last, event)) return {last};
   const FidEvent* const next = neighbour(neighbours_[rename].next);
-  if (next == nullptr || isExchange(event, *next)) return next;
-  // KERNEL: the inode that had the name loses a link right after, by the same task and without a name.
-  return (next->mask & FAN_ATTRIB) && next->folder.empty() ? next : nullptr;
+  if (next != nullptr && isExchange(event, *next)) return {next};
+  // Right after, by the same task. So does a file that the task gives another name, or takes one from, when it is done with the rename.
+  if (next != nullptr && isOfLinks(*next)) {
+    const FidEvent* const after = neighbour(neighbours_[*neighbours_[rename].next].next);
+    const bool is_of_name = after != nullptr && after->target == next->target && !after->folder.empty();
+    if (!is_of_name || !(after->mask & FAN_CREATE)) {
+      ++links_[next->target].lost;
+      return {next, !is_of_name || !(after->mask & FAN_DELETE)};
+    }
+  }
+  return mergedBefore(rename, linksOf);
+}
+
+/// KERNEL: what tells of the file that was replaced is part of an event that tells the same of it, where that has not been read
+/// yet. So it is with a program that gets a second name while it is replaced.
+FidBatch::Replaced FidBatch::mergedBefore(size_t rename, const std::function<uint64_t(Handle)>& linksOf) {
+  int asked = 0;
+  auto at = neighbours_[rename].last;
+  for (int i = 0; at && i < kMaxBefore && asked < kMaxAsked; ++i, at = neighbours_[*at].last) {
+    const FidEvent& before = events_[*at];
+    if (!isOfLinks(before) || before.target == events_[rename].target) continue;
+    ++asked;
+    Links& links = links_[before.target];
+    if (links.expected() <= 0 || linksOf(before.target) >= static_cast<uint64_t>(links.expected())) continue;
+    ++links.lost;
+    return {&before, false};
+  }
+  return {};
 }
 
 std::vector<pid_t> FidBatch::renaming() const {
   std::vector<pid_t> tasks;
-  for (size_t at = 0; at < events_.size(); ++at) {
-    if (isRename(events_[at]) && !neighbours_[at].next && events_[at].tid != 0) tasks.push_back(events_[at].tid);
+  for (const auto& [task, at] : last_by_task_) {
+    const auto before = isOfLinks(events_[at]) ? neighbours_[at].last : at;
+    if (task != 0 && before && isRename(events_[*before])) tasks.push_back(task);
   }
   return tasks;
 }

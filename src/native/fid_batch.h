@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,10 +26,16 @@ class FidBatch {
   size_t add(std::string_view read);
 
   const std::vector<FidEvent>& events() const { return events_; }
-  /// Of a rename: the event that tells of the file which had the new name before; null when there is none, as of a name that was
-  /// free, and of any other event.
-  const FidEvent* replacedBy(size_t rename) const;
-  /// The tasks of which the last event is a rename: what the kernel says after it may not be here yet.
+  /// What had the new name of a rename before.
+  struct Replaced {
+    /// The event that tells of it; null when there is none, as of a name that was free.
+    const FidEvent* event = nullptr;
+    /// Otherwise the name may have been free.
+    bool is_certain = true;
+  };
+  /// Of each event once, in their order. Of anything but a rename there is none. `linksOf` gives how many names a file has now.
+  Replaced replacedBy(size_t rename, const std::function<uint64_t(Handle)>& linksOf);
+  /// The tasks that renamed something last: what the kernel says after that may not be here yet.
   std::vector<pid_t> renaming() const;
 
  private:
@@ -37,6 +44,17 @@ class FidBatch {
     std::optional<size_t> last;
     std::optional<size_t> next;
   };
+  /// Names that a file got and lost, as the events tell.
+  struct Links {
+    /// Whether the first thing that is told of it is a name that it got.
+    bool is_new = false;
+    int64_t got = 0;
+    int64_t lost = 0;
+    /// How many it should have at least.
+    int64_t expected() const { return (is_new ? 0 : 1) + got - lost; }
+  };
+  void count(const FidEvent& event);
+  Replaced mergedBefore(size_t rename, const std::function<uint64_t(Handle)>& linksOf);
   const FidEvent* neighbour(std::optional<size_t> at) const { return at ? &events_[*at] : nullptr; }
 
   std::deque<std::string> bytes_;
@@ -44,6 +62,7 @@ class FidBatch {
   std::vector<Neighbours> neighbours_;
   /// Where the last event of each task is.
   std::unordered_map<pid_t, size_t> last_by_task_;
+  std::unordered_map<Handle, Links> links_;
 };
 
 /// Tasks that were seen to rename, for as long as they may not have come back from that.

@@ -217,28 +217,34 @@ describe('rules that report', { skip }, () => {
     });
   }
 
-  test('a rename over a file is told as one, whatever others do meanwhile', async () => {
-    const count = 1000;
-    await container.sh('mkdir -p /data/busy/1 /data/busy/2 /data/replaced');
-    await opener(container, 'mknod', '/data/replaced/kept', '644');
-    const flooding = [1, 2].map((at) => opener(container, 'flood', `/data/busy/${at}`, '2000'));
-    const work = join(host.folder, id, 'rootfs/data/busy');
-    await Promise.all(
-      [1, 2].map(async (at) => {
-        await eventually('it runs', () => existsSync(join(work, `${at}/started`)));
-        await mkdir(join(work, `${at}/go`));
-      }),
-    );
-    assert.equal(await opener(container, 'replace', '/data/replaced', String(count)), 'ok');
-    assert.deepEqual(await Promise.all(flooding), ['ok', 'ok']);
-    const renames = (await told()).filter((line) => line.startsWith('rename'));
-    const over = renames.filter((line) => line.includes(' /data/replaced/kept:'));
-    const isOver = (line: string): boolean => line.endsWith(' /data/replaced/kept: modifyFile deleteFile');
-    assert.deepEqual(over.filter((line) => !isOver(line)).slice(0, 5), []);
-    assert.equal(over.length, count);
-    const toFree = renames.filter((line) => line.includes(' /data/replaced/free-'));
-    assert.equal(toFree.filter((line) => line.endsWith(': createFile deleteFile')).length, count);
-  });
+  for (const [how, title] of [
+    ['replace', 'a rename over a file is told as one, whatever others do meanwhile'],
+    ['upgrade', 'so is one over a file that has another name meanwhile'],
+  ] as const) {
+    test(title, async () => {
+      const count = 1000;
+      const folder = `/data/${how}`;
+      await container.sh(`mkdir -p /data/busy/${how}-1 /data/busy/${how}-2 ${folder}`);
+      await opener(container, 'mknod', `${folder}/kept`, '644');
+      const busy = [1, 2].map((at) => `data/busy/${how}-${at}`);
+      const flooding = busy.map((at) => opener(container, 'flood', `/${at}`, '2000'));
+      await Promise.all(
+        busy.map(async (at) => {
+          const work = join(host.folder, id, 'rootfs', at);
+          await eventually('it runs', () => existsSync(join(work, 'started')));
+          await mkdir(join(work, 'go'));
+        }),
+      );
+      assert.equal(await opener(container, how, folder, String(count)), 'ok');
+      assert.deepEqual(await Promise.all(flooding), ['ok', 'ok']);
+      const renames = (await told()).filter((line) => line.startsWith(`rename ${folder}/`));
+      const over = renames.filter((line) => line.includes(` ${folder}/kept:`));
+      assert.deepEqual(over.filter((line) => !line.includes(' modifyFile ')).slice(0, 5), []);
+      assert.equal(over.length, count);
+      const toFree = renames.filter((line) => line.includes(` ${folder}/free-`));
+      assert.equal(toFree.filter((line) => line.endsWith(': createFile deleteFile')).length, count);
+    });
+  }
 
   test('what the host does in the container’s root filesystem is not told', async () => {
     const path = join(host.folder, id, 'rootfs/data/of-the-host');

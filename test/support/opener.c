@@ -12,6 +12,7 @@
  * opener truncate PATH SIZE         without an open
  * opener unlink PATH -
  * opener replace FOLDER COUNT       renames COUNT new files over FOLDER/kept, and each once more to a free name
+ * opener upgrade FOLDER COUNT       as `replace`, and FOLDER/kept has another name meanwhile, as dpkg does it
  * opener flood FOLDER COUNT         makes FOLDER/started, waits for FOLDER/go, makes and removes COUNT files without opens
  * opener programs FOLDER COUNT      makes FOLDER, and COUNT executables without opens below it by a path of 3 KiB
  * opener links PATH FOLDER COUNT    gives a file COUNT further names in the folder
@@ -239,13 +240,16 @@ static int make_programs(const char *folder, int count) {
   return say(0);
 }
 
-static int replace(const char *folder, int count) {
-  char name[256], free_name[256], kept[256];
+static int replace(const char *folder, int count, int keeps_old) {
+  char name[256], free_name[256], kept[256], old[256];
   snprintf(kept, sizeof kept, "%s/kept", folder);
+  snprintf(old, sizeof old, "%s/old", folder);
   for (int i = 0; i < count; i++) {
     snprintf(name, sizeof name, "%s/new-%d", folder, i);
     snprintf(free_name, sizeof free_name, "%s/free-%d", folder, i);
-    if (mknod(name, S_IFREG | 0644, 0) != 0 || rename(name, free_name) != 0 || rename(free_name, kept) != 0) return say(-1);
+    if (mknod(name, S_IFREG | 0644, 0) != 0 || rename(name, free_name) != 0) return say(-1);
+    if ((keeps_old && link(kept, old) != 0) || rename(free_name, kept) != 0) return say(-1);
+    if (keeps_old && unlink(old) != 0) return say(-1);
   }
   return say(0);
 }
@@ -424,7 +428,8 @@ int main(int argc, char **argv) {
   if (argc < 4) return 2;
   if (strcmp(how, "links") == 0 && argc == 5) return make_links(argv[2], argv[3], atoi(argv[4]));
   if (strcmp(how, "programs") == 0) return make_programs(argv[2], atoi(argv[3]));
-  if (strcmp(how, "replace") == 0) return replace(argv[2], atoi(argv[3]));
+  if (strcmp(how, "replace") == 0) return replace(argv[2], atoi(argv[3]), 0);
+  if (strcmp(how, "upgrade") == 0) return replace(argv[2], atoi(argv[3]), 1);
   if (strcmp(how, "flood") == 0) return flood(argv[2], atoi(argv[3]));
   if (strcmp(how, "mapped") == 0) return write_mapped(argv[2], argv[3]);
   if (strcmp(how, "link") == 0) return say(link(argv[2], argv[3]));
