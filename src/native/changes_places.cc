@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -24,6 +25,20 @@ constexpr size_t kLearnAtMost = 200000;
 /// A volume may be the node's whole disk. Of one with more files the first execute bit of a file that was never seen is not
 /// told.
 constexpr size_t kLearnOfVolume = 50000;
+
+/// For one that is being freed to be gone.
+constexpr int kLooksAtFreed = 20;
+constexpr timespec kFreedPause{0, 50'000};
+
+/// With `errno` when there is none: ESTALE when it is gone. KERNEL: of a directory that is being freed at this moment it says ENOMEM.
+Descriptor openFolder(int mount, Handle folder) {
+  Descriptor at = openHandle(mount, folder);
+  for (int i = 0; i < kLooksAtFreed && !at && errno == ENOMEM; ++i) {
+    nanosleep(&kFreedPause, nullptr);
+    at = openHandle(mount, folder);
+  }
+  return at;
+}
 
 bool isAtOrBelow(const std::string& path, const std::string& folder) {
   return path.compare(0, folder.size(), folder) == 0 && (path.size() == folder.size() || path[folder.size()] == '/');
@@ -154,7 +169,7 @@ Changes::Place Changes::placeOf(dev_t device, const Anchor& anchor, Handle folde
   if (const auto found = known_.find(key); found != known_.end()) {
     place.names = found->second;
   } else {
-    const Descriptor at = openHandle(anchor.at.get(), folder);
+    const Descriptor at = openFolder(anchor.at.get(), folder);
     if (!at) {
       // ESTALE: it is gone, and what was in it went before.
       if (errno != ESTALE) reports_->fail(Failure::kChangesUnseen, std::string("open_by_handle_at: ") + std::strerror(errno));

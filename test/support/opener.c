@@ -13,6 +13,7 @@
  * opener unlink PATH -
  * opener replace FOLDER COUNT       renames COUNT new files over FOLDER/kept, and each once more to a free name
  * opener upgrade FOLDER COUNT       as `replace`, and FOLDER/kept has another name meanwhile, as dpkg does it
+ * opener folders FOLDER COUNT       makes and removes COUNT folders with a file, without opens
  * opener flood FOLDER COUNT         makes FOLDER/started, waits for FOLDER/go, makes and removes COUNT files without opens
  * opener programs FOLDER COUNT      makes FOLDER, and COUNT executables without opens below it by a path of 3 KiB
  * opener links PATH FOLDER COUNT    gives a file COUNT further names in the folder
@@ -254,6 +255,17 @@ static int replace(const char *folder, int count, int keeps_old) {
   return say(0);
 }
 
+static int make_folders(const char *folder, int count) {
+  char path[256], file[260];
+  for (int i = 0; i < count; i++) {
+    snprintf(path, sizeof path, "%s/folder-%d", folder, i);
+    snprintf(file, sizeof file, "%s/x", path);
+    if (mkdir(path, 0755) != 0 || mknod(file, S_IFREG | 0644, 0) != 0) return say(-1);
+    if (unlink(file) != 0 || rmdir(path) != 0) return say(-1);
+  }
+  return say(0);
+}
+
 static int flood(const char *folder, int count) {
   char path[256];
   snprintf(path, sizeof path, "%s/started", folder);
@@ -430,6 +442,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "programs") == 0) return make_programs(argv[2], atoi(argv[3]));
   if (strcmp(how, "replace") == 0) return replace(argv[2], atoi(argv[3]), 0);
   if (strcmp(how, "upgrade") == 0) return replace(argv[2], atoi(argv[3]), 1);
+  if (strcmp(how, "folders") == 0) return make_folders(argv[2], atoi(argv[3]));
   if (strcmp(how, "flood") == 0) return flood(argv[2], atoi(argv[3]));
   if (strcmp(how, "mapped") == 0) return write_mapped(argv[2], argv[3]);
   if (strcmp(how, "link") == 0) return say(link(argv[2], argv[3]));
