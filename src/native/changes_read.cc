@@ -22,6 +22,8 @@ constexpr size_t kMaxTogether = 4096;
 /// For so long it is waited for what comes after a rename, also where its task was displaced by others.
 constexpr std::chrono::milliseconds kRenameLasts(20);
 constexpr int kLookAgainMs = 1;
+/// After so many events those are looked at of which more was to be known.
+constexpr size_t kSettleEvery = 256;
 
 /// Whether the task is a thread of this process, which takes back what it refused.
 bool isOwn(pid_t tid) { return tid != 0 && syscall(SYS_tgkill, getpid(), tid, 0) == 0; }
@@ -94,6 +96,7 @@ void Changes::read(uint64_t name, int group) {
   FidBatch batch = readBatch(name, group);
   for (size_t at = 0; at < batch.events().size(); ++at) {
     takeNext(name, &batch, at, &anchors);
+    if (at % kSettleEvery == kSettleEvery - 1) settle(0);
     const std::lock_guard<std::mutex> lock(seen_mutex_);
     ++flows_[name].told;
   }

@@ -15,7 +15,7 @@ namespace {
 /// An open that has created a file is decided right after; a task that is not on its way there by then has used mknod.
 constexpr std::chrono::milliseconds kShortest(3);
 /// On a machine that is overloaded an open may be put off for a second.
-constexpr std::chrono::milliseconds kLongestTake(2000);
+constexpr std::chrono::milliseconds kLongestPutOff(2000);
 /// More do not wait at once. What is made so fast may be told twice, with its open and without.
 constexpr size_t kMaxPending = 1024;
 
@@ -131,17 +131,21 @@ bool Changes::settleOne(const Pending& pending, bool is_over) {
   if (pending.change.kind == ChangeKind::kModification) return settleCopy(pending, is_over);
   const Change& change = pending.change;
   Files& files = *pending.place.files;
-  if (const auto mode = files.takeClaim(change.tid, change.file.st_ino)) {
-    files.noteExecutable(change.file.st_ino, (*mode & 0111) != 0);
-    return true;
-  }
+  const auto isClaimed = [&] {
+    const auto mode = files.takeClaim(change.tid, change.file.st_ino);
+    if (mode) files.noteExecutable(change.file.st_ino, (*mode & 0111) != 0);
+    return mode.has_value();
+  };
+  if (isClaimed()) return true;
   const Clock::duration age = Clock::now() - pending.since;
-  if (!is_over && !tells_all_ && age < kLongestTake && concerns(pending.place, change)) {
+  if (!is_over && !tells_all_ && age < kLongestPutOff && concerns(pending.place, change)) {
     if (age < kShortest) return false;
     // It is asked for again soon: a task that makes files without end must not keep this thread with each of them.
     const OpenIntent intent = openIntent(change.tid, &calls_, Patience::kShort);
     const bool is_creating = intent.rest == BlockedCall::Rest::kBlocked && intent.certain && intent.creates;
     if (intent.rest == BlockedCall::Rest::kRunning || is_creating) return false;
+    // Its open may have been decided before that look.
+    if (isClaimed()) return true;
   }
   files.noteExecutable(change.file.st_ino, change.isExecutable());
   tell(pending.place, change);
@@ -200,8 +204,7 @@ void Changes::takeDeletion(const Place& place, int mount, const FidEvent& event,
   tell(place, change);
 }
 
-void Changes::takeRename(const Place& from, const Place& to, int mount, const FidEvent& event,
-                         const FidBatch::Replaced& before) {
+void Changes::takeRename(const Place& from, const Place& to, int mount, const FidEvent& event, const FidBatch::Replaced& before) {
   Place from_only;
   Place to_only;
   Place both;
@@ -223,10 +226,10 @@ void Changes::takeRename(const Place& from, const Place& to, int mount, const Fi
   struct stat replaced {};
   std::optional<bool> was_executable;
   if (before.event != nullptr) {
-    const uint64_t inode = inodeOf(before.event->target);
     const bool is_there = static_cast<bool>(openTarget(mount, *before.event, root, {}, &replaced));
     if (!is_there || S_ISREG(replaced.st_mode)) {
-      was_executable = is_there ? isExecutable(replaced) : both.files->wasExecutable(inode).value_or(false);
+      const std::optional<bool> was = both.files->wasExecutable(inodeOf(before.event->target));
+      was_executable = is_there ? isExecutable(replaced) : was.value_or(false);
     }
   } else if (isInImage(root, change.path)) {
     was_executable = isExecutableInImage(root, change.path);

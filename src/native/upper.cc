@@ -16,7 +16,7 @@ namespace d4c {
 namespace {
 
 /// A container that makes more files than this is asked about again, at the cost of a wrong guess.
-constexpr size_t kMaxUppers = 200000;
+constexpr size_t kMaxCopiedUp = 200000;
 constexpr size_t kMaxCompared = 4096;
 /// What the names of one file may take: a container makes as many and as long ones as it likes. With any of those that are left out it
 /// counts as changed.
@@ -174,7 +174,7 @@ bool Upper::isWriter(pid_t tid, const std::string& path) const {
 void Upper::noteCopiedUp(uint64_t inode) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (copied_up_.count(inode) != 0) return;
-  if (copied_up_.size() >= kMaxUppers || !copied_up_purse_.take(kCopiedUpBytes)) {
+  if (copied_up_.size() >= kMaxCopiedUp || !copied_up_purse_.take(kCopiedUpBytes)) {
     copied_up_purse_.forgot(kWhichCopied);
     copied_up_ = {};
     copied_up_purse_.giveAll();
