@@ -228,8 +228,7 @@ void Changes::takeRename(const Place& from, const Place& to, int mount, const Fi
   if (before.event != nullptr) {
     const bool is_there = static_cast<bool>(openTarget(mount, *before.event, root, {}, &replaced));
     if (!is_there || S_ISREG(replaced.st_mode)) {
-      const std::optional<bool> was = both.files->wasExecutable(inodeOf(before.event->target));
-      was_executable = is_there ? isExecutable(replaced) : was.value_or(false);
+      was_executable = is_there ? isExecutable(replaced) : both.files->wasExecutable(inodeOf(before.event->target)).value_or(false);
     }
   } else if (isInImage(root, change.path)) {
     was_executable = isExecutableInImage(root, change.path);

@@ -73,6 +73,31 @@ describe('rules that report', { skip }, () => {
     });
   };
 
+  /** A flood in the folder that is about to begin; `go` lets it, and waits for its end. */
+  const floodIn = async (folder: string, count: number): Promise<{ go(): Promise<void> }> => {
+    const flooding = opener(container, 'flood', folder, String(count));
+    const work = join(host.folder, id, 'rootfs', folder);
+    await eventually('it runs', () => existsSync(join(work, 'started')));
+    return {
+      go: async () => {
+        await mkdir(join(work, 'go'));
+        assert.equal(await flooding, 'ok');
+      },
+    };
+  };
+
+  /** The same while the keeper is stopped. */
+  const floodUnheard = async (folder: string, count: number): Promise<void> => {
+    const flood = await floodIn(folder, count);
+    const keeper = Number((await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8')).trim());
+    process.kill(keeper, 'SIGSTOP');
+    try {
+      await flood.go();
+    } finally {
+      process.kill(keeper, 'SIGCONT');
+    }
+  };
+
   for (const [title, calls, expected] of [
     [
       'an open that creates is told once, whatever follows',
@@ -226,17 +251,10 @@ describe('rules that report', { skip }, () => {
       const folder = `/data/${how}`;
       await container.sh(`mkdir -p /data/busy/${how}-1 /data/busy/${how}-2 ${folder}`);
       await opener(container, 'mknod', `${folder}/kept`, '644');
-      const busy = [1, 2].map((at) => `data/busy/${how}-${at}`);
-      const flooding = busy.map((at) => opener(container, 'flood', `/${at}`, '2000'));
-      await Promise.all(
-        busy.map(async (at) => {
-          const work = join(host.folder, id, 'rootfs', at);
-          await eventually('it runs', () => existsSync(join(work, 'started')));
-          await mkdir(join(work, 'go'));
-        }),
-      );
+      const floods = await Promise.all([1, 2].map((at) => floodIn(`/data/busy/${how}-${at}`, 2000)));
+      const flooding = floods.map(({ go }) => go());
       assert.equal(await opener(container, how, folder, String(count)), 'ok');
-      assert.deepEqual(await Promise.all(flooding), ['ok', 'ok']);
+      await Promise.all(flooding);
       const renames = (await told()).filter((line) => line.startsWith(`rename ${folder}/`));
       const over = renames.filter((line) => line.includes(` ${folder}/kept:`));
       assert.deepEqual(over.filter((line) => !line.includes(' modifyFile ')).slice(0, 5), []);
@@ -263,17 +281,7 @@ describe('rules that report', { skip }, () => {
   test('what the kernel’s queue could not hold is counted, and what comes next is told right', async () => {
     await container.sh('cat /bin/busybox > /data/before-loss');
     await gate.event(({ path }) => path === '/data/before-loss');
-    const flooding = opener(container, 'flood', '/data', '20000');
-    const work = join(host.folder, id, 'rootfs/data');
-    await eventually('it runs', () => existsSync(join(work, 'started')));
-    const keeper = Number((await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8')).trim());
-    process.kill(keeper, 'SIGSTOP');
-    try {
-      await mkdir(join(work, 'go'));
-      assert.equal(await flooding, 'ok');
-    } finally {
-      process.kill(keeper, 'SIGCONT');
-    }
+    await floodUnheard('/data', 20000);
     await eventually('the loss is counted', () =>
       gate.failures.splice(0).some(({ failure }) => failure === 'changes_lost'),
     );
@@ -283,17 +291,7 @@ describe('rules that report', { skip }, () => {
 
   test('of a process that has ended by then its program is told, and no user that was not read', async () => {
     await container.sh('mkdir /data/few');
-    const flooding = opener(container, 'flood', '/data/few', '1');
-    const work = join(host.folder, id, 'rootfs/data/few');
-    await eventually('it runs', () => existsSync(join(work, 'started')));
-    const keeper = Number((await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8')).trim());
-    process.kill(keeper, 'SIGSTOP');
-    try {
-      await mkdir(join(work, 'go'));
-      assert.equal(await flooding, 'ok');
-    } finally {
-      process.kill(keeper, 'SIGCONT');
-    }
+    await floodUnheard('/data/few', 1);
     const { process: ended } = await gate.event(({ path }) => path === '/data/few/0');
     assert.deepEqual([ended.executable, ended.startTicks], ['/bin/opener', 0]);
     assert.deepEqual(
