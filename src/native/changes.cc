@@ -1,17 +1,17 @@
 #include "changes.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "group_limit.h"
+#include "priority.h"
 #include "proc_file.h"
 
 namespace d4c {
@@ -106,7 +106,7 @@ bool Changes::cover(const std::shared_ptr<Root>& root) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!begin()) return false;
   const std::string& directory = root->upper.directory;
-  const Descriptor at(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor at(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   struct stat found {};
   std::string path;
   if (!at || fstat(at.get(), &found) != 0 || !readPath(at.get(), &path)) {
@@ -122,7 +122,7 @@ bool Changes::cover(const std::shared_ptr<Root>& root) {
   }
   covered = root;
   // A mark that comes first misses nothing between the two.
-  root->upper.learn(kLearnAtOnce);
+  learnRoot(*root, kLearnAtOnce);
   filesystem.is_new = true;
   return true;
 }
@@ -137,8 +137,9 @@ void Changes::close() {
 }
 
 void Changes::run() {
-  // Whoever did something may end right after. Refused without CAP_SYS_NICE, and then it is seen a little less often.
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), -10);
+  goAhead();
+  // `openHandle` changes where this thread works, which is to be nobody else's.
+  unshare(CLONE_FS);
   epoll_event ready[8];
   for (;;) {
     const int count = epoll_wait(poll_.get(), ready, 8, pending_.empty() ? -1 : kPendingMs);

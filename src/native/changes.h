@@ -32,6 +32,7 @@
 #include "reports.h"
 #include "threads.h"
 #include "volumes.h"
+#include "walks.h"
 
 namespace d4c {
 
@@ -47,13 +48,12 @@ class Changes {
   };
 
   Changes(Reports* reports, Budget* budget, Hooks hooks)
-      : reports_(reports), hooks_(std::move(hooks)), common_(budget->open("volumes that several have")) {}
+      : reports_(reports), walks_(reports), hooks_(std::move(hooks)), common_(budget->open("volumes that several have")) {}
   ~Changes() { close(); }
 
   /// Begins to watch the root filesystem's upper directory. Twice is fine. False when nothing at all can be watched. Any thread.
   bool cover(const std::shared_ptr<Root>& root);
-  /// Has these volumes and no others of the mount namespace watched, in which the process is. Returns at once; until it is done
-  /// `root.expected` counts it. Only after `cover`. Any thread.
+  /// Has these volumes alone watched of the process's mount namespace; `root.expected` counts it until then. After `cover`. Any thread.
   void expect(Root& root, const std::string& space, pid_t pid, std::vector<FoundVolume> volumes);
   /// Whether what had happened on the filesystem when this was asked for the first time, without a `number`, was told. Any
   /// thread.
@@ -103,8 +103,7 @@ class Changes {
       return names.front().file.empty() ? names.front().path + std::string(name) : names.front().path;
     }
   };
-  /// A creation that an open may have made, which is then told with the open; or a modification, of a file of which it is
-  /// known only a moment later.
+  /// A creation that an open may have made, with which it is told then; or a modification, of a file that is known a moment later.
   struct Pending {
     Place place;
     Change change;
@@ -127,6 +126,8 @@ class Changes {
     bool is_new = false;
 
     // Of the reading thread: no other one changes these.
+    /// Whether some could not be looked at, and are to be once more.
+    bool is_unlearned = false;
     std::vector<std::shared_ptr<const Volume>> volumes;
     /// Null before the first volume; and of which filesystem they are, since the number of one that is gone is used again.
     std::shared_ptr<Files> files;
@@ -174,7 +175,8 @@ class Changes {
   void forgetVolumes(const Root& root, const std::string& space);
   void coverVolume(const std::shared_ptr<Root>& root, const Expected& expected, const FoundVolume& found);
   void renew(Filesystem* filesystem, dev_t device, uint64_t identity, std::shared_ptr<Account> account);
-  void learnVolume(const Volume& volume, Filesystem* filesystem, size_t max_files, bool is_last);
+  bool learnRoot(Root& root, size_t max_files);
+  bool learnVolume(const Volume& volume, Filesystem* filesystem, size_t max_files, bool is_last);
   static bool anchorAtVolume(const Volume& volume, Anchor* anchor);
   static Descriptor openVolume(const Volume& volume);
 
@@ -207,6 +209,7 @@ class Changes {
   void tell(const Place& place, const Change& change, const Place* old = nullptr);
 
   Reports* const reports_;
+  const Walks walks_;
   const Hooks hooks_;
   /// For what is remembered of volumes that are not of one container alone.
   const std::shared_ptr<Account> common_;

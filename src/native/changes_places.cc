@@ -57,7 +57,7 @@ void Changes::findAnchor(Filesystem* filesystem, const std::string& of_root, dev
   Anchor& last = filesystem->anchor;
   const auto isLast = [&] { return anchor->at && last.mount != 0 && mountIdOf(anchor->at.get()) == last.mount; };
   const auto openAt = [&](const std::string& path) {
-    anchor->at = Descriptor(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    anchor->at = Descriptor(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     struct stat found {};
     if (anchor->at && (fstat(anchor->at.get(), &found) != 0 || found.st_dev != device)) anchor->at.reset();
   };
@@ -96,16 +96,19 @@ void Changes::prepare(dev_t device, Anchor* anchor) {
   std::string of_root;
   Filesystem* filesystem = nullptr;
   bool is_new = false;
+  bool is_again = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = filesystems_.find(device);
     if (found == filesystems_.end()) return;
     filesystem = &found->second;
     is_new = std::exchange(filesystem->is_new, false);
+    is_again = std::exchange(filesystem->is_unlearned, false);
     for (auto covered = filesystem->roots.begin(); covered != filesystem->roots.end();) {
       std::shared_ptr<Root> root = covered->second.lock();
       const bool is_over = root == nullptr;
-      if (!is_over && is_new && !root->upper.hasLearned()) roots.push_back(std::move(root));
+      const bool is_due = !is_over && (is_new || (is_again && root->not_walked_until.load() != Clock::time_point()));
+      if (is_due && !root->upper.hasLearned()) roots.push_back(std::move(root));
       covered = is_over ? filesystem->roots.erase(covered) : std::next(covered);
     }
     if (!filesystem->roots.empty()) of_root = filesystem->roots.begin()->first;
@@ -118,10 +121,10 @@ void Changes::prepare(dev_t device, Anchor* anchor) {
   if (!anchor->at && unseen != filesystem->volumes.end()) {
     reports_->fail(Failure::kChangesUnseen, "`" + (*unseen)->mount_point + "`: its folders cannot be opened");
   }
-  if (!is_new) return;
-  for (const auto& root : roots) root->upper.learn(kLearnAtMost);
+  if (!is_new && !is_again) return;
+  for (const auto& root : roots) filesystem->is_unlearned |= !learnRoot(*root, kLearnAtMost);
   for (const auto& volume : filesystem->volumes) {
-    if (!volume->is_file) learnVolume(*volume, filesystem, kLearnOfVolume, true);
+    if (!volume->is_file) filesystem->is_unlearned |= !learnVolume(*volume, filesystem, kLearnOfVolume, true);
   }
 }
 

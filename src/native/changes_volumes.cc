@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cerrno>
 
 #include "changes.h"
@@ -17,6 +18,13 @@ namespace {
 
 /// The kernel's caches do not answer while a folder on the way is renamed.
 constexpr int kVolumeTries = 4;
+/// For looking at files while somebody waits, and while only what happens next does.
+constexpr std::chrono::seconds kLongestAtOnce(3);
+constexpr std::chrono::seconds kLongestLook(10);
+/// More files than this are not looked at while somebody waits.
+constexpr size_t kManyFiles = 1000;
+
+std::chrono::seconds longestFor(size_t max_files) { return max_files > kManyFiles ? kLongestLook : kLongestAtOnce; }
 
 }  // namespace
 
@@ -139,15 +147,33 @@ void Changes::renew(Filesystem* filesystem, dev_t device, uint64_t identity, std
   filesystem->anchor = Anchor();
 }
 
-/// Looks at the files of the volume, unless that was done.
-void Changes::learnVolume(const Volume& volume, Filesystem* filesystem, size_t max_files, bool is_last) {
+/// Looks at the files in the upper directory. False when that could not be done to its end, and is to be tried again.
+bool Changes::learnRoot(Root& root, size_t max_files) {
+  const Upper& upper = root.upper;
+  const auto found = std::make_shared<std::optional<Upper::Look>>();
+  const auto look = [found, directory = upper.directory, layers = upper.layers, max_files](WalkSteps* steps) {
+    *found = Upper::look(directory, layers, max_files, steps);
+  };
+  if (!walks_.run(root, upper.directory, longestFor(max_files), look)) return false;
+  if (*found) root.upper.learn(std::move(**found));
+  return true;
+}
+
+/// Looks at the files of the volume, unless that was done. As `learnRoot`.
+bool Changes::learnVolume(const Volume& volume, Filesystem* filesystem, size_t max_files, bool is_last) {
   Files& files = *filesystem->files;
-  Anchor anchor;
-  if (files.hasLearned(volume.source) || filesystem->too_large.count(volume.source) != 0) return;
-  if (!anchorAtVolume(volume, &anchor) || files.learn(volume.source, anchor.at.get(), max_files) || !is_last) return;
+  const auto root = volume.root.lock();
+  if (root == nullptr || files.hasLearned(volume.source) || filesystem->too_large.count(volume.source) != 0) return true;
+  const auto at = std::make_shared<const Descriptor>(openVolume(volume));
+  if (!*at) return true;
+  const auto found = std::make_shared<std::optional<std::vector<uint64_t>>>();
+  const auto look = [found, at, max_files](WalkSteps* steps) { *found = executablesBelow(at->get(), max_files, steps); };
+  if (!walks_.run(*root, volume.mount_point, longestFor(max_files), look)) return false;
+  if ((*found && files.haveLearned(volume.source, **found)) || !is_last) return true;
   if (filesystem->too_large.size() >= kMaxVolumes) filesystem->too_large.clear();
   filesystem->too_large.insert(volume.source);
   reports_->fail(Failure::kChangesUnseen, "`" + volume.mount_point + "`: it has more files than are looked at");
+  return true;
 }
 
 /// The mount point with O_PATH, as long as it is this volume's. With `errno` when there is none: EAGAIN when it may be there.
@@ -162,10 +188,8 @@ Descriptor Changes::openVolume(const Volume& volume) {
   return Descriptor();
 }
 
-/// KERNEL: handles are opened from a descriptor that is not of O_PATH. To open a directory raises no permission event.
 bool Changes::anchorAtVolume(const Volume& volume, Anchor* anchor) {
-  const Descriptor at = openVolume(volume);
-  anchor->at = Descriptor(at ? openat(at.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1);
+  anchor->at = openVolume(volume);
   anchor->source = volume.source;
   return anchor->at && readPath(anchor->at.get(), &anchor->seen);
 }

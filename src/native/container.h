@@ -163,6 +163,9 @@ class Root : public std::enable_shared_from_this<Root> {
   /// Threads that are kept beyond the deadline by tasks on it. While there are any, nobody reads the memory of one.
   std::atomic<int> keeps{0};
 
+  /// Until when none of its files are looked at for what raises no permission event, since that took too long (walks.h).
+  std::atomic<Clock::time_point> not_walked_until{};
+
   /// Whether rules speak of what raises no permission event, on the root filesystem and on volumes.
   std::atomic<bool> tells_changes{false};
   /// How many mount tables there are of which the volumes are about to be watched for that.

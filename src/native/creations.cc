@@ -10,6 +10,7 @@
 
 #include "fid_events.h"
 #include "group_limit.h"
+#include "proc_file.h"
 
 namespace d4c {
 
@@ -24,7 +25,7 @@ std::string faultOf(const char* call, const std::string& directory) {
 }  // namespace
 
 std::unique_ptr<Creations> Creations::watch(const std::string& directory, bool keeps_makers, std::string* fault) {
-  const Descriptor at(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor at(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   struct stat found {};
   if (!at || fstat(at.get(), &found) != 0) {
     *fault = faultOf("open", directory);
@@ -46,13 +47,13 @@ bool Creations::mark(const LowDescriptor& group, int at, const std::string& dire
     *fault = "cannot watch the filesystem of `" + directory + "`: its file handles show no inode numbers";
     return false;
   }
-  if (fanotify_mark(group.get(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_CREATE, at, nullptr) == 0) return true;
+  if (fanotify_mark(group.get(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_CREATE, AT_FDCWD, linkOf(at).c_str()) == 0) return true;
   *fault = faultOf("fanotify_mark", directory);
   return false;
 }
 
 bool Creations::watchAgain(const std::string& directory, std::string* fault) const {
-  const Descriptor at(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor at(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (at) return mark(group_, at.get(), directory, fault);
   *fault = faultOf("open", directory);
   return false;

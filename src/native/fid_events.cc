@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -81,7 +82,14 @@ Descriptor openHandle(int mount, Handle handle) {
     return Descriptor();
   }
   std::memcpy(room, handle.data(), handle.size());
-  return Descriptor(open_by_handle_at(mount, reinterpret_cast<file_handle*>(room), O_PATH | O_CLOEXEC));
+  // KERNEL: it takes no descriptor with O_PATH, but the directory in which the thread works may have come from one.
+  if (fchdir(mount) != 0) return Descriptor();
+  Descriptor file(open_by_handle_at(AT_FDCWD, reinterpret_cast<file_handle*>(room), O_PATH | O_CLOEXEC));
+  // Where a thread works is not unmounted.
+  const int error = errno;
+  [[maybe_unused]] const int is_left = chdir("/");
+  errno = error;
+  return file;
 }
 
 uint64_t inodeOf(Handle handle) {

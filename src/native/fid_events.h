@@ -36,8 +36,9 @@ struct FidEvent {
 /// Takes the first event off the bytes; false when no whole event is left.
 bool takeEvent(std::string_view* bytes, FidEvent* event);
 
-/// What the handle stands for, with O_PATH, on the filesystem of `mount`, which is open without O_PATH. With `errno` when there is
-/// none: ESTALE when it is gone, EPERM without CAP_DAC_READ_SEARCH.
+/// What the handle stands for, with O_PATH, on the filesystem of `mount`, a directory that may be open with O_PATH: to open one
+/// without it asks whoever a container has asked about that. With `errno` when there is none: ESTALE when it is gone, EPERM without
+/// CAP_DAC_READ_SEARCH. Changes the directory in which the thread works to `/`.
 Descriptor openHandle(int mount, Handle handle);
 
 /// The inode number in a file handle, or 0: of ext4, xfs, f2fs, btrfs and tmpfs.

@@ -37,7 +37,7 @@ int openFolder(int directory, const std::string& folder) {
 
 }  // namespace
 
-bool walkFiles(int directory, size_t max_files, const VisitFile& visit) {
+bool walkFiles(int directory, size_t max_files, const VisitFile& visit, WalkSteps* steps) {
   std::vector<std::string> folders{"."};
   size_t files = 0;
   size_t bytes = folders.back().size();
@@ -50,6 +50,7 @@ bool walkFiles(int directory, size_t max_files, const VisitFile& visit) {
       const std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
       if (++files > max_files) return false;
+      if (steps != nullptr) ++*steps;
       const std::string path = folder + "/" + name;
       const auto visitLater = [&] {
         bytes += path.size();
@@ -68,6 +69,15 @@ bool walkFiles(int directory, size_t max_files, const VisitFile& visit) {
     }
   }
   return true;
+}
+
+std::optional<std::vector<uint64_t>> executablesBelow(int directory, size_t max_files, WalkSteps* steps) {
+  std::vector<uint64_t> executables;
+  const auto visit = [&](const std::string&, uint64_t inode, mode_t mode) {
+    if ((mode & 0111) != 0) executables.push_back(inode);
+    return true;
+  };
+  return walkFiles(directory, max_files, visit, steps) ? std::optional(std::move(executables)) : std::nullopt;
 }
 
 Files::Files(std::shared_ptr<Account> account)
@@ -157,15 +167,6 @@ void Files::forgetExecutables() {
 bool Files::hasLearned(const std::string& folder) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return learned_.count(folder) != 0;
-}
-
-bool Files::learn(const std::string& folder, int directory, size_t max_files) {
-  std::vector<uint64_t> executables;
-  const auto visit = [&](const std::string&, uint64_t inode, mode_t mode) {
-    if ((mode & 0111) != 0) executables.push_back(inode);
-    return true;
-  };
-  return walkFiles(directory, max_files, visit) && haveLearned(folder, executables);
 }
 
 bool Files::haveLearned(const std::string& folder, const std::vector<uint64_t>& executables) {

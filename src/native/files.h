@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -26,11 +27,15 @@
 namespace d4c {
 
 using VisitFile = std::function<bool(const std::string& path, uint64_t inode, mode_t mode)>;
+/// How many entries somebody has looked at; for others to see that it gets on.
+using WalkSteps = std::atomic<size_t>;
 
-/// Visits the regular files below the directory (not with O_PATH), on its mount alone. Their paths start with `/` there. False
-/// when there are more entries than `max_files` or too many deep folders, or `visit` says that it is enough. Opens directories alone,
-/// which raises no permission event.
-bool walkFiles(int directory, size_t max_files, const VisitFile& visit);
+/// Visits the regular files below the directory, on its mount alone. Their paths start with `/` there. False when there are more
+/// entries than `max_files` or too many deep folders, or `visit` says that it is enough. Opens directories alone, which raises no
+/// permission event here, but may where a container has asked for them.
+bool walkFiles(int directory, size_t max_files, const VisitFile& visit, WalkSteps* steps = nullptr);
+/// The inodes of the executables below the directory; nothing where `walkFiles` gives false.
+std::optional<std::vector<uint64_t>> executablesBelow(int directory, size_t max_files, WalkSteps* steps);
 
 class Files {
  public:
@@ -53,10 +58,7 @@ class Files {
   void forget(uint64_t inode);
   /// Whether every executable of the folder was looked at, so that what is not known there had no execute bit.
   bool hasLearned(const std::string& folder) const;
-  /// Looks at every file below the directory, which is that folder. False when there are more than `max_files`; what is
-  /// known is then incomplete.
-  bool learn(const std::string& folder, int directory, size_t max_files);
-  /// The inodes of all executables in the folder. False when there is no room for them.
+  /// These are the inodes of all executables in the folder. False when there is no room for them.
   bool haveLearned(const std::string& folder, const std::vector<uint64_t>& executables);
   /// Every folder has to be looked at again.
   void unlearn();

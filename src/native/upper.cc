@@ -80,7 +80,7 @@ Descriptor Upper::openIn(const std::string& directory, const std::string& path) 
   return root ? openAt(root.get(), path.c_str(), O_PATH | O_NOFOLLOW) : Descriptor();
 }
 
-Descriptor Upper::openInImage(const std::string& path) const {
+Descriptor Upper::openIn(const std::vector<std::string>& layers, const std::string& path) {
   for (const std::string& layer : layers) {
     Descriptor file = openIn(layer, path);
     struct stat found {};
@@ -97,29 +97,32 @@ void Upper::forget(uint64_t inode) {
   if (copied_up_.erase(inode) > 0) copied_up_purse_.give(kCopiedUpBytes);
 }
 
-bool Upper::learn(size_t max_files) {
+std::optional<Upper::Look> Upper::look(const std::string& directory, const std::vector<std::string>& layers, size_t max_files,
+                                       WalkSteps* steps) {
   const Descriptor root(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  std::vector<uint64_t> executables;
-  std::unordered_set<uint64_t> copied_up;
-  const bool is_whole = root && walkFiles(root.get(), max_files, [&](const std::string& path, uint64_t inode, mode_t mode) {
+  Look look;
+  const auto visit = [&](const std::string& path, uint64_t inode, mode_t mode) {
     if ((mode & 0111) == 0) return true;
-    executables.push_back(inode);
-    if (openInImage(path)) copied_up.insert(inode);
+    look.executables.push_back(inode);
+    if (openIn(layers, path)) look.copied_up.insert(inode);
     return true;
-  });
-  if (!is_whole) return false;
+  };
+  return root && walkFiles(root.get(), max_files, visit, steps) ? std::optional(std::move(look)) : std::nullopt;
+}
+
+bool Upper::learn(Look look) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     copied_up_ = {};
     copied_up_purse_.giveAll();
-    if (!copied_up_purse_.take(copied_up.size() * kCopiedUpBytes)) {
+    if (!copied_up_purse_.take(look.copied_up.size() * kCopiedUpBytes)) {
       copied_up_purse_.forgot(kWhichCopied);
       return false;
     }
-    copied_up_ = std::move(copied_up);
+    copied_up_ = std::move(look.copied_up);
   }
   unlearn();
-  return haveLearned("", executables);
+  return haveLearned("", look.executables);
 }
 
 std::vector<std::string> Upper::namesInImage(uint64_t inode, size_t max_files) const {

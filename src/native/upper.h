@@ -37,7 +37,8 @@ class Upper : public Files {
   /// gives paths that are resolved.
   static Descriptor openIn(const std::string& directory, const std::string& path);
   /// What the image has under the path, from the highest layer that has it.
-  Descriptor openInImage(const std::string& path) const;
+  Descriptor openInImage(const std::string& path) const { return openIn(layers, path); }
+  static Descriptor openIn(const std::vector<std::string>& layers, const std::string& path);
 
   /// Remembers that the task is about to open the file to write, and tells whether that is what it did last: the open copies a
   /// file of the image up.
@@ -55,8 +56,15 @@ class Upper : public Files {
   bool showsImage(const std::string& path) const;
   /// The file's names that the image has too, of at most `max_files` looked at.
   std::vector<std::string> namesInImage(uint64_t inode, size_t max_files) const;
-  /// Looks at every file there is. False when there are more than `max_files`; what is known is then incomplete.
-  bool learn(size_t max_files);
+  /// What looking at every file there is has given.
+  struct Look {
+    std::vector<uint64_t> executables;
+    std::unordered_set<uint64_t> copied_up;
+  };
+  /// Nothing when there are more files than `max_files` in the directory.
+  static std::optional<Look> look(const std::string& directory, const std::vector<std::string>& layers, size_t max_files, WalkSteps* steps);
+  /// False when there is no room for it; what is known is then incomplete.
+  bool learn(Look look);
 
   /// Whether a file that was made then can lie in the upper directory. What is older is the image's.
   bool mayHold(int64_t birth_ns) const {

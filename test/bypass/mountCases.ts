@@ -76,14 +76,14 @@ export const mountWays: readonly Bypass[] = [
     way: 'fanotify of a container lets whoever opens a folder of a filesystem wait that it has mounted, the keeper too, and a program is made on a volume meanwhile (with CAP_SYS_ADMIN)',
     rule: 'drift',
     outcome: 'reverted',
-    succeeds: true,
+    succeeds: false,
     answer:
-      'no container’s changes are told and contained as long as that lasts, and an exec on a volume goes on after 50 ms (`changes_late`). What the gate is asked about is refused all the same, and on root filesystems drift decides',
+      'the keeper opens folders only to look at the files that are there already, and waits three seconds for that, once a minute for each container: within it changes are told late, and an exec on a volume goes on after 50 ms (`changes_late`). Then the files of its volumes are not looked at (`changes_unseen`): the first execute bit of one that was there before is not told',
     before: (c) => c.sh('mkdir /mnt'),
     attempt: (c) =>
       shRan(
         c,
-        '/bin/attacker deaf /mnt > /tmp/deaf & sleep 0.5; cat /bin/busybox > /data/busybox-x; chmod 755 /data/busybox-x; /data/busybox-x echo ran; kill $!',
+        '/bin/attacker deaf /mnt > /tmp/deaf & sleep 4; cat /bin/busybox > /data/busybox-x; chmod 755 /data/busybox-x; /data/busybox-x echo ran; kill $!',
       ),
     path: '/data/busybox-x',
   },

@@ -15,3 +15,4 @@
 #include "../turn.cc"
 #include "../upper.cc"
 #include "../volumes.cc"
+#include "../walks.cc"
