@@ -1,10 +1,9 @@
 // Changes that raise no permission event: links, renames, deletions, changes of modes, creations without an open.
 //
-// Owns one notification group for each filesystem that holds upper directories, and one for all others that hold volumes; and
-// the thread that reads them. Nobody waits for it: an event comes 3 to 15 us after its
-// operation. Owns no container and no mount; it knows root filesystems by a weak pointer, and says what happened on them to
-// whoever decides. Volumes are only handed over by those that mark them with permission events, and watched by the thread:
-// a permission mark never waits for what this does.
+// Owns one notification group for each filesystem that holds upper directories, and one for all others that hold volumes; and the
+// thread that reads them. Nobody waits for it: an event comes 3 to 15 us after its operation. Owns no container and no mount; it knows
+// root filesystems by a weak pointer, and says what happened on them to whoever decides. Volumes are only handed over by those that
+// mark them with permission events, and watched by the thread: a permission mark never waits for what this does.
 //
 //   a mount table ─▶ expect ─▶ thread: marks, then looks at the files, then the exec that waits for it goes on
 //   kernel ─▶ group of a filesystem ─▶ which upper directory or volumes? ─▶ what happened there? ─▶ judge, for each container
@@ -241,8 +240,9 @@ class Changes {
   // Of the reading thread.
   CallFiles calls_;
   std::vector<Pending> pending_;
-  /// What directories were found to be, by filesystem and handle. Emptied when a directory is renamed or a root filesystem or
-  /// a volume comes or goes.
+  /// Of each group what the last batch has left to the next one.
+  std::map<uint64_t, FidBatch::Rest> left_;
+  /// What directories were found to be, by filesystem and handle. Emptied when one is renamed, or a root or a volume comes or goes.
   std::unordered_map<std::string, std::vector<Name>> known_;
   size_t known_bytes_ = 0;
 };

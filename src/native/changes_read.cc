@@ -46,7 +46,8 @@ bool Changes::readInto(uint64_t name, int group, FidBatch* batch) {
 
 /// What waits, and of the renames in it what follows them: only together they tell what a rename was.
 FidBatch Changes::readBatch(uint64_t name, int group) {
-  FidBatch batch;
+  const auto left = left_.extract(name);
+  FidBatch batch(left ? left.mapped() : FidBatch::Rest());
   readInto(name, group, &batch);
   Renaming renaming(&calls_);
   const auto since = Clock::now();
@@ -58,6 +59,8 @@ FidBatch Changes::readBatch(uint64_t name, int group) {
     pollfd more{group, POLLIN, 0};
     ::poll(&more, 1, kLookAgainMs);
   }
+  pollfd more{group, POLLIN, 0};
+  if (batch.events().size() >= kMaxTogether && ::poll(&more, 1, 0) > 0) left_[name] = batch.leave();
   return batch;
 }
 
@@ -94,17 +97,21 @@ void Changes::read(uint64_t name, int group) {
   std::map<dev_t, Anchor> anchors;
   if (name != kOfVolumes) prepare(name, &anchors[name]);
   FidBatch batch = readBatch(name, group);
-  for (size_t at = 0; at < batch.events().size(); ++at) {
+  for (size_t at = 0; at < batch.end(); ++at) {
     takeNext(name, &batch, at, &anchors);
+    if (at < batch.first()) continue;
     if (at % kSettleEvery == kSettleEvery - 1) settle(0);
     const std::lock_guard<std::mutex> lock(seen_mutex_);
     ++flows_[name].told;
   }
 }
 
+/// Of an event that was told before, only what it takes to tell those after it.
 void Changes::takeNext(uint64_t name, FidBatch* batch, size_t at, std::map<dev_t, Anchor>* anchors) {
   const FidEvent& event = batch->events()[at];
+  const bool is_told = at < batch->first();
   if (event.mask & FAN_Q_OVERFLOW) {
+    if (is_told) return;
     reports_->fail(Failure::kChangesLost, "the kernel's queue was full");
     forgetLearned(name);
     anchors->clear();
@@ -125,7 +132,8 @@ void Changes::takeNext(uint64_t name, FidBatch* batch, size_t at, std::map<dev_t
     if (!found) return errno == ESTALE || errno == ENOMEM ? 0 : UINT64_MAX;
     return fstat(found.get(), &links) == 0 ? links.st_nlink : UINT64_MAX;
   };
-  take(device, anchor->second, event, batch->replacedBy(at, linksOf));
+  const FidBatch::Replaced replaced = batch->replacedBy(at, linksOf);
+  if (!is_told) take(device, anchor->second, event, replaced);
 }
 
 }  // namespace d4c

@@ -14,6 +14,9 @@ constexpr uint64_t kLongAfterNs = 1000 * 1000;
 /// How many events of its task before a rename are looked at, and of how many files it is asked how many names they have.
 constexpr int kMaxBefore = 64;
 constexpr int kMaxAsked = 4;
+/// How many events are left to the batch after it, and of those before them are shown to it again.
+constexpr size_t kMaxLeft = 64;
+constexpr size_t kMaxShown = 256;
 
 bool isRename(const FidEvent& event) { return (event.mask & kFanRename) && !(event.mask & FAN_ONDIR); }
 
@@ -43,7 +46,7 @@ size_t FidBatch::add(std::string_view read) {
   std::string_view bytes = bytes_.emplace_back(read);
   const size_t before = events_.size();
   FidEvent event;
-  while (takeEvent(&bytes, &event)) {
+  for (std::string_view all = bytes; takeEvent(&bytes, &event); all = bytes) {
     const size_t at = events_.size();
     Neighbours neighbours;
     // KERNEL: between two events of one task there may be any number of others'. Whose those without a task are is not to be seen.
@@ -55,9 +58,18 @@ size_t FidBatch::add(std::string_view read) {
     last->second = at;
     count(event);
     events_.push_back(event);
+    read_.push_back(all.substr(0, all.size() - bytes.size()));
     neighbours_.push_back(neighbours);
   }
   return events_.size() - before;
+}
+
+FidBatch::Rest FidBatch::leave() {
+  left_ = std::min(kMaxLeft, events_.size() - first_);
+  Rest rest;
+  rest.told = std::min(kMaxShown, end());
+  for (size_t at = end() - rest.told; at < read_.size(); ++at) rest.bytes.append(read_[at]);
+  return rest;
 }
 
 FidBatch::Replaced FidBatch::replacedBy(size_t rename, const std::function<uint64_t(Handle)>& linksOf) {

@@ -17,7 +17,13 @@ namespace d4c {
 /// Owns the bytes that were read.
 class FidBatch {
  public:
-  FidBatch() = default;
+  /// The last events of a batch that could not take all that waits: what they belong to may come after them, or before.
+  struct Rest {
+    std::string bytes;
+    /// So many of them were told.
+    size_t told = 0;
+  };
+  explicit FidBatch(const Rest& before) : first_(before.told) { add(before.bytes); }
   // The events lie in its bytes.
   FidBatch(FidBatch&&) = default;
   FidBatch& operator=(FidBatch&&) = default;
@@ -25,7 +31,13 @@ class FidBatch {
   /// Takes what was read next. Gives how many events these are.
   size_t add(std::string_view read);
 
+  /// Leaves the last events to the batch after it.
+  Rest leave();
+
   const std::vector<FidEvent>& events() const { return events_; }
+  /// Those that are to be told now, from the first one to before the end.
+  size_t first() const { return first_; }
+  size_t end() const { return events_.size() - left_; }
   /// What had the new name of a rename before.
   struct Replaced {
     /// The event that tells of it; null when there is none, as of a name that was free.
@@ -59,6 +71,10 @@ class FidBatch {
 
   std::deque<std::string> bytes_;
   std::vector<FidEvent> events_;
+  /// The bytes of each.
+  std::vector<std::string_view> read_;
+  size_t first_ = 0;
+  size_t left_ = 0;
   std::vector<Neighbours> neighbours_;
   /// Where the last event of each task is.
   std::unordered_map<pid_t, size_t> last_by_task_;

@@ -73,9 +73,13 @@ describe('rules that report', { skip }, () => {
     });
   };
 
-  /** A flood in the folder that is about to begin; `go` lets it, and waits for its end. */
-  const floodIn = async (folder: string, count: number): Promise<{ go(): Promise<void> }> => {
-    const flooding = opener(container, 'flood', folder, String(count));
+  /** A flood in the folder that is about to begin, or other changes; `go` lets it, and waits for its end. */
+  const floodIn = async (
+    folder: string,
+    count: number,
+    how: 'flood' | 'replace' | 'upgrade' = 'flood',
+  ): Promise<{ go(): Promise<void> }> => {
+    const flooding = opener(container, how, folder, String(count));
     const work = join(host.folder, id, 'rootfs', folder);
     await eventually('it runs', () => existsSync(join(work, 'started')));
     return {
@@ -86,17 +90,18 @@ describe('rules that report', { skip }, () => {
     };
   };
 
-  /** The same while the keeper is stopped. */
-  const floodUnheard = async (folder: string, count: number): Promise<void> => {
-    const flood = await floodIn(folder, count);
+  /** Something is done while the keeper is stopped. */
+  const unheard = async (act: () => Promise<void>): Promise<void> => {
     const keeper = Number((await readFile(`/proc/${gate.pid}/task/${gate.pid}/children`, 'utf8')).trim());
     process.kill(keeper, 'SIGSTOP');
     try {
-      await flood.go();
+      await act();
     } finally {
       process.kill(keeper, 'SIGCONT');
     }
   };
+  const floodUnheard = async (folder: string, count: number): Promise<void> =>
+    unheard((await floodIn(folder, count)).go);
 
   for (const [title, calls, expected] of [
     [
@@ -252,9 +257,8 @@ describe('rules that report', { skip }, () => {
       await container.sh(`mkdir -p /data/busy/${how}-1 /data/busy/${how}-2 ${folder}`);
       await opener(container, 'mknod', `${folder}/kept`, '644');
       const floods = await Promise.all([1, 2].map((at) => floodIn(`/data/busy/${how}-${at}`, 2000)));
-      const flooding = floods.map(({ go }) => go());
-      assert.equal(await opener(container, how, folder, String(count)), 'ok');
-      await Promise.all(flooding);
+      const renaming = await floodIn(folder, count, how);
+      await Promise.all([...floods, renaming].map(({ go }) => go()));
       const renames = (await told()).filter((line) => line.startsWith(`rename ${folder}/`));
       const over = renames.filter((line) => line.includes(` ${folder}/kept:`));
       assert.deepEqual(over.filter((line) => !line.includes(' modifyFile ')).slice(0, 5), []);
@@ -263,6 +267,23 @@ describe('rules that report', { skip }, () => {
       assert.equal(toFree.filter((line) => line.endsWith(': createFile deleteFile')).length, count);
     });
   }
+
+  test('wherever what the keeper reads together ends', async () => {
+    for (let others = 0; others < 7; others++) {
+      const count = 1500;
+      const folder = `/data/cut-${others}`;
+      await container.sh(`mkdir ${folder}`);
+      await opener(container, 'mknod', `${folder}/kept`, '644');
+      const renaming = await floodIn(folder, count, 'upgrade');
+      await unheard(async () => {
+        for (let i = 0; i < others; i++) await mkdir(join(host.folder, id, 'rootfs', folder, `${i}`));
+        await renaming.go();
+      });
+      const over = (await told()).filter((line) => /^rename .*\/kept:/.test(line));
+      assert.deepEqual(over.filter((line) => !line.includes(' modifyFile ')).slice(0, 5), [], `${others}`);
+      assert.equal(over.length, count);
+    }
+  });
 
   test('folders that are gone by the time their events are read are no failure', async () => {
     assert.equal(await opener(container, 'folders', '/data', '3000'), 'ok');

@@ -11,7 +11,7 @@
  * opener link|symlink|rename|exchange PATH OTHER
  * opener truncate PATH SIZE         without an open
  * opener unlink PATH -
- * opener replace FOLDER COUNT       renames COUNT new files over FOLDER/kept, and each once more to a free name
+ * opener replace FOLDER COUNT       waits as `flood`, and renames COUNT new files over FOLDER/kept, and each once more to a free name
  * opener upgrade FOLDER COUNT       as `replace`, and FOLDER/kept has another name meanwhile, as dpkg does it
  * opener folders FOLDER COUNT       makes and removes COUNT folders with a file, without opens
  * opener flood FOLDER COUNT         makes FOLDER/started, waits for FOLDER/go, makes and removes COUNT files without opens
@@ -241,8 +241,18 @@ static int make_programs(const char *folder, int count) {
   return say(0);
 }
 
+static int await_go(const char *folder) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/started", folder);
+  if (mkdir(path, 0755) != 0) return -1;
+  snprintf(path, sizeof path, "%s/go", folder);
+  for (int i = 0; i < 1000 && access(path, F_OK) != 0; i++) usleep(10000);
+  return 0;
+}
+
 static int replace(const char *folder, int count, int keeps_old) {
   char name[256], free_name[256], kept[256], old[256];
+  if (await_go(folder) != 0) return say(-1);
   snprintf(kept, sizeof kept, "%s/kept", folder);
   snprintf(old, sizeof old, "%s/old", folder);
   for (int i = 0; i < count; i++) {
@@ -268,10 +278,7 @@ static int make_folders(const char *folder, int count) {
 
 static int flood(const char *folder, int count) {
   char path[256];
-  snprintf(path, sizeof path, "%s/started", folder);
-  if (mkdir(path, 0755) != 0) return say(-1);
-  snprintf(path, sizeof path, "%s/go", folder);
-  for (int i = 0; i < 1000 && access(path, F_OK) != 0; i++) usleep(10000);
+  if (await_go(folder) != 0) return say(-1);
   for (int i = 0; i < count; i++) {
     snprintf(path, sizeof path, "%s/%d", folder, i);
     if (mknod(path, S_IFREG | 0644, 0) != 0 || unlink(path) != 0) return say(-1);
