@@ -24,6 +24,7 @@ const tests = [
   'test/native/volumeChanges.test.ts',
   'test/native/numbers.test.ts',
   'test/chaos/deadline.test.ts',
+  'test/chaos/held.test.ts',
   'test/node/telemetry.test.ts',
 ];
 /** Tests that do not fit the sanitizers, and why. */
