@@ -23,6 +23,7 @@ const tests = [
   'test/native/changes.test.ts',
   'test/native/volumeChanges.test.ts',
   'test/native/numbers.test.ts',
+  'test/native/secondQuestion.test.ts',
   'test/chaos/deadline.test.ts',
   'test/chaos/held.test.ts',
   'test/node/telemetry.test.ts',

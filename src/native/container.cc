@@ -157,8 +157,10 @@ int Root::watchWhatIsNeeded() {
     const pid_t pid = container->pid.load(std::memory_order_relaxed);
     if (pid != 0 && livesOn(pid, place.device)) place.process = pid;
   }
+  if (wanted != Watch::kExecAndOpen) opens_since_ = 0;
   const int fault = group->watch(place, wanted, with_folders);
   if (fault == 0) {
+    if (wanted == Watch::kExecAndOpen && opens_since_ == 0) opens_since_ = ++times_opened_;
     watched_ = wanted;
     watches_folders_ = with_folders;
   }

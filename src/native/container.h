@@ -176,6 +176,9 @@ class Root : public std::enable_shared_from_this<Root> {
 
   /// What is watched now.
   Watch watched();
+  /// Since when opens are watched without a break, as a number: another one than before tells that there was a break. 0 when they
+  /// are not.
+  uint64_t opensSince() const { return opens_since_; }
   /// What the containers' bindings need, all together.
   Watch needed() const;
   /// Watches that. 0 or an `errno`.
@@ -195,6 +198,8 @@ class Root : public std::enable_shared_from_this<Root> {
   std::shared_ptr<const Containers> containers_ = std::make_shared<Containers>();
   std::mutex watch_mutex_;
   std::optional<Watch> watched_;
+  std::atomic<uint64_t> opens_since_{0};
+  uint64_t times_opened_ = 0;
   bool watches_folders_ = false;
 };
 

@@ -52,6 +52,7 @@ class Duty {
   void end();
   /// Whether it is on duty.
   bool isMine() const;
+  bool isMineForExecs() const { return isMine() && row_ == kExecs; }
 
  private:
   using Clock = std::chrono::steady_clock;

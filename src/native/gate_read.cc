@@ -101,6 +101,7 @@ void Gate::serve(uint64_t lane_name, Desk* desk) {
   std::vector<Envelope> events;
   const auto count = static_cast<size_t>(size) / sizeof *read_events;
   duty_.onRead(read_events[0].pid, count, (read_events[0].mask & FAN_OPEN_EXEC_PERM) != 0);
+  desk->answers_ahead = duty_.isMineForExecs();
   if (count > 1) events.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     if (read_events[i].fd < 0) {

@@ -20,6 +20,7 @@ constexpr int kReadsAlone = 256;
 }  // namespace
 
 void Judge::judge(Root& root, Envelope envelope, Desk* desk) {
+  if (second_question_.isHeld(envelope.tid())) return putOff(root, &envelope, desk);
   const MemoryRule rule(root.keeps == 0);
   envelope.take(&desk->turn, root);
   if (envelope.tid() == 0) {
@@ -93,6 +94,7 @@ void Judge::judgeTogether(Root& root, std::vector<Envelope> events, Desk* desk) 
 Judge::First Judge::firstOf(Root& root, Envelope* event, Desk* desk) const {
   const auto all = root.containers();
   if (event->isExec() || event->tid() == 0 || all->size() > 1 || settings_.blocks_scripts) return First::kAsksMore;
+  if (second_question_.isHeld(event->tid())) return First::kAsksMore;
   const Container& container = *all->front();
   const bool has_begun = root.may_run || container.cgroup() != nullptr;
   if (!has_begun || container.binding()->table == nullptr) return First::kAsksMore;

@@ -6,7 +6,8 @@
 //            read only? ─▶ path ─▶ may a rule fire? ─▶ decide ─▶ member? ─▶ facts ─▶ ANSWER ─▶ report
 //
 // The order is that of cost, and each step may end it with `allow`. Everything above the answer is done while the
-// task waits; nothing above it opens a file of a container or waits for anybody.
+// task waits; nothing above it opens a file of a container or waits for anybody. The facts about an exec that is allowed
+// may come after its answer, but before that of its second question (second_question.h).
 #pragma once
 
 #include <sys/stat.h>
@@ -23,6 +24,7 @@
 #include "precedence.h"
 #include "processes.h"
 #include "reports.h"
+#include "second_question.h"
 #include "settings.h"
 #include "status.h"
 #include "syscalls.h"
@@ -52,6 +54,8 @@ struct Desk {
   Precedence precedence;
   /// How many events this thread has put off to judge them again in a moment.
   int put_off = 0;
+  /// Whether an exec is best answered before the facts about it are read: no other thread reads its second question meanwhile.
+  bool answers_ahead = false;
 };
 
 class Judge {
@@ -181,12 +185,15 @@ class Judge {
   Created createdOnVolume(const Case& one, const OpenIntent& intent);
   bool isOfOther(Case* one);
   bool isPutOff(Root& root, Envelope* event, BlockedCall::Rest rest, Desk* desk);
+  void putOff(Root& root, Envelope* event, Desk* desk);
   bool enforces(const Table& table) const { return settings_.enforces && table.enforces(); }
   /// Whose the event is, and by what it was decided.
   static void noteBinding(const Container& container, const Binding& binding, KernelEvent* event);
   /// What is known of every event when it has been decided.
   static KernelEvent eventOf(const Container& container, const Binding& binding, EventKind kind, pid_t tid);
   void noteBegin(const KernelEvent& event);
+  SecondQuestion::Held holdSecond(const Case& one, Verdict verdict, dev_t device);
+  Verdict goAhead(Case* one, bool* is_late);
   void conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back);
 
   // What may not be executed (judge_origin.cc).
@@ -231,6 +238,7 @@ class Judge {
   const std::string own_cgroups_;
   Parents parents_;
   Lineage lineage_{&parents_};
+  SecondQuestion second_question_;
   Tallies tallies_;
   Latencies latencies_;
 };

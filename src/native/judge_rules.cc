@@ -155,10 +155,14 @@ void Judge::judgeOpen(Case* one) {
 bool Judge::isPutOff(Root& root, Envelope* event, BlockedCall::Rest rest, Desk* desk) {
   const auto waited = Clock::now() - event->notes.since;
   if (rest != BlockedCall::Rest::kRunning || waited >= kRestDeadline) return false;
-  if (!event->letGo()) return true;
-  if (waited < kLookedForSoon) ++desk->put_off;
-  hooks_.put_off(root, nullptr, std::move(*event));
+  putOff(root, event, desk);
   return true;
+}
+
+void Judge::putOff(Root& root, Envelope* event, Desk* desk) {
+  if (!event->letGo()) return;
+  if (Clock::now() - event->notes.since < kLookedForSoon) ++desk->put_off;
+  hooks_.put_off(root, nullptr, std::move(*event));
 }
 
 /// Whether the task is of the host or of another container, and so was answered otherwise.

@@ -26,7 +26,7 @@ class Turn {
   // The thread that judges.
 
   /// Events of the root filesystem's group begin, at most `kTogether`. The files stay open until `end`. `has_exec`: one of them
-  /// is an exec.
+  /// is an exec. None: nobody waits, and only the thread is looked after.
   static constexpr size_t kTogether = 16;
   void begin(std::shared_ptr<Root> root, const int* files, size_t count, bool has_exec);
   /// What the watchdog would answer. Until this is called it asks for the strictest that the root filesystem knows.

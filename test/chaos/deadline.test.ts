@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, readlink, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rm, rmdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
@@ -82,6 +82,17 @@ async function taskLimit(t: TestContext, pid: number): Promise<(most: number | '
 async function wchansOf(pid: number): Promise<string[]> {
   const threads = await readdir(`/proc/${pid}/task`);
   return Promise.all(threads.map((tid) => readFile(`/proc/${pid}/task/${tid}/wchan`, 'utf8')));
+}
+
+const wchanOf = (pid: number): Promise<string> => readFile(`/proc/${pid}/wchan`, 'utf8').catch(() => '');
+
+/** The process whose command line begins so. */
+async function pidOf(line: string): Promise<number | undefined> {
+  for (const name of await readdir('/proc')) {
+    const found = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
+    if (found.replaceAll('\0', ' ').startsWith(line)) return Number(name);
+  }
+  return undefined;
 }
 
 describe('an exec whose arguments never come', { skip }, () => {
@@ -178,6 +189,69 @@ describe('an exec whose arguments never come', { skip }, () => {
       assert.ok(longestUs < (deadlineMs / 2) * 1000, `${longestUs} us`);
     });
   }
+
+  test('is told without them where its task was let go on before they were read, and waits no longer than for others', {
+    skip: availableParallelism() < 2 && 'needs two processors',
+  }, async (t) => {
+    // Longer than for what has not come to rest.
+    const longMs = 1_300;
+    const ids = [1, 2].map(() => `${containerPrefix}${process.pid}-deadline-${++count}`);
+    const table = tableOf(execTable(['alert']));
+    const tables = Object.fromEntries(ids.map((each) => [each, table]));
+    const gate = await testGate({ tables, options: { deadlineMs: longMs } });
+    t.after(gate.close);
+    const [container, other] = await Promise.all(ids.map((each) => host.startRunc({ id: each })));
+    for (const each of [container, other]) t.after(each?.remove);
+    const [keeper = 0] = await keepersOf(gate.pid);
+    const { threads } = await holdings(keeper);
+    const isOnDuty = async () => (await classesOf(keeper, 'd4c-reader')).includes(SchedulingClass.ordinary);
+    const go = `/proc/${container?.pid}/root/tmp/go`;
+    for (let attempt = 1; ; attempt++) {
+      await rm(go, { force: true });
+      const { late: before } = await gate.stats();
+      const line = `while [ ! -e /tmp/go ]; do /bin/busybox true; done; exec /bin/opener kept /usr/bin/linked 0`;
+      const kept = run(
+        'runc',
+        [
+          ...['exec', '--cap', 'CAP_SYS_PTRACE', '--cap', 'CAP_SYS_ADMIN', container?.id ?? ''],
+          ...['/bin/sh', '-c', line],
+        ],
+        { limitMs: 60_000 },
+      );
+      await eventually('a reader is on duty', isOnDuty, 30_000);
+      await writeFile(go, '');
+      const pid = await eventually('its program is executed', () => pidOf('/bin/opener kept '));
+      const started = performance.now();
+      const isDone = other
+        ?.sh('for i in 1 2 3 4 5 6 7 8 9 10; do /bin/busybox true || exit 1; done')
+        .then(({ exitCode }) => exitCode === 0 && performance.now() - started);
+      await eventually('it reads its arguments', async () => (await wchanOf(pid)) === 'handle_userfault');
+      const tookMs = performance.now() - started;
+      const doneMs = await isDone;
+      await eventually(
+        'another thread reads in the place of the one that it keeps',
+        async () => (await holdings(keeper)).threads > threads,
+      );
+      process.kill(pid, 'SIGKILL');
+      await kept;
+      await eventually('that ends', async () => (await holdings(keeper)).threads <= threads);
+      const { late, denied } = await gate.stats();
+      const told = await gate.event(
+        ({ path, process: facts }) => path === '/usr/bin/linked' && facts.pid === pid,
+      );
+      t.diagnostic(`attempt ${attempt}: ${tookMs} ms, ${late - before} late; others ${doneMs} ms`);
+      assert.ok(doneMs && doneMs < longMs / 2, `${doneMs} ms`);
+      assert.equal(denied, 0);
+      assert.deepEqual(told.process.args, []);
+      // Nobody was on duty any more.
+      if (late > before && attempt < 12) continue;
+      assert.equal(late, before);
+      assert.equal(told.process.argsTruncated, true);
+      assert.deepEqual([told.verdict, told.decidedBy], ['allow', 'rule']);
+      assert.ok(tookMs > longMs / 2 && tookMs < longMs + 100, `${tookMs} ms`);
+      break;
+    }
+  });
 
   test('is not waited for when the gate closes', async (t) => {
     const { gate, id } = await gated(t, ['alert', 'block'], { deadlineMs: 100 });
