@@ -70,7 +70,7 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
     if (second) event.verdict = goAhead(one, &is_late);
     readExecutingProcess(event.tid, one->ids, one->path, one->call, &event.process);
     // Else they may be those of a program that the task runs by now.
-    const bool is_in_time = !second || second.isInTime(one->root.opensSince());
+    const bool is_in_time = !second || (!is_late && second.isInTime(one->root.opensSince()));
     if (!is_in_time) event.process.args.clear();
     event.process.args_truncated |= !is_in_time;
   } else {
