@@ -193,7 +193,7 @@ class Judge {
   static KernelEvent eventOf(const Container& container, const Binding& binding, EventKind kind, pid_t tid);
   void noteBegin(const KernelEvent& event);
   SecondQuestion::Held holdSecond(const Case& one, Verdict verdict, dev_t device);
-  Verdict goAhead(Case* one, bool* is_late);
+  Verdict answerAhead(Case* one, bool* is_late);
   void conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_back);
 
   // What may not be executed (judge_origin.cc).

@@ -39,7 +39,7 @@ SecondQuestion::Held Judge::holdSecond(const Case& one, Verdict verdict, dev_t d
 }
 
 /// Answers before anything is read of the task, whose second question is held.
-Verdict Judge::goAhead(Case* one, bool* is_late) {
+Verdict Judge::answerAhead(Case* one, bool* is_late) {
   const Verdict verdict = answer(&one->envelope, Verdict::kAllow, is_late);
   // Nobody waits for this thread any more. The watchdog is to find it nevertheless when the task keeps it, unless it has already.
   if (!*is_late) {
@@ -67,7 +67,7 @@ void Judge::conclude(Case* one, Verdict verdict, uint8_t operations, bool takes_
     fstat(envelope.file(), &event.file);
     event.mount = one->root.kinds.of(envelope.file(), envelope.opened(), event.tid, one->root.place.device);
     second = holdSecond(*one, verdict, event.file.st_dev);
-    if (second) event.verdict = goAhead(one, &is_late);
+    if (second) event.verdict = answerAhead(one, &is_late);
     readExecutingProcess(event.tid, one->ids, one->path, one->call, &event.process);
     // Else they may be those of a program that the task runs by now.
     const bool is_in_time = !second || (!is_late && second.isInTime(one->root.opensSince()));
