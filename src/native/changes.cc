@@ -137,6 +137,7 @@ void Changes::close() {
 }
 
 void Changes::run() {
+  // Whoever did something may end right after. Where it may not go ahead, it is seen a little less often.
   goAhead();
   // `openHandle` changes where this thread works, which is to be nobody else's.
   unshare(CLONE_FS);

@@ -51,15 +51,14 @@ FidBatch Changes::readBatch(uint64_t name, int group) {
   readInto(name, group, &batch);
   Renaming renaming(&calls_);
   const auto since = Clock::now();
+  pollfd more{group, POLLIN, 0};
   while (batch.events().size() < kMaxTogether && Clock::now() - since < kRenameLasts) {
     const std::vector<pid_t> tasks = batch.renaming();
     if (tasks.empty()) break;
     if (readInto(name, group, &batch)) continue;
     if (!renaming.any(tasks)) break;
-    pollfd more{group, POLLIN, 0};
     ::poll(&more, 1, kLookAgainMs);
   }
-  pollfd more{group, POLLIN, 0};
   if (batch.events().size() >= kMaxTogether && ::poll(&more, 1, 0) > 0) left_[name] = batch.leave();
   return batch;
 }

@@ -21,10 +21,6 @@ constexpr int kVolumeTries = 4;
 /// For looking at files while somebody waits, and while only what happens next does.
 constexpr std::chrono::seconds kLongestAtOnce(3);
 constexpr std::chrono::seconds kLongestLook(10);
-/// More files than this are not looked at while somebody waits.
-constexpr size_t kManyFiles = 1000;
-
-std::chrono::seconds longestFor(size_t max_files) { return max_files > kManyFiles ? kLongestLook : kLongestAtOnce; }
 
 }  // namespace
 
@@ -154,7 +150,7 @@ bool Changes::learnRoot(Root& root, size_t max_files) {
   const auto look = [found, directory = upper.directory, layers = upper.layers, max_files](WalkSteps* steps) {
     *found = Upper::look(directory, layers, max_files, steps);
   };
-  if (!walks_.run(root, upper.directory, longestFor(max_files), look)) return false;
+  if (!walks_.run(root, upper.directory, max_files > kLearnAtOnce ? kLongestLook : kLongestAtOnce, look)) return false;
   if (*found) root.upper.learn(std::move(**found));
   return true;
 }
@@ -168,7 +164,7 @@ bool Changes::learnVolume(const Volume& volume, Filesystem* filesystem, size_t m
   if (!*at) return true;
   const auto found = std::make_shared<std::optional<std::vector<uint64_t>>>();
   const auto look = [found, at, max_files](WalkSteps* steps) { *found = executablesBelow(at->get(), max_files, steps); };
-  if (!walks_.run(*root, volume.mount_point, longestFor(max_files), look)) return false;
+  if (!walks_.run(*root, volume.mount_point, max_files > kLearnAtOnce ? kLongestLook : kLongestAtOnce, look)) return false;
   if ((*found && files.haveLearned(volume.source, **found)) || !is_last) return true;
   if (filesystem->too_large.size() >= kMaxVolumes) filesystem->too_large.clear();
   filesystem->too_large.insert(volume.source);

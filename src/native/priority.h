@@ -18,8 +18,7 @@ bool goLast();
 /// This thread takes its turn like any other from now on, until it is to go first again.
 void goAlong();
 
-/// This thread of the ordinary class has more of a busy processor than others from now on, where that is allowed (SYS_NICE): whoever
-/// did something may end right after.
+/// This thread of the ordinary class has more of a busy processor than others from now on, where that is allowed (SYS_NICE).
 void goAhead();
 
 /// As long as it lives, this thread goes along, or goes last if it does already. May be nested.

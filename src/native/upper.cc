@@ -110,19 +110,19 @@ std::optional<Upper::Look> Upper::look(const std::string& directory, const std::
   return root && walkFiles(root.get(), max_files, visit, steps) ? std::optional(std::move(look)) : std::nullopt;
 }
 
-bool Upper::learn(Look look) {
+void Upper::learn(Look look) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     copied_up_ = {};
     copied_up_purse_.giveAll();
     if (!copied_up_purse_.take(look.copied_up.size() * kCopiedUpBytes)) {
       copied_up_purse_.forgot(kWhichCopied);
-      return false;
+      return;
     }
     copied_up_ = std::move(look.copied_up);
   }
   unlearn();
-  return haveLearned("", look.executables);
+  haveLearned("", look.executables);
 }
 
 std::vector<std::string> Upper::namesInImage(uint64_t inode, size_t max_files) const {

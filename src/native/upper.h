@@ -63,8 +63,8 @@ class Upper : public Files {
   };
   /// Nothing when there are more files than `max_files` in the directory.
   static std::optional<Look> look(const std::string& directory, const std::vector<std::string>& layers, size_t max_files, WalkSteps* steps);
-  /// False when there is no room for it; what is known is then incomplete.
-  bool learn(Look look);
+  /// Where there is no room for it, what is known is incomplete.
+  void learn(Look look);
 
   /// Whether a file that was made then can lie in the upper directory. What is older is the image's.
   bool mayHold(int64_t birth_ns) const {

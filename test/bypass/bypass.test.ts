@@ -8,9 +8,9 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { Container, ContainerHost } from '../support/containers.ts';
 import { putDynamic } from '../support/dynamic.ts';
-import { gateHost, gateRequirements } from '../support/gateHost.ts';
+import { gateHost, gateRequirements, putProgram } from '../support/gateHost.ts';
 import { containerPrefix } from '../support/leftovers.ts';
-import { eventually, must } from '../support/programs.ts';
+import { eventually } from '../support/programs.ts';
 import { bind } from '../support/runcConfig.ts';
 import { type TestGate, testGate } from '../support/testGate.ts';
 import { bypasses, type OptIn } from './cases.ts';
@@ -48,9 +48,7 @@ describe('the known ways around', { skip }, () => {
   before(async () => {
     host = await gateHost();
     await putDynamic(join(host.folder, 'image'), '/bin/echo', '/usr/bin/dynamic');
-    const attacker = join(host.folder, 'image/bin/attacker');
-    const source = join(import.meta.dirname, 'attacker.c');
-    await must('gcc', ['-O1', '-Wall', '-static', '-pthread', '-o', attacker, source], { limitMs: 60_000 });
+    await putProgram(host, 'attacker', join(import.meta.dirname, 'attacker.c'));
   });
   after(async () => {
     await gate?.close();

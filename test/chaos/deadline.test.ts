@@ -14,6 +14,7 @@ import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, run } from '../support/programs.ts';
 import { classesOf, makeBusy, SchedulingClass } from '../support/scheduling.ts';
 import { execTable as execTableOf, tableOf, testGate } from '../support/testGate.ts';
+import { pidOf, wchanOf, wchansOf } from '../support/waits.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
@@ -76,23 +77,6 @@ async function taskLimit(t: TestContext, pid: number): Promise<(most: number | '
   );
   await writeFile(join(folder, 'cgroup.procs'), String(pid));
   return (most) => writeFile(join(folder, 'pids.max'), String(most));
-}
-
-/** In what the kernel has each thread of the process wait. */
-async function wchansOf(pid: number): Promise<string[]> {
-  const threads = await readdir(`/proc/${pid}/task`);
-  return Promise.all(threads.map((tid) => readFile(`/proc/${pid}/task/${tid}/wchan`, 'utf8')));
-}
-
-const wchanOf = (pid: number): Promise<string> => readFile(`/proc/${pid}/wchan`, 'utf8').catch(() => '');
-
-/** The process whose command line begins so. */
-async function pidOf(line: string): Promise<number | undefined> {
-  for (const name of await readdir('/proc')) {
-    const found = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-    if (found.replaceAll('\0', ' ').startsWith(line)) return Number(name);
-  }
-  return undefined;
 }
 
 describe('an exec whose arguments never come', { skip }, () => {

@@ -1,16 +1,17 @@
 /** What a container can make take for ever keeps nobody from learning of what others change. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Container, ContainerHost } from '../support/containers.ts';
-import { gateHost, gateRequirements, opener } from '../support/gateHost.ts';
+import { gateHost, gateRequirements, opener, putProgram } from '../support/gateHost.ts';
 import { keepersOf } from '../support/keeper.ts';
 import { containerPrefix } from '../support/leftovers.ts';
-import { eventually, must } from '../support/programs.ts';
+import { eventually } from '../support/programs.ts';
 import { bind } from '../support/runcConfig.ts';
 import { fileTable, type TestGate, testGate } from '../support/testGate.ts';
+import { wchansOf } from '../support/waits.ts';
 
 const skip = gateRequirements();
 let host: ContainerHost;
@@ -19,9 +20,7 @@ let count = 0;
 before(async () => {
   if (skip !== undefined) return;
   host = await gateHost();
-  const source = join(import.meta.dirname, '../bypass/attacker.c');
-  const attacker = join(host.folder, 'image/bin/attacker');
-  await must('gcc', ['-O1', '-Wall', '-static', '-pthread', '-o', attacker, source], { limitMs: 60_000 });
+  await putProgram(host, 'attacker', join(import.meta.dirname, '../bypass/attacker.c'));
 });
 after(() => host?.close());
 
@@ -43,18 +42,12 @@ async function gated(t: TestContext): Promise<{ gate: TestGate; holding: Contain
   return { gate, holding, other: await start(second, []) };
 }
 
-/** In what the kernel has the keeper's threads wait. */
-async function waitsOf(gate: TestGate): Promise<string[]> {
-  const [keeper = 0] = await keepersOf(gate.pid);
-  const threads = await readdir(`/proc/${keeper}/task`);
-  return Promise.all(threads.map((tid) => readFile(`/proc/${keeper}/task/${tid}/wchan`, 'utf8')));
-}
-
 describe('what others change is told', { skip }, () => {
   test('while a task keeps whoever opens a folder of its filesystem', async (t) => {
     const { gate, holding, other } = await gated(t);
     await holding.sh('mkdir -p /mnt/deaf; /bin/attacker deaf /mnt/deaf > /dev/null 2>&1 &');
-    await eventually('it is opened', async () => (await waitsOf(gate)).includes('fanotify_handle_event'));
+    const [keeper = 0] = await keepersOf(gate.pid);
+    await eventually('it is opened', async () => (await wchansOf(keeper)).includes('fanotify_handle_event'));
     for (const path of ['/tmp/one', '/data/two']) {
       assert.equal(await opener(other, 'mknod', path, '644'), 'ok');
       await gate.event((event) => event.path === path);

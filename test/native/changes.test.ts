@@ -268,7 +268,7 @@ describe('rules that report', { skip }, () => {
     });
   }
 
-  test('wherever what the keeper reads together ends', async () => {
+  test('and one wherever what the keeper reads together ends', async () => {
     for (let others = 0; others < 7; others++) {
       const count = 1500;
       const folder = `/data/cut-${others}`;

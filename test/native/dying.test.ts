@@ -9,18 +9,12 @@ import { containerPrefix } from '../support/leftovers.ts';
 import { eventually, must } from '../support/programs.ts';
 import { bind } from '../support/runcConfig.ts';
 import { fileTable, testGate } from '../support/testGate.ts';
+import { pidOf, wchanOf } from '../support/waits.ts';
 
 const script = 'read go < /data/go; read line < /data/file; echo "$line"';
 
 /** In what the kernel has the shell wait that runs this script; empty when there is none. */
-async function wchanOf(line: string): Promise<string> {
-  for (const name of await readdir('/proc')) {
-    const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-    if (command.startsWith(`/bin/sh\0-c\0${line}`))
-      return readFile(`/proc/${name}/wchan`, 'utf8').catch(() => '');
-  }
-  return '';
-}
+const waitOf = async (line: string): Promise<string> => wchanOf(await pidOf(`/bin/sh -c ${line}`));
 
 /** On a busy machine some thread may go on for a while. */
 async function hasStopped(pid: number): Promise<boolean> {
@@ -51,7 +45,7 @@ test('a keeper that is killed lets go of who opens a file on a volume whose file
   await eventually('all of it has stopped', () => hasStopped(pid));
   await go.write('go\n');
   await go.close();
-  await eventually('it waits for a verdict', async () => (await wchanOf(script)) === 'fanotify_handle_event');
+  await eventually('it waits for a verdict', async () => (await waitOf(script)) === 'fanotify_handle_event');
   process.kill(pid, 'SIGKILL');
   assert.equal((await reading).stdout, 'read\n');
 });
@@ -86,7 +80,7 @@ test('a keeper that is killed lets go of who opens files of another container on
   for (const { line, go } of started) {
     await go.write('go\n');
     await go.close();
-    await eventually('it waits for a verdict', async () => (await wchanOf(line)) === 'fanotify_handle_event');
+    await eventually('it waits for a verdict', async () => (await waitOf(line)) === 'fanotify_handle_event');
   }
   process.kill(pid, 'SIGKILL');
   for (const { id, reading } of started) assert.equal((await reading).stdout, `read in ${id}\n`);

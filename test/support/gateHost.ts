@@ -16,12 +16,16 @@ export function gateRequirements(): string | undefined {
   return isInstalled('gcc') && isInstalled('timeout') ? undefined : 'needs gcc, timeout';
 }
 
+/** Compiles the source to a static program in `/bin` of the host's image. */
+export async function putProgram(host: ContainerHost, name: string, source: string): Promise<void> {
+  const target = join(host.folder, 'image/bin', name);
+  await must('gcc', ['-O1', '-Wall', '-static', '-pthread', '-o', target, source], { limitMs: 60_000 });
+}
+
 export async function gateHost(): Promise<ContainerHost> {
   const host = await containerHost();
   try {
-    const source = join(import.meta.dirname, 'opener.c');
-    const target = join(host.folder, 'image/bin/opener');
-    await must('gcc', ['-O1', '-Wall', '-static', '-pthread', '-o', target, source], { limitMs: 60_000 });
+    await putProgram(host, 'opener', join(import.meta.dirname, 'opener.c'));
   } catch (error) {
     await host.close();
     throw error;
