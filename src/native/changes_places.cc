@@ -26,14 +26,15 @@ constexpr size_t kLearnAtMost = 200000;
 /// told.
 constexpr size_t kLearnOfVolume = 50000;
 
-/// For one that is being freed to be gone.
-constexpr int kLooksAtFreed = 20;
+/// For one that is being freed to be gone, also where the task that frees it was displaced by others.
+constexpr std::chrono::milliseconds kFreeingLasts(20);
 constexpr timespec kFreedPause{0, 50'000};
 
 /// With `errno` when there is none: ESTALE when it is gone. KERNEL: of a directory that is being freed at this moment it says ENOMEM.
 Descriptor openFolder(int mount, Handle folder) {
+  const auto since = Clock::now();
   Descriptor at = openHandle(mount, folder);
-  for (int i = 0; i < kLooksAtFreed && !at && errno == ENOMEM; ++i) {
+  while (!at && errno == ENOMEM && Clock::now() - since < kFreeingLasts) {
     nanosleep(&kFreedPause, nullptr);
     at = openHandle(mount, folder);
   }
